@@ -1,0 +1,148 @@
+"""From a pipeline's callback to a Gradio generator: progress, Stop, and errors in words.
+
+A pipeline stage calls `on_step` as it runs; a Gradio handler must yield. `stream` runs the stage
+in a thread and yields what it reports. The stage ends early when the visitor presses Stop (the
+result so far is kept) and when the visitor leaves (the generator is closed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+SECONDS_BETWEEN_UPDATES = 0.25
+
+
+class Stop:
+    """A visitor's stop signal, kept in `gr.State`: every session's copy starts afresh."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def __deepcopy__(self, memo: dict) -> Stop:
+        return Stop()
+
+    def press(self) -> None:
+        self._event.set()
+
+    def renew(self) -> None:
+        self._event.clear()
+
+    @property
+    def pressed(self) -> bool:
+        return self._event.is_set()
+
+
+class Lazy:
+    """A value built at its first use, once, whichever thread asks first."""
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._value: Any = None
+
+    def __call__(self) -> Any:
+        with self._lock:
+            if self._value is None:
+                self._value = self._build()
+            return self._value
+
+    def warm_up(self) -> None:
+        """Build ahead of the first visitor; a failure is logged here and shown to who asks."""
+        try:
+            self()
+        except Exception:
+            logging.getLogger(__name__).exception("warm-up failed; the page says so when used")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a stage has reported so far: its newest pictures and every loss."""
+
+    stage: str
+    index: int
+    total: int
+    losses: tuple[float, ...]
+    images: tuple[Image.Image, ...]
+
+    @property
+    def words(self) -> str:
+        return f"{self.stage.capitalize()}: step {self.index} of {self.total}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last thing that `stream` yields: the stage's return value."""
+
+    result: Any
+
+
+@contextlib.contextmanager
+def spoken_errors() -> Iterator[None]:
+    """Every failure as a `gr.Error`, so that the page says what went wrong and keeps serving."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except (ValueError, OSError) as error:
+        raise gr.Error(str(error), print_exception=False) from error
+    except Exception as error:
+        raise gr.Error(f"{type(error).__name__}: {error}") from error
+
+
+def stream(work: Callable[[Callable], Any], stop: Stop) -> Iterator[Progress | Done]:
+    """Run `work(on_step)` in a thread; yield a `Progress` at times and a `Done` at the end."""
+    news: queue.SimpleQueue = queue.SimpleQueue()
+    gone = threading.Event()
+
+    def run() -> None:
+        report = _reporter(news, lambda: stop.pressed or gone.is_set())
+        try:
+            news.put(Done(work(report)))
+        except BaseException as error:  # handed over: it is raised in the visitor's handler
+            news.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        yield from _until_done(news)
+    finally:
+        gone.set()  # reached by a visitor who leaves too: Gradio closes this generator
+
+
+def _reporter(news: queue.SimpleQueue, stopped: Callable[[], bool]) -> Callable[[Any], bool]:
+    losses: list[float] = []
+    images: tuple[Image.Image, ...] = ()
+
+    def on_step(step: Any) -> bool:
+        nonlocal images
+        images = tuple(step.images) if step.images else images
+        if step.loss is not None:
+            losses.append(float(step.loss))
+        news.put(Progress(step.stage, step.index, step.total, tuple(losses), images))
+        return stopped()
+
+    return on_step
+
+
+def _until_done(news: queue.SimpleQueue) -> Iterator[Progress | Done]:
+    shown = 0.0
+    while True:
+        item = news.get()
+        if isinstance(item, BaseException):
+            with spoken_errors():
+                raise item
+        if isinstance(item, Done):
+            yield item
+            return
+        if time.monotonic() - shown >= SECONDS_BETWEEN_UPDATES:
+            yield item
+            shown = time.monotonic()

@@ -1,0 +1,128 @@
+"""The first page: what GAN inversion is, and a card for each paper."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A card. `page` is the page's path, empty while the paper is in preparation."""
+
+    title: str
+    authors: str
+    says: str
+    page: str = ""
+
+
+PAPERS = (
+    Paper(
+        "In-Domain GAN Inversion for Real Image Editing",
+        "Jiapeng Zhu, Yujun Shen, Deli Zhao, Bolei Zhou. 2020",
+        "A code that only copies the pixels cannot be edited. Keep it where the generator knows "
+        "what a face is, and one face can be diffused into another picture, blended, aged or lit "
+        "from the other side.",
+        page="indomain",
+    ),
+    Paper(
+        "Spatially-Adaptive Multilayer GAN Inversion and Editing",
+        "Gaurav Parmar. 2022",
+        "Hard regions of a picture, such as hats or hands, go into later layers of the generator; "
+        "easy ones stay where they can be edited.",
+    ),
+    Paper(
+        "EditGAN: High-Precision Semantic Image Editing",
+        "Huan Ling, Karsten Kreis, Daiqing Li, Seung Wook Kim, Antonio Torralba, Sanja Fidler. 2021",
+        "Repaint the part map of a picture, and the picture follows; the edit becomes a vector "
+        "that works on other pictures too.",
+    ),
+    Paper(
+        "MM2Latent: Text-to-facial image generation and editing in GANs with multimodal assistance",
+        "Debin Meng, Christos Tzelepis, Ioannis Patras, Georgios Tzimiropoulos. 2024",
+        "Text, masks, sketches and face parameters, each mapped straight to the generator's code.",
+    ),
+    Paper(
+        "Diffusion-driven GAN Inversion for Multi-Modal Face Image Generation",
+        "Jihyun Kim, Changjae Oh, Hoseok Do, Soohyun Kim, Kwanghoon Sohn. 2024",
+        "Features and attention maps of a diffusion model, translated into the code of a GAN, "
+        "also of one that knows three dimensions.",
+    ),
+)
+
+_FACE = """<g transform="translate({x} {y}) scale({s})">
+<rect x="-60" y="-60" width="120" height="120" rx="5" fill="{ground}"/>
+<clipPath id="c{id}"><rect x="-60" y="-60" width="120" height="120" rx="5"/></clipPath>
+<g clip-path="url(#c{id})"><path d="M-52 62c4-24 24-30 52-30s48 6 52 30z" fill="{cloth}"/>
+<rect x="-12" y="14" width="24" height="28" fill="#c98d6b"/>
+<path d="M-38 8c-4-44 14-56 38-56s42 12 38 56l-8 {hair}h-60z" fill="#5b3423"/>
+<ellipse cx="0" cy="-2" rx="27" ry="33" fill="#e2ad8b"/>
+<path d="M-28-10c2-22 14-28 28-28s27 6 28 28c-12-10-22-14-28-14s-18 4-28 14z" fill="#5b3423"/>
+<circle cx="-10" cy="-3" r="3.2" fill="#2b211c"/><circle cx="10" cy="-3" r="3.2" fill="#2b211c"/>
+<path d="M{mouth}" fill="none" stroke="#a4543f" stroke-width="3" stroke-linecap="round"/>
+{extra}</g></g>"""
+_GLASSES = """<g fill="none" stroke="#1f3b57" stroke-width="2.4"><circle cx="-11" cy="-3" r="8.5"/>
+<circle cx="11" cy="-3" r="8.5"/><path d="M-2.5-3h5M-27-5l8 1M27-5l-8 1"/></g>"""
+
+
+def _face(id: str, x: int, y: int, *, smile: bool = False, glasses: bool = False) -> str:
+    return _FACE.format(
+        id=id, x=x, y=y, s=1, ground="#a9bfb4", cloth="#d9855b", hair="18",
+        mouth="-10 14q10 10 20 0" if smile else "-8 16q8 3 16 0",
+        extra=_GLASSES if glasses else "",
+    )  # fmt: skip
+
+
+def _label(x: int, y: int, text: str, style: str = "") -> str:
+    return f'<text x="{x}" y="{y}" text-anchor="middle" {style}>{text}</text>'
+
+
+def _picture() -> str:
+    """The idea in one drawing: a picture, its code among all faces, and an edit of the code."""
+    return f"""<svg viewBox="0 0 1000 300" role="img" aria-label="A portrait on the left is encoded
+ to a point w inside the region of all faces that the generator can make. Moving the point inside the region
+ and generating again gives the same person smiling, with glasses.">
+<style>.plate text{{font:15px var(--mono);fill:var(--muted)}}.plate .name{{font:17px var(--serif);
+fill:var(--ink)}}.plate .way{{fill:none;stroke:var(--accent);stroke-width:2}}</style>
+<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"
+orient="auto"><path d="M0 0l8 4-8 4z" fill="var(--accent)"/></marker></defs>
+{_face("a", 90, 140)}
+<path d="M355 150C350 70 440 40 520 52s150 20 148 96-92 112-168 104-141-32-145-102z"
+fill="var(--soft)" stroke="var(--line)"/>
+<path class="way" d="M160 140C230 120 330 118 436 146" marker-end="url(#tip)"/>
+<circle cx="447" cy="149" r="7" fill="var(--accent)"/>
+<path class="way" d="M457 150C490 152 530 146 566 126" stroke-dasharray="5 6" marker-end="url(#tip)"/>
+<circle cx="577" cy="121" r="7" fill="none" stroke="var(--accent)" stroke-width="2.5"/>
+<path class="way" d="M588 121C680 116 760 128 832 138" marker-end="url(#tip)"/>
+{_face("b", 910, 140, smile=True, glasses=True)}
+{_label(90, 232, "a picture", 'class="name"')}{_label(910, 232, "the same, edited", 'class="name"')}
+{_label(446, 182, "w")}{_label(514, 128, "edit")}{_label(250, 106, "invert")}
+{_label(756, 104, "generate")}
+{_label(512, 284, "everything the generator can make", 'class="name"')}</svg>"""
+
+
+def _card(paper: Paper) -> str:
+    action = (
+        f'<a class="go" href="{paper.page}">Open the page</a>'
+        if paper.page
+        else '<span class="state">In preparation</span>'
+    )
+    return f"""<article class="card{" open" if paper.page else ""}"><h3>{paper.title}</h3>
+<p class="who">{paper.authors}</p><p>{paper.says}</p>{action}</article>"""
+
+
+def build() -> None:
+    """Put the page into the open `gr.Blocks`."""
+    gr.Navbar(main_page_name="Home")
+    gr.HTML(f"""<main class="prose-page"><section class="lead">
+<h1>Take a picture apart, and put it together differently</h1>
+<p>A GAN turns a short code into a picture. GAN inversion goes the other way: given a picture, it
+finds the code that would have made it. Once a picture is a code, moving the code edits the
+picture: age, a smile, the light, or half of somebody else's face.</p></section>
+<div class="plate">{_picture()}</div>
+<h2>Five papers, run live</h2>
+<p class="aside">Everything runs on this machine, with small networks trained on procedural clay
+portraits. They know clay portraits and nothing else: a photograph of you lies outside their
+domain, and the pages say so when it does.</p>
+<div class="cards">{"".join(_card(paper) for paper in PAPERS)}</div></main>""")

@@ -1,0 +1,310 @@
+"""What several pages share: checked inputs, portrait input, loss curve, words, downloads."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save_file
+
+from demos.bridge import Progress
+from demos.pictures import open_picture, refuse, squared
+from demos.portraits import TEST, never_seen, random_seed
+
+SOURCES = ["upload", "webcam", "clipboard"]
+
+
+class Picture(gr.Image):
+    """An image input whose handlers get an RGB PIL picture, or the page a clear error."""
+
+    is_template = True
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(type="filepath", format="png", image_mode=None, **options)
+
+    def preprocess(self, payload: Any) -> Image.Image | None:
+        if payload is None:
+            return None
+        if not payload.path:
+            raise refuse("The picture must be an uploaded file.")
+        return open_picture(payload.path)
+
+
+class Pictures(gr.Gallery):
+    """A gallery input whose handlers get a list of RGB PIL pictures."""
+
+    is_template = True
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(type="filepath", format="png", interactive=True, **options)
+
+    def preprocess(self, payload: Any) -> list[Image.Image]:
+        items = payload.root if payload is not None else []
+        return [open_picture(getattr(item, "image", None) and item.image.path or "") for item in items]
+
+
+class Dial(gr.Slider):
+    """A slider that refuses what is not a finite number within its limits."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> float:
+        number = payload if isinstance(payload, int | float) else math.nan
+        if not (math.isfinite(number) and self.minimum <= number <= self.maximum):
+            raise refuse(
+                f"{self.label} must be a number from {self.minimum:g} to {self.maximum:g}; "
+                f"got {payload}."
+            )
+        return super().preprocess(number)
+
+
+@dataclass(frozen=True)
+class PortraitInput:
+    """A picture with its square crop. `origin` holds the seed of a never-seen portrait, else None.
+
+    `inputs` are what a handler takes: picture, x, y, zoom.
+    """
+
+    picture: Picture
+    x: Dial
+    y: Dial
+    zoom: Dial
+    seed: gr.Number
+    origin: gr.State
+    button: gr.Button
+
+    @property
+    def inputs(self) -> list[gr.components.Component]:
+        return [self.picture, self.x, self.y, self.zoom]
+
+
+def aligned(picture: Image.Image | None, x: float, y: float, zoom: float) -> Image.Image:
+    """The square that the networks will see; raises `gr.Error` when there is no picture."""
+    if picture is None:
+        raise refuse("There is no picture yet. Upload one, or press “Never-seen portrait”.")
+    return squared(picture, x, y, zoom)
+
+
+def portrait_input(label: str, alt: str, api_name: str | None = None) -> PortraitInput:
+    """A picture input with a never-seen button, a seed box and a crop by hand.
+
+    With `api_name` the never-seen button is a public endpoint.
+    """
+    picture = Picture(label=label, sources=SOURCES, alt_text=alt, height=300, elem_classes="figure")
+    with gr.Row(equal_height=True):
+        button = gr.Button("Never-seen portrait", size="md", scale=3, min_width=150)
+        seed = gr.Number(
+            label="Test seed", precision=0, scale=2, min_width=120, info="Enter draws it again"
+        )
+    with gr.Accordion("Crop by hand", open=False):
+        gr.Markdown("The networks see one square. Move it so that the head fills it.")
+        with gr.Row():
+            x = Dial(0, 1, 0.5, step=0.01, label="Square, from left", min_width=120)
+            y = Dial(0, 1, 0.5, step=0.01, label="Square, from top", min_width=120)
+            zoom = Dial(1, 4, 1, step=0.05, label="Zoom", min_width=120)
+        seen = gr.Image(
+            label="What the networks see", interactive=False, height=180, format="png",
+            alt_text="The square crop of the picture above.", buttons=[],
+        )  # fmt: skip
+    portrait = PortraitInput(picture, x, y, zoom, seed, gr.State(None), button)
+    _wire_portrait(portrait, seen, api_name)
+    return portrait
+
+
+def _wire_portrait(portrait: PortraitInput, seen: gr.Image, api_name: str | None) -> None:
+    drawn = [portrait.picture, portrait.seed, portrait.origin]
+
+    def draw(seed: int | None) -> tuple[Image.Image, int, int]:
+        """A never-seen portrait of a test seed; without a seed, of a random one."""
+        number = random_seed() if seed is None else int(seed)
+        return never_seen(number), number, number
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    portrait.button.click(lambda: draw(None), None, drawn, **private)
+    portrait.seed.submit(
+        draw, portrait.seed, drawn, api_name=api_name,
+        api_visibility="public" if api_name else "private",
+    )  # fmt: skip
+    portrait.picture.input(lambda: (None, None), None, [portrait.seed, portrait.origin], **private)
+    changes = [portrait.picture.change, *(d.release for d in (portrait.x, portrait.y, portrait.zoom))]
+    gr.on(
+        changes,
+        lambda picture, *crop: picture and squared(picture, *crop),
+        portrait.inputs,
+        seen,
+        **private,
+    )
+
+
+def gallery_input(label: str, most: int, columns: int = 2) -> tuple[Pictures, gr.Button]:
+    """Up to `most` pictures, and a button that adds a never-seen portrait."""
+    gallery = Pictures(
+        label=label, columns=columns, height=300, object_fit="cover", file_types=["image"],
+        sources=SOURCES, buttons=[],
+    )  # fmt: skip
+    button = gr.Button("Add a never-seen portrait", size="md")
+
+    def add(pictures: list[Image.Image]) -> list[tuple[Image.Image, str]]:
+        if len(pictures) >= most:
+            raise refuse(f"{most} pictures are the most here. Remove one first.")
+        seed = random_seed()
+        return [*((p, "") for p in pictures), (never_seen(seed), f"seed {seed}")]
+
+    button.click(add, gallery, gallery, api_visibility="private", show_progress="hidden")
+    return gallery, button
+
+
+def at_most(pictures: Sequence[Image.Image], most: int, what: str) -> list[Image.Image]:
+    """The pictures, square; raises `gr.Error` when there are none or too many."""
+    if not 1 <= len(pictures) <= most:
+        raise refuse(f"Give 1 to {most} {what}; got {len(pictures)}.")
+    return [squared(picture) for picture in pictures]
+
+
+def run_buttons(label: str, fewest: int = 0, most: int = 300, steps: int = 100) -> tuple:
+    """Steps dial, a run button and a Stop button."""
+    dial = Dial(fewest, most, steps, step=10, label="Optimisation steps")
+    with gr.Row():
+        run = gr.Button(label, variant="primary", scale=3)
+        halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+    return dial, run, halt
+
+
+def curve(losses: Sequence[float]) -> str:
+    """The loss curve as inline SVG, described in words for those who cannot see it."""
+    losses = [v for v in losses if math.isfinite(v)]
+    if len(losses) < 2:
+        return ""
+    low, high = min(losses), max(losses)
+    span = (high - low) or 1.0
+    points = " L".join(
+        f"{100 * i / (len(losses) - 1):.2f} {96 - 92 * (v - low) / span:.2f}"
+        for i, v in enumerate(losses)
+    )
+    words = f"Loss from {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} steps"
+    return f"""<div class="curve"><figure><svg viewBox="0 0 100 100" preserveAspectRatio="none"
+role="img" aria-label="{words}"><line x1="0" y1="99" x2="100" y2="99"/><path d="M{points}"/></svg>
+<figcaption><span>{losses[0]:.4g}</span><span>loss, {len(losses)} steps</span>
+<span>{losses[-1]:.4g}</span></figcaption></figure></div>"""
+
+
+def running(progress: Progress) -> str:
+    """A running stage in words, with its loss curve."""
+    share = 100 * progress.index / max(progress.total, 1)
+    return f"""<div role="status">{said(progress.words)}<div class="meter"><i style="width:
+{share:.1f}%"></i></div>{curve(progress.losses)}</div>"""
+
+
+def said(*sentences: str, outside: bool = False) -> str:
+    """Sentences for the visitor; the caller escapes what is not its own."""
+    kind = "said outside" if outside else "said"
+    return "".join(f'<p class="{kind}">{sentence}</p>' for sentence in sentences)
+
+
+def decibels(psnr: float) -> str:
+    """A PSNR as a number; equal pictures have an infinite one."""
+    return f"{psnr:.1f} dB" if math.isfinite(psnr) else "∞ dB"
+
+
+def compared(measures: Any, first: str, second: str) -> str:
+    """How alike two pictures are, in words and numbers."""
+    pixels = _grade(measures.psnr, (30, "almost equal"), (24, "close"), (18, "roughly alike"))
+    look = _grade(-measures.lpips, (-0.1, "the same"), (-0.25, "similar"), (-0.45, "related"))
+    person = _grade(measures.identity, (0.8, "the same person"), (0.5, "perhaps the same person"))
+    return said(
+        f"Pixel for pixel, {first} and {second} are <b>{pixels or 'far apart'}</b> "
+        f"({decibels(measures.psnr)}); to the eye they look <b>{look or 'different'}</b> "
+        f"(LPIPS {measures.lpips:.3f}); the judge sees <b>{person or 'another person'}</b> "
+        f"(identity {measures.identity:.2f})."
+    )
+
+
+def _grade(value: float, *grades: tuple[float, str]) -> str:
+    return next((word for least, word in grades if value >= least), "")
+
+
+def faithful(fidelity: Any) -> str:
+    """How faithful an inversion is, and honestly when the picture is outside the domain."""
+    words = f"The inversion is <b>{html.escape(fidelity.words)}</b>"
+    words += f' <span class="quiet">(distance {fidelity.distance:.3f})</span>.'
+    if fidelity.inside:
+        return said(words)
+    return said(
+        f"{words} This picture is <b>outside the domain</b>: the networks know clay portraits "
+        "only, so the result is the nearest clay portrait, not this picture.",
+        outside=True,
+    )
+
+
+def take_home(api_name: str) -> tuple[gr.State, gr.File]:
+    """Files of the last result. The state holds a `Keepsake` or None."""
+    keep = gr.State(None)
+    with gr.Accordion("Take it with you", open=False):
+        with gr.Row(equal_height=True):
+            sidecar = gr.Checkbox(label="With the parameters as JSON", value=False, scale=2)
+            button = gr.Button("Prepare the files", scale=1, size="md")
+        files = gr.File(label="Files", file_count="multiple", interactive=False)
+
+    def prepare(keepsake: Keepsake | None, with_parameters: bool) -> list[str]:
+        """Pictures and latent codes (.safetensors) of this session's last result, as files."""
+        if keepsake is None:
+            raise refuse("There is no result yet. Run the page first.")
+        return keepsake.write(with_parameters)
+
+    button.click(prepare, [keep, sidecar], files, api_name=api_name, show_progress="hidden")
+    return keep, files
+
+
+@dataclass(frozen=True)
+class Keepsake:
+    """What a visitor may take home: pictures and codes by file name, and the parameters."""
+
+    pictures: Mapping[str, Image.Image]
+    codes: Mapping[str, Any]
+    parameters: Mapping[str, Any]
+
+    def write(self, with_parameters: bool) -> list[str]:
+        """The files' paths. JSON is written on request only; nothing is hidden in a picture."""
+        folder = fresh_folder()
+        paths = [folder / f"{name}.png" for name in self.pictures]
+        for path, picture in zip(paths, self.pictures.values(), strict=True):
+            picture.save(path)
+        if self.codes:
+            paths.append(folder / "latent.safetensors")
+            save_file({name: np.asarray(w) for name, w in self.codes.items()}, paths[-1])
+        if with_parameters:
+            paths.append(folder / "parameters.json")
+            paths[-1].write_text(json.dumps(dict(self.parameters), indent=2))
+        return [str(path) for path in paths]
+
+
+_FILES = tempfile.TemporaryDirectory(prefix="gan-inversion-")
+
+
+def fresh_folder() -> Path:
+    """A new folder for files to hand out; folders older than an hour are emptied."""
+    for folder in Path(_FILES.name).iterdir():
+        if time.time() - folder.stat().st_mtime > 3600:
+            for path in folder.iterdir():
+                path.unlink()
+            folder.rmdir()
+    return Path(tempfile.mkdtemp(dir=_FILES.name))
+
+
+def bibtex(entry: str) -> None:
+    """An accordion with a citation to copy."""
+    with gr.Accordion("Cite the paper", open=False):
+        gr.Code(entry, language=None, label="BibTeX", interactive=False)
+
+
+SEED_RANGE = f"{TEST.start} to {TEST.stop - 1}"

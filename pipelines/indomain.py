@@ -1,0 +1,509 @@
+"""In-Domain GAN Inversion for Real Image Editing (Zhu, Shen, Zhao, Zhou; ECCV 2020).
+
+Stages: `invert` (encode, optimise), then `interpolate`, `manipulate`, `mix` on the codes, and
+`diffuse`: "semantic diffusion" of a face into other pictures, which is not denoising diffusion.
+
+Symbols: x, the picture; w, its layer-wise codes (the paper's z^inv); G, the generator's synthesis;
+E, the domain-guided encoder; F, perceptual features; m, the pasted region; n, a unit normal.
+"main Eq." numbers the paper's equations, "suppl." the sections of its supplement.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import weights
+from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+
+METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
+LAMBDA_DOMAIN = 2.0  # weight of ||w - E(G(w))||, the published setting
+# Departs from paper: 5e-5 belongs to squared VGG features of pictures in [0, 255]; our F is a
+# normalised (LPIPS) distance of order 0.1, to which 1 gives about the share of the pixel term.
+LAMBDA_PERCEPTUAL = 1.0
+INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
+SMALLEST, LARGEST = 32, 8192  # accepted side of an input picture [px]
+WORDS = (("faithful", 0.50), ("close", 0.90), ("loose", 0.99))  # quantiles of validation distances
+
+
+@dataclass(frozen=True)
+class Step:
+    """One moment of a running stage: `index` of `total` steps done, images every few steps."""
+
+    stage: str
+    index: int
+    total: int
+    loss: float
+    images: list[Image.Image] | None = None
+
+
+@dataclass(frozen=True)
+class Inversion:
+    """Result of `invert`: codes w, detached on CPU (safe inside gr.State), and G(w)."""
+
+    w: Float[Tensor, "1 layers 512"]
+    image: Image.Image
+    method: str
+    seconds: float
+    losses: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Result of `diffuse`; every list has one item a context.
+
+    stitched: copy and paste; encoded: G(E(stitched)); images: after optimisation; intermediate:
+    five pictures of the way each.
+    """
+
+    stitched: list[Image.Image]
+    encoded: list[Image.Image]
+    images: list[Image.Image]
+    intermediate: list[list[Image.Image]]
+    inversions: list[Inversion]
+    losses: tuple[float, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Measures:
+    """psnr [dB], infinite for equal pictures; lpips, 0 or more; identity, a cosine in [-1, 1]."""
+
+    psnr: float
+    lpips: float
+    identity: float
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """lpips distance of an inversion, in words, and whether its picture is inside the domain."""
+
+    distance: float
+    words: str
+    inside: bool
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A linear separator of W: unit normal n, the layers to move, attribute units per unit of n.
+
+    accuracy: share of held-out samples on the right side; low, high: accepted changes.
+    """
+
+    normal: Float[Tensor, "512"]
+    layers: Float[Tensor, "layers"]
+    slope: float
+    accuracy: float
+    low: float
+    high: float
+
+    def move(self, change: float) -> Float[Tensor, "layers 512"]:
+        """What to add to layer-wise codes for `change` in the attribute's own unit."""
+        return change / self.slope * self.layers[:, None] * self.normal
+
+
+def boundaries_from(tensors: Mapping[str, Tensor]) -> dict[str, Boundary]:
+    """Boundaries by attribute name from the tensors `pipelines.training.boundaries` writes."""
+    return {
+        name: Boundary(
+            F.normalize(tensors[f"{name}.normal"], dim=0),
+            tensors[f"{name}.layers"],
+            *(tensors[f"{name}.{key}"].item() for key in ("slope", "accuracy", "low", "high")),
+        )
+        for name in dict.fromkeys(key.split(".")[0] for key in tensors)
+    }
+
+
+def choose_device(device: str | torch.device | None = None) -> torch.device:
+    """The given device, or the first GPU where there is one."""
+    if device is None:
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    # "cuda" compares unequal to the "cuda:0" of tensors, which defeats the hooks' early return.
+    return torch.device("cuda:0" if str(device) == "cuda" else device)
+
+
+class InDomain:
+    """Inverts pictures into the generator's domain and edits them there.
+
+    generator, encoder (E), conventional (the encoder trained on samples alone), perceptual and
+    judge are ready modules; boundaries by attribute; calibration: ascending LPIPS distances of
+    encoder reconstructions of validation pictures. All are frozen and moved to `device`; with
+    `offload` they wait on the CPU and visit `device` one stage at a time.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: LayerwiseEncoder,
+        conventional: LayerwiseEncoder,
+        perceptual: PerceptualDistance,
+        judge: PortraitJudge,
+        boundaries: Mapping[str, Boundary],
+        calibration: Float[Tensor, "n"],
+        device: str | torch.device | None = None,
+        offload: bool = False,
+    ):
+        self.device = choose_device(device)
+        self.generator, self.encoder, self.conventional = generator, encoder, conventional
+        self.perceptual, self.judge = perceptual, judge
+        self.boundaries, self.calibration = dict(boundaries), calibration
+        self.size = generator.resolution
+        modules = (generator.synthesis, encoder, conventional, perceptual, judge)
+        for module in modules:
+            module.eval().requires_grad_(False)
+        self._hooks = self._place(modules, offload)
+
+    @classmethod
+    def from_pretrained(
+        cls, domain: str = "clay-heads", device: str | None = None, offload: bool = False
+    ) -> InDomain:
+        """The method with the weights of a domain."""
+        networks = (
+            (Generator, "generator"),
+            (LayerwiseEncoder, "indomain-encoder"),
+            (LayerwiseEncoder, "conventional-encoder"),
+            (PerceptualDistance, "perceptual"),
+            (PortraitJudge, "judge"),
+        )
+        device = choose_device(device)
+        if offload:  # hooks move networks about: these must be this object's own
+            loaded = [weights.load(network, f"{domain}/{name}") for network, name in networks]
+        else:
+            loaded = [
+                weights.shared(network, f"{domain}/{name}", device) for network, name in networks
+            ]
+        boundaries = boundaries_from(weights.load_tensors(f"{domain}/boundaries"))
+        calibration = weights.load_tensors(f"{domain}/indomain-calibration")["distance"]
+        return cls(*loaded, boundaries, calibration, device, offload)
+
+    def _place(self, modules: Sequence[nn.Module], offload: bool) -> list:
+        if not offload:
+            for module in modules:
+                module.to(self.device)
+            return []
+        from accelerate import cpu_offload_with_hook  # needed with offload alone
+
+        return [cpu_offload_with_hook(module, self.device)[1] for module in modules]
+
+    def _release(self) -> None:
+        """The end of a stage: offloaded networks go back to the CPU."""
+        for hook in self._hooks:
+            hook.offload()
+
+    # ---- stages on pictures ------------------------------------------------------------------
+
+    @torch.no_grad()
+    def invert(
+        self,
+        image: Image.Image,
+        *,
+        method: str = "in-domain",
+        steps: int = 100,
+        learning_rate: float = 0.01,
+        image_every: int = 10,
+        on_step: Callable[[Step], bool | None] | None = None,
+    ) -> Inversion:
+        """Codes that rebuild a picture, centre-cropped to a square.
+
+        method: one of METHODS; the first two only encode. steps: 1 to 1000, learning_rate of Adam
+        (the published 100 and 0.01). on_step may return True to stop with the result so far; every
+        `image_every` steps it is handed the picture. Raises ValueError for unusable arguments.
+        """
+        start = time.perf_counter()
+        x = self.as_tensor(image)
+        report = self._reporter(on_step, image_every)
+        ws, losses = self.project(
+            x, method=method, steps=steps, learning_rate=learning_rate, report=report
+        )
+        picture = self._synthesise(ws)[0]
+        self._release()
+        return Inversion(ws.cpu(), picture, method, time.perf_counter() - start, losses)
+
+    @torch.no_grad()
+    def interpolate(self, a: Inversion, b: Inversion, count: int = 7) -> list[Image.Image]:
+        """`count` (at least 2) pictures from a to b, on the straight line between their codes."""
+        if count < 2:
+            raise ValueError(f"count must be at least 2, the two ends; got {count}.")
+        t = torch.linspace(0, 1, count)[:, None, None]
+        pictures = self._synthesise((1 - t) * a.w + t * b.w)
+        self._release()
+        return pictures
+
+    @torch.no_grad()
+    def manipulate(self, inversion: Inversion, changes: Mapping[str, float]) -> Image.Image:
+        """The picture with attributes changed, w + sum of distances times n (suppl. Sec. 4).
+
+        changes: by name of a boundary, in the attribute's own unit; 0 changes nothing. Raises
+        ValueError for an unknown name or a change that is not a number in the boundary's range.
+        """
+        w = inversion.w.clone()
+        for name, change in changes.items():
+            w += self._boundary(name, change).move(float(change))
+        picture = self._synthesise(w)[0]
+        self._release()
+        return picture
+
+    @torch.no_grad()
+    def mix(self, content: Inversion, style: Inversion, layers: int = 4) -> Image.Image:
+        """Content with the codes of its last `layers` layers taken from style (suppl. Sec. 5)."""
+        count = content.w.shape[1]
+        if not 0 <= layers <= count:
+            raise ValueError(f"layers must lie in 0 to {count}, the generator's; got {layers}.")
+        w = torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
+        picture = self._synthesise(w)[0]
+        self._release()
+        return picture
+
+    @torch.no_grad()
+    def diffuse(
+        self,
+        target: Image.Image,
+        contexts: Sequence[Image.Image],
+        box: tuple[float, float, float, float],
+        *,
+        method: str = "in-domain",
+        steps: int = 100,
+        learning_rate: float = 0.01,
+        image_every: int = 10,
+        on_step: Callable[[Step], bool | None] | None = None,
+    ) -> Diffusion:
+        """The target's box carried into each context and fused with it (suppl. Sec. 6).
+
+        Copy, paste, encode, then optimise with the box alone in both losses and without the
+        encoder term. box: left, top, right, bottom as fractions of the centre-cropped pictures.
+        method: "in-domain" or, for comparison, "image2stylegan". Other arguments as for `invert`.
+        """
+        start = time.perf_counter()
+        _check_choice("method", method, METHODS[2:])
+        if not contexts:
+            raise ValueError("contexts must hold at least one picture; got none. Choose one.")
+        mask = self._mask(box)
+        x = torch.cat([self.as_tensor(context) for context in contexts])
+        stitched = torch.where(mask > 0, self.as_tensor(target), x)
+        encoded = pictures(self.generator.synthesis(self.encoder(stitched)))
+        way: list[list[Image.Image]] = []
+        report = self._reporter(on_step, image_every, keep=_spread(steps, INTERMEDIATE), kept=way)
+        ws, losses = self.project(
+            stitched, method=method, steps=steps, learning_rate=learning_rate, mask=mask,
+            report=report,
+        )  # fmt: skip
+        images = self._synthesise(ws)
+        self._release()
+        seconds = time.perf_counter() - start
+        codes = ws.cpu().split(1)
+        inversions = [
+            Inversion(w.clone(), image, method, seconds, losses)
+            for w, image in zip(codes, images, strict=True)
+        ]
+        intermediate = [list(row) for row in zip(*way, strict=True)]
+        return Diffusion(
+            pictures(stitched), encoded, images, intermediate, inversions, losses, seconds
+        )
+
+    @torch.no_grad()
+    def measure(self, a: Image.Image, b: Image.Image) -> Measures:
+        """How alike two pictures are: in pixels, in perceptual features, as the same person."""
+        x, y = self.as_tensor(a), self.as_tensor(b)
+        error = (x - y).square().mean().item()
+        psnr = 10 * math.log10(4 / error) if error else math.inf
+        lpips = self.perceptual(x, y).item()
+        embeddings = [self._judged(picture).embedding for picture in (x, y)]
+        self._release()
+        return Measures(psnr, lpips, F.cosine_similarity(*embeddings).item())
+
+    @torch.no_grad()
+    def fidelity(self, image: Image.Image, inversion: Inversion) -> Fidelity:
+        """How faithful an inversion is, against what E reaches on validation pictures.
+
+        inside: whether E alone rebuilds the picture no worse than 99 % of them. The method's own
+        distance cannot tell, since optimisation rebuilds pictures from outside the domain too.
+        """
+        x = self.as_tensor(image)
+        distance = self.perceptual(x, self.as_tensor(inversion.image)).item()
+        encoded = self.perceptual(x, self.generator.synthesis(self.encoder(x))).item()
+        self._release()
+        limits = [torch.quantile(self.calibration, q).item() for _, q in WORDS]
+        inside = encoded <= limits[-1]
+        fitting = [word for (word, _), limit in zip(WORDS, limits, strict=True) if distance <= limit]
+        words = fitting[0] if inside and fitting else "outside the domain" if not inside else "loose"
+        return Fidelity(distance, words, inside)
+
+    # ---- the method on tensors ---------------------------------------------------------------
+
+    @torch.no_grad()
+    def project(
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        *,
+        method: str = "in-domain",
+        steps: int = 100,
+        learning_rate: float = 0.01,
+        mask: Float[Tensor, "1 1 h w"] | None = None,
+        report: Callable[[int, int, float, Tensor], bool | None] | None = None,
+    ) -> tuple[Float[Tensor, "b layers 512"], tuple[float, ...]]:
+        """Codes of pictures in [-1, 1] on `device`, and the mean loss before each step.
+
+        Pictures of a batch do not influence each other. With a mask (1 where the picture counts)
+        the encoder term is removed, as semantic diffusion asks.
+        """
+        _check_choice("method", method, METHODS)
+        if not (isinstance(steps, int) and 1 <= steps <= 1000):
+            raise ValueError(f"steps must be a whole number from 1 to 1000; got {steps!r}.")
+        if method in ("conventional", "domain-guided"):
+            return (self.conventional if method == "conventional" else self.encoder)(x), ()
+        if method == "image2stylegan":  # from the mean code, pixels and features alone
+            start, domain = self.encoder.w_mean.expand(len(x), self.encoder.num_ws, -1), 0.0
+        else:
+            start, domain = self.encoder(x), LAMBDA_DOMAIN if mask is None else 0.0
+        return self._optimise(start, x, mask, domain, steps, learning_rate, report)
+
+    @torch.enable_grad()
+    def _optimise(self, start, x, mask, domain, steps, learning_rate, report):
+        """Domain-regularised optimisation, main Eq. 5, by Adam on w.
+
+        min_w ||m (x - G(w))||^2 + lambda_perceptual d(m x, m G(w)) + domain ||w - E(G(w))||^2
+        """
+        w = start.detach().clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([w], lr=learning_rate)
+        x = x if mask is None else x * mask
+        features = self.perceptual.embed(x)
+        losses = []
+        for index in range(steps):
+            rebuilt = self.generator.synthesis(w)
+            seen = rebuilt if mask is None else rebuilt * mask
+            loss = (x - seen).square().mean((1, 2, 3))
+            loss = loss + LAMBDA_PERCEPTUAL * self.perceptual.compare(features, seen)
+            if domain:
+                loss = loss + domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
+            optimizer.zero_grad()
+            loss.sum().backward()  # a sum: each picture's gradient is its own
+            optimizer.step()
+            losses.append(loss.mean().item())
+            if report and report(index + 1, steps, losses[-1], rebuilt.detach()):
+                break
+        return w.detach(), tuple(losses)
+
+    def as_tensor(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
+        """A picture, centre-cropped and resized, as RGB in [-1, 1] on `device`."""
+        square = ImageOps.fit(as_rgb(image), (self.size, self.size), Image.Resampling.LANCZOS)
+        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
+        return (pixels.float() / 127.5 - 1).to(self.device)
+
+    def _synthesise(self, ws: Tensor) -> list[Image.Image]:
+        return pictures(self.generator.synthesis(ws.to(self.device)))
+
+    def _judged(self, x: Tensor):
+        return self.judge(F.interpolate(x, (128, 128), mode="bilinear", antialias=True))
+
+    def _boundary(self, name: str, change: float) -> Boundary:
+        _check_choice("attribute", name, tuple(self.boundaries))
+        boundary = self.boundaries[name]
+        if not boundary.low <= change <= boundary.high:  # NaN fails this too
+            raise ValueError(
+                f"change of {name} must lie in [{boundary.low:g}, {boundary.high:g}]; "
+                f"got {change!r}. Move it into that range."
+            )
+        return boundary
+
+    def _mask(self, box: tuple[float, float, float, float]) -> Float[Tensor, "1 1 h w"]:
+        """1 inside the box, 0 outside."""
+        left, top, right, bottom = box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):  # NaN fails this too
+            raise ValueError(
+                "box must be fractions 0 <= left < right <= 1 and 0 <= top < bottom <= 1; "
+                f"got {tuple(box)}. Draw it inside the picture."
+            )
+        columns = (round(left * self.size), round(right * self.size))
+        rows = (round(top * self.size), round(bottom * self.size))
+        mask = torch.zeros(1, 1, self.size, self.size, device=self.device)
+        mask[..., slice(*rows), slice(*columns)] = 1
+        if not mask.any():
+            raise ValueError(
+                f"box must cover at least one pixel of {self.size}; got {tuple(box)}. Enlarge it."
+            )
+        return mask
+
+    @staticmethod
+    def _reporter(on_step, image_every: int, keep: frozenset[int] = frozenset(), kept=None):
+        """A callback for `project` that passes Steps on and keeps pictures of the way."""
+        if image_every < 1:
+            raise ValueError(f"image_every must be at least 1; got {image_every}.")
+
+        def report(index: int, total: int, loss: float, images: Tensor) -> bool | None:
+            if index in keep:
+                kept.append(pictures(images))
+            if on_step is None:
+                return None
+            shown = pictures(images) if index % image_every == 0 or index == total else None
+            return on_step(Step("optimise", index, total, loss, shown))
+
+        return report
+
+
+def _spread(steps: int, count: int) -> frozenset[int]:
+    """`count` step numbers spread evenly up to the last one."""
+    return frozenset(max(1, round(steps * (k + 1) / count)) for k in range(count))
+
+
+def _check_choice(what: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise ValueError(f"{what} must be one of {', '.join(choices)}; got {value!r}.")
+
+
+def pictures(x: Float[Tensor, "b 3 h w"]) -> list[Image.Image]:
+    """Pictures in [-1, 1] (clipped) as PIL images."""
+    pixels = ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return [Image.fromarray(picture) for picture in pixels.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Any ordinary picture as upright RGB: first frame, 16 bits scaled to 8, transparency on white.
+
+    Raises TypeError unless it is a PIL image, ValueError for a side outside 32 to 8192 px, a
+    damaged file or a mode without a conversion.
+    """
+    if not isinstance(image, Image.Image):
+        raise TypeError(f"image must be a PIL image; got {type(image).__name__}. Image.open it.")
+    if not SMALLEST <= min(image.size) <= max(image.size) <= LARGEST:
+        raise ValueError(
+            f"image must be {SMALLEST} to {LARGEST} px on each side; got {image.width} x "
+            f"{image.height}. Resize it or choose another."
+        )
+    try:
+        if getattr(image, "n_frames", 1) > 1:
+            image.seek(0)
+        image = ImageOps.exif_transpose(image)
+    except (OSError, EOFError) as error:
+        raise ValueError(f"image must be a whole file; got {error}. Save it again.") from error
+    if image.mode.startswith("I"):
+        image = _sixteen_bits(image)
+    if image.mode not in ("1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV"):
+        raise ValueError(
+            f"image must be RGB; got mode {image.mode}. Convert it with image.convert('RGB')."
+        )
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def _sixteen_bits(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.float64)
+    if values.min() < 0 or values.max() > 65535:
+        raise ValueError(
+            f"image of mode {image.mode} must hold 0 to 65535; got {values.min():g} to "
+            f"{values.max():g}. Convert it with image.convert('RGB')."
+        )
+    return Image.fromarray((values / 257).round().astype(np.uint8))

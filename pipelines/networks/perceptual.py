@@ -1,0 +1,106 @@
+"""Perceptual distance between pictures, and distances between sets of pictures.
+
+The distance is the `lpips` package's baseline (Zhang et al., "The Unreasonable Effectiveness of
+Deep Features", CVPR 2018, Eq. 1 with w_l = 1): unit-normalised features of a SqueezeNet, squared
+differences summed over channels, averaged over places, summed over layers. The trunk comes from
+this module's own weights, never from a download. The sets' distances are the Frechet distance
+(Heusel et al., NeurIPS 2017, Eq. 6) and the kernel distance (Binkowski et al., ICLR 2018, Eq. 4) of
+the pooled last features; with this trunk their scale is not that of Inception features.
+
+Symbols: mu, C: mean and covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import lpips
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STAGE_CHANNELS = (64, 128, 256, 384, 384, 512, 512)
+Stages = tuple[Tensor, ...]
+
+
+class PerceptualDistance(nn.Module, PyTorchModelHubMixin):
+    """LPIPS without learned layer weights, frozen; gradients flow to the pictures."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            # The package calls torchvision with an argument that newer versions rename.
+            warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+            self.lpips = lpips.LPIPS(net="squeeze", pnet_rand=True, lpips=False, verbose=False)
+        self.requires_grad_(False).eval()
+
+    def trunk(self, x: Float[Tensor, "b 3 h w"]) -> Stages:
+        """Raw features of the seven stages, finest first (`STAGE_CHANNELS`)."""
+        if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[-2:]) < 32:
+            raise ValueError(
+                f"x must be RGB pictures (b, 3, h, w), 32 pixels or more; got {tuple(x.shape)}."
+            )
+        return tuple(self.lpips.net(self.lpips.scaling_layer(x)))
+
+    def stages(self, x: Float[Tensor, "b 3 h w"]) -> Stages:
+        """Unit-normalised features of the seven stages, which `forward` compares."""
+        # Not lpips.normalize_tensor: its gradient is NaN where every channel is zero.
+        return tuple(F.normalize(f.float(), dim=1, eps=1e-10) for f in self.trunk(x))
+
+    def forward(
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        y: Float[Tensor, "b 3 h w"] | Stages,
+        spatial: bool = False,
+    ) -> Float[Tensor, " b"] | Float[Tensor, "b 1 h w"]:
+        """Distance of pictures in [-1, 1], 0 and up; with `spatial`, one for each pixel.
+
+        y may be what `stages` returned, which saves half of the work where y stays the same.
+        """
+        others = self.stages(y) if isinstance(y, Tensor) else y
+        pairs = zip(self.stages(x), others, strict=True)
+        squares = [(a - b).square().sum(dim=1, keepdim=True) for a, b in pairs]
+        if not spatial:
+            return sum(s.mean(dim=(1, 2, 3)) for s in squares)
+        size = x.shape[-2:]
+        return sum(F.interpolate(s, size, mode="bilinear", align_corners=False) for s in squares)
+
+    def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512"]:
+        """Last-stage features averaged over places, for the distances between sets."""
+        return self.trunk(x)[-1].float().mean(dim=(2, 3))
+
+
+def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
+    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in float64; 0 for equal sets."""
+    a, b = _check_sets(a, b)
+    cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
+    # tr (C_a C_b)^(1/2) = tr (R C_b R)^(1/2) with R = C_a^(1/2): symmetric, hence real.
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+    means = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
+    return max(0.0, (means + cov_a.trace() + cov_b.trace() - 2 * cross).item())
+
+
+def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
+    """Unbiased squared maximum mean discrepancy under k; about 0, even below, for alike sets."""
+    a, b = _check_sets(a, b)
+    kernel_aa, kernel_bb, kernel_ab = _kernel(a, a), _kernel(b, b), _kernel(a, b)
+    within_a = (kernel_aa.sum() - kernel_aa.trace()) / (len(a) * (len(a) - 1))
+    within_b = (kernel_bb.sum() - kernel_bb.trace()) / (len(b) * (len(b) - 1))
+    return (within_a + within_b - 2 * kernel_ab.mean()).item()
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _check_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(
+            "feature sets must be (n, d) and (m, d) with two rows or more; "
+            f"got {tuple(a.shape)} and {tuple(b.shape)}."
+        )
+    return a.detach().double().cpu(), b.detach().double().cpu()

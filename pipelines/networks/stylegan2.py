@@ -1,0 +1,334 @@
+"""The StyleGAN2 generator, config F: mapping network and skip-architecture synthesis network.
+
+Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), Sec. 2.2,
+Eqs. 1-3 (modulation and demodulation), Fig. 7 (skip connections); truncation from Karras et al.,
+"A Style-Based Generator Architecture" (2019), Appendix B. Parameters and buffers carry the names
+of the published PyTorch state dict (`mapping.fc0.weight`, `synthesis.b4.const`, ...), so that a
+converter is a renaming table.
+
+Symbols: z latent ~ N(0, I); w intermediate latent; ws one w per layer (W+); s style, the scale of a
+layer's input channels; d demodulation factor of its output channels; x features; rgb the image so
+far. Eq. 1 scales weights; as a convolution is linear, we scale its input by s and its output by d
+instead, which leaves one convolution shared by the whole batch and no weight to differentiate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping as Dictionary
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipelines.networks.layers import (
+    GAIN,
+    SLOPE,
+    EqualisedLinear,
+    demodulation,
+    low_pass,
+    up_convolution,
+    upsample2d,
+)
+
+Noise = Literal["const", "random", "none"]
+Tensors = Dictionary[str, Tensor]
+RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+def published_channels(resolution: int, multiplier: float = 2) -> dict[int, int]:
+    """Channels of every resolution in config F: min(512, 16384 multiplier / resolution)."""
+    levels = range(2, resolution.bit_length())
+    return {2**level: min(512, int(16384 * multiplier) // 2**level) for level in levels}
+
+
+def level_channels(resolution: int, channels: Dictionary, multiplier: float) -> dict[int, int]:
+    """Checked channels of each resolution from 4 up; JSON configurations hold keys as strings."""
+    if resolution not in RESOLUTIONS:
+        raise ValueError(f"resolution must be one of {RESOLUTIONS}; got {resolution}.")
+    published = published_channels(resolution, multiplier)
+    if channels is None:
+        return published
+    given = {int(level): int(count) for level, count in channels.items()}
+    if missing := sorted(set(published) - set(given)):
+        raise ValueError(
+            f"channels must name every resolution {sorted(published)}; {missing} missing. Add them."
+        )
+    return {level: given[level] for level in published}
+
+
+class Mapping(nn.Module):
+    """z -> w: eight fully connected layers on the normalised latent, broadcast to every layer."""
+
+    def __init__(
+        self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_multiplier: float = 0.01
+    ) -> None:
+        super().__init__()
+        self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, layers
+        for index in range(layers):
+            inputs = z_dim if index == 0 else w_dim
+            layer = EqualisedLinear(inputs, w_dim, lr_multiplier=lr_multiplier, activation=True)
+            setattr(self, f"fc{index}", layer)
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(
+        self,
+        z: Float[Tensor, "b z"],
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Float[Tensor, "b layers w"]:
+        """Map latents to one w per layer.
+
+        truncation: 1 leaves w, 0 gives the average w. truncation_cutoff: number of first layers
+        that are truncated, all by default. Raises ValueError unless z is (b, z_dim).
+        """
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must be (batch, {self.z_dim}); got {tuple(z.shape)}.")
+        with torch.autocast(z.device.type, enabled=False):
+            w = z.float()
+            w = w * (w.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+            for index in range(self.num_layers):
+                w = getattr(self, f"fc{index}")(w)
+        return self.truncate(w[:, None].repeat(1, self.num_ws, 1), truncation, truncation_cutoff)
+
+    def truncate(
+        self, ws: Float[Tensor, "b layers w"], truncation: float, cutoff: int | None = None
+    ) -> Float[Tensor, "b layers w"]:
+        """Pull the first `cutoff` layers (all by default) towards the average w."""
+        if truncation == 1:
+            return ws
+        near = self.w_avg.lerp(ws[:, :cutoff], truncation)
+        return near if cutoff is None else torch.cat([near, ws[:, cutoff:]], dim=1)
+
+    @torch.no_grad()
+    def update_average(self, ws: Float[Tensor, "b layers w"], beta: float = 0.995) -> None:
+        """Move the average w towards a training batch: w_avg <- beta w_avg + (1 - beta) mean."""
+        self.w_avg.copy_(ws[:, 0].float().mean(dim=0).lerp(self.w_avg, beta))
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3 x 3 convolution, noise, bias, leaky ReLU; doubles the resolution if `up`."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False
+    ) -> None:
+        super().__init__()
+        self.up = up
+        self.affine = EqualisedLinear(w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("resample_filter", low_pass())
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], w: Float[Tensor, "b d"], noise: Noise = "const"
+    ) -> Float[Tensor, "b c2 h2 w2"]:
+        """One layer: the style comes from w."""
+        with torch.autocast(x.device.type, enabled=False):
+            style = self.affine(w)
+            scale = demodulation(self.weight, style) * GAIN
+        x = x * style.to(x.dtype)[:, :, None, None]
+        if self.up:
+            x = up_convolution(x, self.weight, self.resample_filter)
+        else:
+            x = F.conv2d(x, self.weight, padding=1)
+        return self.activate(x, scale, noise)
+
+    def activate(
+        self, x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c"], noise: Noise
+    ) -> Float[Tensor, "b c h w"]:
+        """Demodulate, add bias and noise, activate; `scale` holds the gain of the activation."""
+        # lrelu(gain y) = gain lrelu(y): the gain costs nothing in these small tensors. In place,
+        # as neither the sum nor the activation needs its own input for its gradient.
+        bias = (self.bias * GAIN).to(x.dtype)[None, :, None, None]
+        x = torch.addcmul(bias, x, scale.to(x.dtype)[:, :, None, None])
+        if noise == "const":
+            x.add_((self.noise_const * (self.noise_strength * GAIN)).to(x.dtype))
+        elif noise == "random":
+            field = torch.randn(len(x), 1, *x.shape[2:], device=x.device)
+            x.add_((field * (self.noise_strength * GAIN)).to(x.dtype))
+        return F.leaky_relu_(x, SLOPE)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1 x 1 convolution to colour, without demodulation."""
+
+    def __init__(self, in_channels: int, w_dim: int, img_channels: int = 3) -> None:
+        super().__init__()
+        self.affine = EqualisedLinear(w_dim, in_channels, bias_init=1)
+        self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(img_channels))
+        self.gain = 1 / math.sqrt(in_channels)
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], w: Float[Tensor, "b d"]
+    ) -> Float[Tensor, "b rgb h w"]:
+        """Colour of every pixel, in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            style = self.affine(w) * self.gain
+            weight = self.weight[None, :, :, 0, 0] * style[:, None]
+        # Three output channels: weights per sample are smaller than a scaled copy of x.
+        rgb = torch.bmm(weight.to(x.dtype), x.flatten(2)).float() + self.bias[:, None]
+        return rgb.unflatten(2, x.shape[2:])
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: conv0 (doubles the resolution; absent at 4 px), conv1, and colour."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, img_channels: int
+    ) -> None:
+        super().__init__()
+        self.name = f"b{resolution}"
+        self.layer_names = ("conv1",) if resolution == 4 else ("conv0", "conv1")
+        if resolution == 4:
+            self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
+        else:
+            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, up=True)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution)
+        self.torgb = ToRGB(out_channels, w_dim, img_channels)
+        self.register_buffer("resample_filter", low_pass())
+
+    def forward(
+        self,
+        x: Float[Tensor, "b c h w"] | None,
+        rgb: Float[Tensor, "b rgb h w"] | None,
+        ws: Float[Tensor, "b layers d"],
+        noise: Noise = "const",
+    ) -> tuple[Float[Tensor, "b c2 h2 w2"], Float[Tensor, "b rgb h2 w2"], dict[str, Tensor]]:
+        """Features and image of this resolution, and every layer's output by its full name."""
+        if x is None:
+            x = self.const.expand(len(ws), -1, -1, -1)
+        outputs = {}
+        for index, name in enumerate(self.layer_names):
+            x = getattr(self, name)(x, ws[:, index], noise)
+            outputs[f"{self.name}.{name}"] = x
+        colour = self.torgb(x, ws[:, -1])
+        return x, colour if rgb is None else upsample2d(rgb, self.resample_filter) + colour, outputs
+
+
+class Synthesis(nn.Module):
+    """ws -> image, through one block a resolution."""
+
+    def __init__(self, channels: Dictionary[int, int], w_dim: int = 512, img_channels: int = 3):
+        super().__init__()
+        self.w_dim = w_dim
+        self.resolutions = tuple(channels)
+        for level in self.resolutions:
+            block = SynthesisBlock(
+                channels.get(level // 2, 0), channels[level], w_dim, level, img_channels
+            )
+            setattr(self, f"b{level}", block)
+        self.num_ws = 2 * len(self.resolutions)
+
+    @property
+    def blocks(self) -> list[SynthesisBlock]:
+        """The blocks from 4 px up."""
+        return [getattr(self, f"b{level}") for level in self.resolutions]
+
+    def per_block(self, ws: Float[Tensor, "b layers d"]) -> Iterator[tuple[SynthesisBlock, Tensor]]:
+        """Each block with its w: colour shares its w with the first layer of the next block."""
+        start = 0
+        for block in self.blocks:
+            count = len(block.layer_names)
+            yield block, ws[:, start : start + count + 1]
+            start += count
+
+    def forward(
+        self,
+        ws: Float[Tensor, "b layers d"],
+        noise: Noise = "const",
+        features: bool = False,
+        deltas: Tensors | None = None,
+        masks: Tensors | None = None,
+    ) -> Float[Tensor, "b rgb h w"] | tuple[Float[Tensor, "b rgb h w"], dict[str, Tensor]]:
+        """Image in about [-1, 1].
+
+        noise: the stored "const" fields, new "random" ones, or "none". deltas: block output name
+        ("b16.conv1") -> (b, c, h, w), added after that block, times masks[name] (b, 1, h, w) where
+        given. features: also return every layer's output by name ("b4.conv1", "b8.conv0", ...),
+        deltas included. Raises ValueError for wrong shapes and names.
+        """
+        self.check(ws, noise, deltas or {}, masks or {})
+        deltas, masks, seen = deltas or {}, masks or {}, {}
+        x = rgb = None
+        for block, block_ws in self.per_block(ws.float()):
+            x, rgb, outputs = block(x, rgb, block_ws, noise)
+            name = f"{block.name}.conv1"
+            if name in deltas:
+                x = x + (masks[name] * deltas[name] if name in masks else deltas[name])
+                outputs[name] = x
+            if features:
+                seen.update(outputs)
+        return (rgb, seen) if features else rgb
+
+    def check(
+        self, ws: Float[Tensor, "..."], noise: str, deltas: Tensors, masks: Tensors
+    ) -> None:
+        """Raise ValueError for what `forward` cannot use."""
+        if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(
+                f"ws must be (batch, {self.num_ws}, {self.w_dim}); got {tuple(ws.shape)}. "
+                "Repeat a single w with w[:, None].repeat(1, num_ws, 1)."
+            )
+        if noise not in ("const", "random", "none"):
+            raise ValueError(f'noise must be "const", "random" or "none"; got {noise!r}.')
+        # A delta after the last block would reach no pixel.
+        known = [f"b{level}.conv1" for level in self.resolutions[:-1]]
+        if unknown := sorted(set(deltas) - set(known)):
+            raise ValueError(f"deltas must be named among {known}; got {unknown}.")
+        if unused := sorted(set(masks) - set(deltas)):
+            raise ValueError(f"masks must be named as the deltas are; got {unused} without delta.")
+        for name, delta in deltas.items():
+            level = int(name[1:].split(".")[0])
+            expected = (len(ws), len(getattr(self, f"b{level}").conv1.bias), level, level)
+            if tuple(delta.shape) != expected:
+                raise ValueError(f"{name}: delta must be {expected}; got {tuple(delta.shape)}.")
+            mask = masks.get(name)
+            if mask is not None and tuple(mask.shape) != (len(ws), 1, level, level):
+                raise ValueError(
+                    f"{name}: mask must be {(len(ws), 1, level, level)}; got {tuple(mask.shape)}. "
+                    "Resize it to the block's resolution."
+                )
+
+
+class Generator(nn.Module, PyTorchModelHubMixin):
+    """z -> w -> image. `mapping` and `synthesis` are modules: call them as such."""
+
+    def __init__(
+        self,
+        resolution: int = 128,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        mapping_layers: int = 8,
+        channels: dict | None = None,
+        channel_multiplier: float = 2,
+        mapping_lr_multiplier: float = 0.01,
+        img_channels: int = 3,
+    ) -> None:
+        """Build the network with random weights.
+
+        resolution: side of the image in pixels, a power of two from 8 to 1024. channels:
+        resolution -> channels from 4 px up; config F times `channel_multiplier` / 2 by default.
+        mapping_lr_multiplier: 0.01 for adversarial training as published.
+        """
+        super().__init__()
+        levels = level_channels(resolution, channels, channel_multiplier)
+        self.resolution, self.z_dim, self.w_dim = resolution, z_dim, w_dim
+        self.synthesis = Synthesis(levels, w_dim, img_channels)
+        self.num_ws = self.synthesis.num_ws
+        self.mapping = Mapping(z_dim, w_dim, self.num_ws, mapping_layers, mapping_lr_multiplier)
+
+    def forward(
+        self,
+        z: Float[Tensor, "b z"],
+        truncation: float = 1.0,
+        truncation_cutoff: int | None = None,
+        noise: Noise = "const",
+    ) -> Float[Tensor, "b rgb h w"]:
+        """Image in about [-1, 1] of each latent."""
+        return self.synthesis(self.mapping(z, truncation, truncation_cutoff), noise)

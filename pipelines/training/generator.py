@@ -1,0 +1,369 @@
+"""Train the starter generator on (z, picture) pairs of the clay domain, in three stages.
+
+    python -m pipelines.training.generator --data DIR --perceptual FILE --out DIR --minutes 60
+
+1. `codes`: the renderer draws its parameters from z, so the mapping network first learns, without a
+   single picture, a w from which every parameter can be read by a linear layer.
+2. `regress`: the synthesis network draws the picture of its z: L1 over three scales, weighted by
+   face part, plus the perceptual distance; at half resolution first.
+3. `sharpen`: adversarial (Karras et al. 2020: non-saturating logistic loss, lazy R1, moving average
+   of the weights), kept on the pairs by perceptual distance, weighted L1 and discriminator feature
+   matching (Wang et al. 2018, Eq. 4); part of each batch mixes styles of two codes and is judged
+   by the discriminator alone.
+`--shares` says how the minutes are divided; stages have their own folders in --out and resume.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+import weights
+from examples.clay.dataset import ClaySet
+from examples.clay.parameters import CHOICES, DERIVED, DRAWN, LATENT, NAMES, draw
+from examples.clay.parts import PARTS
+from pipelines.networks.discriminator import Discriminator
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator, Synthesis
+from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, shuffled, to_tensor
+from pipelines.training.sheet import save_sheet
+
+CHANNELS = {4: 256, 8: 256, 16: 256, 32: 192, 64: 96, 128: 48}
+JUDGE_CHANNELS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32}
+
+# Weight of a pixel in the L1 loss by the words of its part's name: what is small is drawn late.
+PART_WEIGHTS = {
+    "background": 0.5, "skin": 2, "hair": 1.5, "nose": 4, "nostril": 6, "lip": 9, "teeth": 9,
+    "mouth": 9, "brow": 8, "lid": 9, "sclera": 10, "iris": 12, "pupil": 12, "glasses": 6, "ear": 3,
+    "earring": 5, "necklace": 4, "beard": 3,
+}  # fmt: skip
+
+CONTINUOUS = [i for i, name in enumerate(NAMES) if name not in CHOICES]
+
+
+def part_weights() -> Float[Tensor, "parts"]:
+    """Loss weight of every part; the longest matching word of its name decides, 1 without."""
+    weights = []
+    for part in PARTS:
+        words = [word for word in PART_WEIGHTS if word in part.replace("_", " ")]
+        weights.append(PART_WEIGHTS[max(words, key=len)] if words else 1.0)
+    return torch.tensor(weights)
+
+
+class CodeReader(nn.Module):
+    """Linear reading of the renderer's parameters from w; used in training only."""
+
+    def __init__(self, w_dim: int = 512) -> None:
+        super().__init__()
+        sample = draw(np.random.RandomState(0).standard_normal((20_000, LATENT)))[:, CONTINUOUS]
+        self.register_buffer("mean", torch.from_numpy(sample.mean(0)))
+        self.register_buffer("deviation", torch.from_numpy(sample.std(0) + 1e-6))
+        self.values = nn.Linear(w_dim, len(CONTINUOUS))
+        self.choices = nn.ModuleDict({n: nn.Linear(w_dim, len(c)) for n, c in CHOICES.items()})
+
+    def loss(
+        self, w: Float[Tensor, "b d"], parameters: Float[Tensor, "b p"]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Mean squared error of standardised numbers, and mean cross-entropy of choices."""
+        truth = (parameters[:, CONTINUOUS] - self.mean) / self.deviation
+        squared = F.mse_loss(self.values(w), truth)
+        entropy = [
+            F.cross_entropy(layer(w), parameters[:, NAMES.index(name)].long())
+            for name, layer in self.choices.items()
+        ]
+        return squared, torch.stack(entropy).mean()
+
+
+@dataclass
+class Trainer:
+    """The networks of all three stages and what they share."""
+
+    data: ClaySet
+    perceptual: PerceptualDistance
+    out: Path
+    device: str = "auto"
+    batch: int = 16
+    resolution: int = 128
+    generator: Generator = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A rate multiplier of 0.01 in the mapping suits adversarial training from scratch; the
+        # regression of pairs is several times faster with 1.
+        self.generator = Generator(self.resolution, channels=CHANNELS, mapping_lr_multiplier=1.0)
+        self.reader = CodeReader()
+        self.average = Average(self.generator, decay=0.995)
+        self.weights = part_weights()
+
+    # ---- stage 1
+
+    def codes(self, minutes: float, batch: int = 512) -> None:
+        """Teach the mapping network a w in which the renderer's parameters are linear."""
+        loop = self.loop("codes", minutes)
+        mapping = self.generator.mapping
+        optimizer = torch.optim.Adam([*mapping.parameters(), *self.reader.parameters()], 2e-3)
+        loop.keep(generator=self.generator, reader=self.reader, optimizer=optimizer)
+        loop.resume()
+        random = np.random.default_rng(loop.step)
+        for _ in loop:
+            loop.anneal(optimizer)
+            z = random.standard_normal((batch, LATENT), dtype=np.float32)
+            parameters = torch.from_numpy(draw(z)).to(loop.device)
+            w = mapping(torch.from_numpy(z).to(loop.device))[:, 0]
+            squared, entropy = self.reader.loss(w, parameters)
+            # A unit scale of w keeps the affine layers where their initialisation expects them.
+            scale = (w.square().mean(0).sqrt() - 1).square().mean()
+            step(optimizer, squared + entropy + 0.1 * scale)
+            if loop.due(50):
+                loop.log(squared=squared, entropy=entropy, scale=scale)
+
+    # ---- stage 2
+
+    def regress(self, minutes: float, half: float = 0.35, rate: float = 2e-3) -> None:
+        """Draw the picture of each z; the first `half` share of the time at half resolution."""
+        loop = self.loop("regress", minutes)
+        synthesis = self.generator.synthesis
+        optimizer = torch.optim.Adam(
+            [
+                {"params": synthesis.parameters(), "lr": rate},
+                {"params": self.generator.mapping.parameters(), "lr": rate / 10},
+                {"params": self.reader.parameters(), "lr": rate / 10},
+            ],
+            betas=(0.9, 0.99),
+        )
+        loop.keep(generator=self.generator, reader=self.reader, average=self.average.network)
+        loop.keep(optimizer=optimizer)
+        loop.resume()
+        for fraction, batch in zip(loop, self.batches(loop), strict=False):
+            loop.anneal(optimizer)
+            z, real, weight, parameters = batch
+            small = fraction < half
+            if small:
+                real, weight = F.avg_pool2d(real, 2), F.avg_pool2d(weight, 2)
+            ws = self.generator.mapping(z)
+            with loop.autocast():
+                fake = half_resolution(synthesis, ws) if small else synthesis(ws, "none")
+                distance = self.perceptual(fake, real).mean()
+            pixels = multiscale_l1(fake, real, weight)
+            squared, entropy = self.reader.loss(ws[:, 0], parameters)
+            step(optimizer, pixels + distance + 0.05 * (squared + entropy))
+            self.average.update(self.generator, loop.step)
+            if loop.due(50):
+                loop.log(pixels=pixels, perceptual=distance, codes=squared + entropy)
+            if loop.due(500):
+                self.sheet(loop)
+
+    # ---- stage 3
+
+    def sharpen(self, minutes: float, rate: float = 1e-3, gamma: float = 1.0) -> None:
+        """Adversarial training that stays on the pairs and learns to mix styles."""
+        loop = self.loop("sharpen", minutes)
+        judge = Discriminator(self.generator.resolution, JUDGE_CHANNELS).to(loop.device)
+        synthesis = self.generator.synthesis
+        optimizer = torch.optim.Adam(synthesis.parameters(), rate, (0.0, 0.99))
+        judge_optimizer = torch.optim.Adam(judge.parameters(), 2e-3, (0.0, 0.99))
+        loop.keep(generator=self.generator, average=self.average.network, judge=judge)
+        loop.keep(optimizer=optimizer, judge_optimizer=judge_optimizer)
+        loop.resume()
+        for _, (z, real, weight, _) in zip(loop, self.batches(loop), strict=False):
+            loop.anneal(optimizer, judge_optimizer)
+            with torch.no_grad():
+                ws = self.generator.mapping(z)
+            mixed, paired = mix_styles(ws, share=0.25)
+            with loop.autocast():
+                fake = synthesis(mixed, "random")
+            judged = judge_step(loop, judge, judge_optimizer, real, fake.detach(), gamma)
+            judge.requires_grad_(False)
+            with loop.autocast():
+                logits, features = judge(fake, features=True)
+                with torch.no_grad():
+                    _, targets = judge(real, features=True)
+                distance = self.perceptual(fake[:paired], real[:paired]).mean()
+            adversarial = F.softplus(-logits.float()).mean()
+            matching = feature_matching(features, targets, paired)
+            pixels = multiscale_l1(fake[:paired], real[:paired], weight[:paired])
+            step(optimizer, 0.1 * adversarial + matching + 2 * distance + 0.5 * pixels)
+            judge.requires_grad_(True)
+            self.average.update(self.generator, loop.step)
+            if loop.due(20):
+                loop.log(adversarial=adversarial, matching=matching, perceptual=distance,
+                         pixels=pixels, **judged)  # fmt: skip
+            if loop.due(200):
+                self.sheet(loop)
+
+    # ---- shared
+
+    def loop(self, stage: str, minutes: float) -> Loop:
+        loop = Loop(self.out / stage, minutes, self.device)
+        for network in (self.generator, self.reader, self.average.network, self.perceptual):
+            network.to(loop.device)
+        self.weights = self.weights.to(loop.device)
+        return loop
+
+    def batches(self, loop: Loop) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """Endless (z, picture in [-1, 1], weight of each pixel, parameters)."""
+        latents, everything = torch.from_numpy(self.data.latents()), self.data.parameters()
+
+        def read(index: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+            parts = torch.from_numpy(self.data.parts[index].astype(np.int64)).to(loop.device)
+            return (
+                latents[index].to(loop.device),
+                to_tensor(self.data.images[index], loop.device),
+                self.weights[parts][:, None],
+                torch.from_numpy(everything[index]).to(loop.device),
+            )
+
+        return prefetch(map(read, shuffled(len(self.data), self.batch, seed=loop.step)))
+
+    @torch.no_grad()
+    def sheet(self, loop: Loop, count: int = 32) -> None:
+        """Uncurated samples of the averaged generator, beside nothing: look at them."""
+        z = torch.from_numpy(np.random.RandomState(1).standard_normal((count, LATENT)))
+        images = self.average.network(z.float().to(loop.device), noise="const")
+        save_sheet(loop.out / f"samples-{loop.step:06d}.png", images)
+
+
+def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One descent step."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def half_resolution(
+    synthesis: Synthesis, ws: Float[Tensor, "b layers d"]
+) -> Float[Tensor, "b 3 h w"]:
+    """The image that the skip architecture holds before its last block."""
+    x = rgb = None
+    for block, block_ws in itertools.islice(synthesis.per_block(ws), len(synthesis.blocks) - 1):
+        x, rgb, _ = block(x, rgb, block_ws, "none")
+    return rgb
+
+
+def multiscale_l1(
+    fake: Float[Tensor, "b 3 h w"], real: Float[Tensor, "b 3 h w"], weight: Float[Tensor, "b 1 h w"]
+) -> Float[Tensor, ""]:
+    """Weighted mean absolute difference at full, half and quarter resolution."""
+    total = fake.new_zeros(())
+    difference = fake.float() - real
+    weight = weight / weight.mean()
+    for _ in range(3):
+        total = total + (difference.abs() * weight).mean()
+        difference, weight = F.avg_pool2d(difference, 2), F.avg_pool2d(weight, 2)
+    return total
+
+
+def mix_styles(
+    ws: Float[Tensor, "b layers d"], share: float
+) -> tuple[Float[Tensor, "b layers d"], int]:
+    """The batch with its last `share` mixed with other codes from a random layer on.
+
+    Returns the codes and the number of first ones that were left as they are.
+    """
+    paired = len(ws) - round(share * len(ws))
+    mixed = ws.clone()
+    for row in range(paired, len(ws)):
+        layer = int(torch.randint(1, ws.shape[1], ()))
+        mixed[row, layer:] = ws[int(torch.randint(0, len(ws), ())), layer:]
+    return mixed, paired
+
+
+def judge_step(
+    loop: Loop, judge: Discriminator, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor,
+    gamma: float, every: int = 16,
+) -> dict[str, Tensor]:  # fmt: skip
+    """One step of the discriminator: logistic loss, and R1 every 16th step with 16 times its weight."""
+    with loop.autocast():
+        on_real, on_fake = judge(real).float(), judge(fake).float()
+    loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
+    penalty = real.new_zeros(())
+    if loop.step % every == 0:
+        part = real[: len(real) // 2].clone().requires_grad_(True)
+        (slope,) = torch.autograd.grad(judge(part).sum(), part, create_graph=True)
+        penalty = slope.square().sum(dim=(1, 2, 3)).mean()
+        loss = loss + every * gamma / 2 * penalty
+    step(optimizer, loss)
+    return {"real": on_real.mean(), "fake": on_fake.mean()}
+
+
+def feature_matching(
+    features: dict[str, Tensor], targets: dict[str, Tensor], paired: int
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of the judge's features on the pairs, over its blocks."""
+    distances = [
+        (features[name][:paired].float() - targets[name][:paired].float()).abs().mean()
+        / (targets[name].float().abs().mean() + 1e-6)
+        for name in targets
+    ]
+    return torch.stack(distances).mean()
+
+
+@torch.no_grad()
+def w_statistics(generator: Generator, count: int = 50_000) -> dict[str, Tensor]:
+    """Mean (512,) and covariance (512, 512) of w over z ~ N(0, I); sets the generator's w_avg."""
+    random = torch.Generator().manual_seed(0)
+    device = generator.mapping.w_avg.device
+    chunks = [
+        generator.mapping(torch.randn(1000, generator.z_dim, generator=random).to(device))[:, 0]
+        for _ in range(count // 1000)
+    ]
+    w = torch.cat(chunks).double().cpu()
+    mean, covariance = w.mean(0), torch.cov(w.T)
+    generator.mapping.w_avg.copy_(mean)
+    return {"mean": mean.float(), "covariance": covariance.float()}
+
+
+@torch.no_grad()
+def evaluate(generator: Generator, perceptual: PerceptualDistance, data: ClaySet) -> dict:
+    """Mean PSNR [dB] and perceptual distance between G(z) and the render of z, on held-out z."""
+    psnr, distance = [], []
+    device = generator.mapping.w_avg.device
+    latents = torch.from_numpy(data.latents())
+    for start in range(0, len(data), 32):
+        real = to_tensor(data.images[start : start + 32], device)
+        fake = generator(latents[start : start + 32].to(device))
+        error = (fake.clamp(-1, 1) - real).square().mean(dim=(1, 2, 3)) / 4
+        psnr.append(-10 * error.log10())
+        distance.append(perceptual(fake, real))
+    return {"psnr": float(torch.cat(psnr).mean()), "lpips": float(torch.cat(distance).mean())}
+
+
+def main() -> None:
+    """Run the stages that have minutes, then save the averaged generator and its w statistics."""
+    parser = arguments("Train the clay generator.", minutes=60, batch=16)
+    parser.add_argument("--perceptual", type=Path, required=True, help="its trunk, safetensors")
+    parser.add_argument("--shares", type=float, nargs=3, default=(0.05, 0.55, 0.4),
+                        metavar=("CODES", "REGRESS", "SHARPEN"))  # fmt: skip
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    perceptual = weights.load_file(PerceptualDistance, options.perceptual)
+    trainer = Trainer(
+        ClaySet(options.data), perceptual, options.out, options.device, options.batch
+    )
+    stages = (trainer.codes, trainer.regress, trainer.sharpen)
+    for stage, share in zip(stages, options.shares, strict=True):
+        if share > 0:
+            stage(options.minutes * share)
+    generator = trainer.average.network
+    statistics = w_statistics(generator)
+    metrics = {"minutes": options.minutes, "shares": list(options.shares), "pairs": len(trainer.data)}
+    if options.validation:
+        metrics |= evaluate(generator, trainer.perceptual, ClaySet(options.validation))
+    finish(options.out, metrics, generator, options.weights)
+    if options.weights:
+        file = options.weights.with_name(options.weights.name.replace("generator", "w-statistics"))
+        card = {"samples": 50_000, "of": options.weights.name}
+        weights.save(statistics, file, card, half=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Train the domain-guided encoder E of in-domain GAN inversion (Zhu et al., ECCV 2020).
+
+    python -m pipelines.training.indomain_encoder --data RENDERED --validation RENDERED --out RUN
+
+Main Eqs. 3 and 4, on real (rendered) pictures through the frozen generator:
+
+    min_E  ||x - G(E(x))||^2 + lambda_perceptual d(x, G(E(x))) - lambda_adversarial E[D(G(E(x)))]
+    min_D  E[D(G(E(x)))] - E[D(x)] + gamma / 2 E[||grad D(x)||^2]
+
+Symbols: x, a real picture; E, the encoder; G, the synthesis network; D, the discriminator; d, the
+perceptual distance; gamma, the weight of the R1 penalty.
+
+Departs from paper: D(.) enters as softplus(-D) and its mirror image (the logistic loss), because
+an unbounded score outweighs pixel terms that are averaged over the picture; d replaces VGG
+features, so that the lambdas are our own; R1 is taken every few steps with its weight raised to
+match (Karras et al. 2020, Appendix B); with --init, E starts from the conventional encoder instead
+of from nothing, because the budget is minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import weights
+from examples.clay.dataset import ClaySet
+from pipelines.networks.discriminator import Discriminator
+from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+from pipelines.training.loop import (
+    Average,
+    Loop,
+    arguments,
+    finish,
+    prefetch,
+    shuffled,
+    to_tensor,
+)
+
+GAMMA, LAZY = 10.0, 8  # weight of R1, and steps from one penalty to the next
+DISCRIMINATOR_CHANNELS = {4: 192, 8: 192, 16: 128, 32: 96, 64: 48, 128: 24}
+QUANTILES = 1001
+
+
+def given(network: type[nn.Module], path: Path | None, name: str, device: torch.device):
+    """A frozen network from a file, or the registered weight `name` where no file is given."""
+    if path is not None:
+        return weights.load_file(network, path, device)
+    return weights.load(network, name, device, allow_unpinned=True)
+
+
+@torch.no_grad()
+def mean_code(generator: Generator, device: torch.device, count: int = 10_000) -> Tensor:
+    """The mean w of `count` latents of seed 0, (512,)."""
+    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(0))
+    return torch.cat([generator.mapping(part.to(device))[:, 0] for part in z.split(2000)]).mean(0)
+
+
+def encoder_loss(
+    x: Float[Tensor, "b 3 h w"],
+    rebuilt: Float[Tensor, "b 3 h w"],
+    perceptual: PerceptualDistance,
+    discriminator: Discriminator,
+    lambdas: tuple[float, float],
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Main Eq. 3 of a batch, and its terms before weighting; lambdas: perceptual, adversarial."""
+    terms = {
+        "pixel": (x - rebuilt).square().mean(),
+        "perceptual": perceptual(rebuilt, x).mean(),
+        "adversarial": F.softplus(-discriminator(rebuilt)).mean(),
+    }
+    weighted = zip((1.0, *lambdas), terms.values(), strict=True)
+    return sum(weight * term for weight, term in weighted), terms
+
+
+def discriminator_loss(
+    discriminator: Discriminator, real: Tensor, fake: Tensor, penalise: bool
+) -> Tensor:
+    """Main Eq. 4 of a batch; with `penalise`, R1 for the LAZY steps it stands for."""
+    real = real.detach().requires_grad_(penalise)
+    scores = discriminator(real)
+    loss = F.softplus(discriminator(fake.detach())).mean() + F.softplus(-scores).mean()
+    if penalise:
+        (slope,) = torch.autograd.grad(scores.sum(), real, create_graph=True)
+        loss = loss + LAZY * GAMMA / 2 * slope.square().sum((1, 2, 3)).mean()
+    return loss
+
+
+@torch.no_grad()
+def reconstructions(
+    encoder: LayerwiseEncoder, generator: Generator, data: ClaySet, device: torch.device, count: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of real pictures and their reconstructions G(E(x))."""
+    for start in range(0, min(count, len(data)), 32):
+        x = to_tensor(data.images[start : min(start + 32, count)], device)
+        yield x, generator.synthesis(encoder(x))
+
+
+@torch.no_grad()
+def evaluate(
+    encoder: LayerwiseEncoder,
+    generator: Generator,
+    perceptual: PerceptualDistance,
+    data: ClaySet,
+    device: torch.device,
+    count: int = 1000,
+) -> tuple[dict[str, float], Float[Tensor, " n"]]:
+    """Mean PSNR [dB] and LPIPS on the first `count` pictures, and each picture's LPIPS."""
+    psnr, lpips = [], []
+    for x, rebuilt in reconstructions(encoder, generator, data, device, count):
+        error = (x - rebuilt.clamp(-1, 1)).square().mean((1, 2, 3))
+        psnr.append(10 * torch.log10(4 / error))
+        lpips.append(perceptual(x, rebuilt.clamp(-1, 1)))
+    distances = torch.cat(lpips).cpu()
+    return {"psnr": torch.cat(psnr).mean().item(), "lpips": distances.mean().item()}, distances
+
+
+def build(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
+    """Frozen G and d, and E and D to train."""
+    generator = given(Generator, arg.generator, "clay-heads/generator", loop.device)
+    perceptual = given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", loop.device)
+    if arg.init is not None:
+        encoder = weights.load_file(LayerwiseEncoder, arg.init, loop.device)
+    else:
+        encoder = LayerwiseEncoder(generator.num_ws, generator.resolution, arg.width)
+        encoder.w_mean.copy_(mean_code(generator, loop.device))
+    channels = {k: v for k, v in DISCRIMINATOR_CHANNELS.items() if k <= generator.resolution}
+    discriminator = Discriminator(generator.resolution, channels)
+    encoder, discriminator = (m.to(loop.device).train() for m in (encoder, discriminator))
+    return generator, perceptual, encoder.requires_grad_(True), discriminator
+
+
+def train(arg: argparse.Namespace, loop: Loop, data: ClaySet) -> tuple[nn.Module, ...]:
+    """Alternate main Eqs. 3 and 4 until the budget is spent; averaged E, G and d."""
+    torch.manual_seed(0)
+    generator, perceptual, encoder, discriminator = build(arg, loop)
+    average = Average(encoder)
+    optimizer = torch.optim.Adam(encoder.parameters(), lr=arg.rate, betas=(0.9, 0.99))
+    critic = torch.optim.Adam(discriminator.parameters(), lr=arg.critic_rate, betas=(0.0, 0.99))
+    loop.keep(
+        encoder=encoder, average=average.network, discriminator=discriminator,
+        optimizer=optimizer, critic=critic,
+    )  # fmt: skip
+    loop.resume()
+    batches = (to_tensor(data.images[i]) for i in shuffled(len(data), arg.batch, seed=loop.step))
+    lambdas = (arg.perceptual_weight, arg.adversarial_weight)
+    for _, x in zip(loop, prefetch(batches), strict=False):
+        loop.anneal(optimizer, critic)
+        x = x.to(loop.device)
+        discriminator.requires_grad_(False)
+        with loop.autocast():
+            rebuilt = generator.synthesis(encoder(x))
+            loss, terms = encoder_loss(x, rebuilt, perceptual, discriminator, lambdas)
+        update(optimizer, loss)
+        discriminator.requires_grad_(True)
+        penalise = loop.step % LAZY == 0
+        # Second derivatives in bfloat16 lose too many digits: the penalty's step is float32.
+        with torch.autocast(loop.device.type, torch.bfloat16, loop.bfloat16 and not penalise):
+            doubt = discriminator_loss(discriminator, x, rebuilt, penalise)
+        update(critic, doubt)
+        average.update(encoder, loop.step)
+        if loop.due(20):
+            loop.log(loss=loss, **terms, psnr=10 * math.log10(4 / terms["pixel"].item()))
+    return average.network, generator, perceptual
+
+
+def update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step down `loss`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+
+
+def save_calibration(distances: Tensor, path: Path, card: dict) -> None:
+    """Write the quantiles of validation distances, which words of fidelity are measured by."""
+    quantiles = torch.quantile(distances.float(), torch.linspace(0, 1, QUANTILES))
+    weights.save({"distance": quantiles}, path, card, half=False)
+
+
+def parse() -> argparse.Namespace:
+    parser = arguments("Train the domain-guided encoder.", minutes=20, batch=16)
+    parser.add_argument("--generator", type=Path, help="weights file; the registered one if absent")
+    parser.add_argument(
+        "--perceptual", type=Path, help="weights file; the registered one if absent"
+    )
+    parser.add_argument("--init", type=Path, help="start from this encoder (the conventional one)")
+    parser.add_argument("--calibration", type=Path, help="write validation distances here")
+    parser.add_argument("--width", type=int, default=24, help="of a fresh encoder")
+    parser.add_argument("--rate", type=float, default=5e-4, help="learning rate of the encoder")
+    parser.add_argument("--critic-rate", type=float, default=1e-3)
+    parser.add_argument("--perceptual-weight", type=float, default=1.0)
+    parser.add_argument("--adversarial-weight", type=float, default=0.02)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arg = parse()
+    if arg.threads:
+        torch.set_num_threads(arg.threads)
+    loop = Loop(arg.out, arg.minutes, arg.device)
+    data = ClaySet(arg.data)
+    encoder, generator, perceptual = train(arg, loop, data)
+    metrics: dict[str, object] = {
+        "recipe": "pipelines.training.indomain_encoder",
+        "seeds": f"train, {len(data)} pictures",
+        "minutes": arg.minutes,
+        "device": str(loop.device),
+        "steps": loop.step,
+        "init": "conventional encoder" if arg.init else "random",
+        "lambda perceptual, adversarial": f"{arg.perceptual_weight}, {arg.adversarial_weight}",
+    }
+    if arg.validation:
+        held_out, distances = evaluate(
+            encoder, generator, perceptual, ClaySet(arg.validation), loop.device
+        )
+        metrics["held_out"] = held_out
+        if arg.calibration:
+            save_calibration(distances, arg.calibration, metrics)
+    finish(arg.out, metrics, encoder, arg.weights)
+
+
+if __name__ == "__main__":
+    main()

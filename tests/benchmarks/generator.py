@@ -1,0 +1,155 @@
+"""The figures of the starter generator, on seeds that no training saw.
+
+    python -m tests.benchmarks.generator [--count 5000] [--portraits 100] [--quick] [--json FILE]
+
+Prints the Frechet distance between samples and held-out renders, in the perceptual network's
+features, beside the distance between two disjoint sets of renders; how far the attributes of
+samples are from those of renders, as the judge sees both; PSNR and LPIPS of 500-step W+ inversions
+of test portraits; and the speed of synthesis against the per-sample grouped formulation.
+Renders come from --renders (made by `python -m examples.clay render --split test`) if given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+import weights
+from examples.clay.dataset import ClaySet
+from examples.clay.parameters import SEEDS, draw, latent
+from examples.clay.render import render
+from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance, frechet_distance
+from pipelines.networks.stylegan2 import Generator
+from pipelines.training.loop import to_tensor
+from tests.benchmarks.synthesis_speed import compare
+
+BATCH = 32
+STEPS = 500
+
+
+def renders(count: int, folder: Path | None) -> np.ndarray:
+    """`count` pictures of the test split, uint8 (count, 128, 128, 3)."""
+    if folder is not None:
+        return np.asarray(ClaySet(folder).images[:count])
+    seeds = SEEDS["test"][:count]
+    chunks = [seeds[i : i + BATCH] for i in range(0, count, BATCH)]
+    return np.concatenate([render(draw(np.stack([latent(s) for s in c])))[0] for c in chunks])
+
+
+@torch.no_grad()
+def over(count: int, batch: Callable[[int, int], Tensor], network: Callable) -> list:
+    """`network` of every batch of pictures."""
+    return [network(batch(i, min(i + BATCH, count))) for i in range(0, count, BATCH)]
+
+
+def histogram_gap(sampled: list, rendered: list) -> dict[str, float]:
+    """Total variation distance between the judge's choices on samples and on renders, each 0-1."""
+    gaps = {}
+    for name in sampled[0].choices:
+        shares = []
+        for outputs in (sampled, rendered):
+            chosen = torch.cat([o.choices[name].argmax(1) for o in outputs])
+            counts = torch.bincount(chosen, minlength=outputs[0].choices[name].shape[1])
+            shares.append(counts / counts.sum())
+        gaps[name] = float((shares[0] - shares[1]).abs().sum() / 2)
+    return gaps
+
+
+@torch.enable_grad()
+def invert(
+    generator: Generator, perceptual: PerceptualDistance, x: Float[Tensor, "b 3 h w"], steps: int
+) -> Float[Tensor, "b 3 h w"]:
+    """W+ inversion from the mean code: squared error plus perceptual distance, Adam.
+
+    Rate 0.05 with a linear ramp-up over 5 % and a cosine ramp-down over the last 25 % of the steps.
+    """
+    w = generator.mapping.w_avg.expand(len(x), generator.num_ws, -1).clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([w], lr=0.05)
+    target = perceptual.embed(x)
+    for index in range(steps):
+        t = index / steps
+        ramp = min(1.0, (1 - t) / 0.25, t / 0.05 + 0.02)
+        optimizer.param_groups[0]["lr"] = 0.05 * (0.5 - 0.5 * np.cos(np.pi * ramp))
+        image = generator.synthesis(w)
+        loss = (image - x).square().mean((1, 2, 3)) + 0.2 * perceptual.compare(target, image)
+        optimizer.zero_grad()
+        loss.sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        return generator.synthesis(w)
+
+
+def inversions(generator, perceptual, pictures: np.ndarray, steps: int) -> dict[str, float]:
+    """Mean PSNR [dB] and LPIPS of inversions of `pictures`, and seconds a picture."""
+    psnr, distance, start = [], [], time.perf_counter()
+    for i in range(0, len(pictures), 20):
+        x = to_tensor(pictures[i : i + 20])
+        image = invert(generator, perceptual, x, steps)
+        error = (image.clamp(-1, 1) - x).square().mean((1, 2, 3)) / 4
+        psnr.append(-10 * error.log10())
+        distance.append(perceptual(image, x).detach())
+    seconds = (time.perf_counter() - start) / len(pictures)
+    psnr, distance = torch.cat(psnr), torch.cat(distance)
+    return {
+        "psnr": float(psnr.mean()),
+        "psnr_worst": float(psnr.min()),
+        "lpips": float(distance.mean()),
+        "seconds": seconds,
+    }
+
+
+def measure(count: int, portraits: int, steps: int, folder: Path | None) -> dict:
+    """All figures; `count` samples, renders and further renders, `portraits` inversions."""
+    generator = weights.load(Generator, "clay-heads/generator")
+    perceptual = weights.load(PerceptualDistance, "clay-heads/perceptual")
+    judge = weights.load(PortraitJudge, "clay-heads/judge")
+    rendered = renders(2 * count, folder)
+    z = torch.randn(count, 512, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        samples = torch.cat(over(count, lambda a, b: z[a:b], generator)).clamp(-1, 1)
+    first = over(count, lambda a, b: to_tensor(rendered[a:b]), perceptual.features)
+    second = over(count, lambda a, b: to_tensor(rendered[count + a : count + b]), perceptual.features)
+    drawn = over(count, lambda a, b: samples[a:b], perceptual.features)
+    gaps = histogram_gap(
+        over(count, lambda a, b: samples[a:b], judge),
+        over(count, lambda a, b: to_tensor(rendered[a:b]), judge),
+    )
+    return {
+        "count": count,
+        "frechet": frechet_distance(torch.cat(drawn), torch.cat(first)),
+        "frechet_renders": frechet_distance(torch.cat(second), torch.cat(first)),
+        "attribute_gaps": gaps,
+        "inversion": {"portraits": portraits, "steps": steps}
+        | inversions(generator, perceptual, rendered[:portraits], steps),
+        "speed": compare(256, None, 3),
+    }
+
+
+def main() -> None:
+    """Print the figures; write them to --json as well."""
+    parser = argparse.ArgumentParser(description="Figures of the clay generator.")
+    parser.add_argument("--count", type=int, default=5000, help="samples, and renders of each set")
+    parser.add_argument("--portraits", type=int, default=100, help="inverted test portraits")
+    parser.add_argument("--renders", type=Path, help="a rendered test split of 2 x count portraits")
+    parser.add_argument("--quick", action="store_true", help="64 samples, 2 portraits, 100 steps")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    size = (64, 2, 100) if options.quick else (options.count, options.portraits, STEPS)
+    figures = measure(*size, options.renders)
+    text = json.dumps(figures, indent=2)
+    print(text)
+    if options.json:
+        options.json.write_text(text + "\n")
+
+
+if __name__ == "__main__":
+    main()
