@@ -34,7 +34,8 @@ PAPERS = (
     ),
     Paper(
         "EditGAN: High-Precision Semantic Image Editing",
-        "Huan Ling, Karsten Kreis, Daiqing Li, Seung Wook Kim, Antonio Torralba, Sanja Fidler. 2021",
+        "Huan Ling, Karsten Kreis, Daiqing Li, Seung Wook Kim, Antonio Torralba, "
+        "Sanja Fidler. 2021",
         "Repaint the part map of a picture, and the picture follows; the edit becomes a vector "
         "that works on other pictures too.",
     ),
@@ -81,8 +82,8 @@ def _label(x: int, y: int, text: str, style: str = "") -> str:
 def _picture() -> str:
     """The idea in one drawing: a picture, its code among all faces, and an edit of the code."""
     return f"""<svg viewBox="0 0 1000 300" role="img" aria-label="A portrait on the left is encoded
- to a point w inside the region of all faces that the generator can make. Moving the point inside the region
- and generating again gives the same person smiling, with glasses.">
+ to a point w inside the region of all faces that the generator can make. Moving the point inside
+ the region and generating again gives the same person smiling, with glasses.">
 <style>.plate text{{font:15px var(--mono);fill:var(--muted)}}.plate .name{{font:17px var(--serif);
 fill:var(--ink)}}.plate .way{{fill:none;stroke:var(--accent);stroke-width:2}}</style>
 <defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"
@@ -92,7 +93,8 @@ orient="auto"><path d="M0 0l8 4-8 4z" fill="var(--accent)"/></marker></defs>
 fill="var(--soft)" stroke="var(--line)"/>
 <path class="way" d="M160 140C230 120 330 118 436 146" marker-end="url(#tip)"/>
 <circle cx="447" cy="149" r="7" fill="var(--accent)"/>
-<path class="way" d="M457 150C490 152 530 146 566 126" stroke-dasharray="5 6" marker-end="url(#tip)"/>
+<path class="way" d="M457 150C490 152 530 146 566 126" stroke-dasharray="5 6"
+marker-end="url(#tip)"/>
 <circle cx="577" cy="121" r="7" fill="none" stroke="var(--accent)" stroke-width="2.5"/>
 <path class="way" d="M588 121C680 116 760 128 832 138" marker-end="url(#tip)"/>
 {_face("b", 910, 140, smile=True, glasses=True)}

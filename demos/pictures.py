@@ -40,6 +40,8 @@ def open_picture(path: str | Path) -> Image.Image:
                 gr.Warning("This picture is animated: only its first frame is used.")
             picture = ImageOps.exif_transpose(file)
             picture.load()
+    except gr.Error:  # itself a ValueError
+        raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise refuse(
             "This file is not a picture that can be opened. Use a PNG, JPEG or WebP file."

@@ -1,10 +1,17 @@
-"""How every page looks: a quiet museum label. Paper, ink, one viridian accent, system fonts only."""
+"""How every page looks: a quiet museum label. Paper, ink, one accent, system fonts only."""
 
 from __future__ import annotations
 
 import gradio as gr
 
-_SANS = ["system-ui", "-apple-system", "Segoe UI", "Helvetica Neue", "Liberation Sans", "sans-serif"]
+_SANS = [
+    "system-ui",
+    "-apple-system",
+    "Segoe UI",
+    "Helvetica Neue",
+    "Liberation Sans",
+    "sans-serif",
+]
 _MONO = ["ui-monospace", "SF Mono", "Cascadia Mono", "Liberation Mono", "monospace"]
 
 _LIGHT = {
@@ -59,6 +66,7 @@ def theme() -> gr.themes.Base:
     return base.set(
         **fills,
         block_shadow="none",
+        button_border_width="1px",
         block_border_width="1px",
         block_label_text_size="*text_xs",
         button_primary_shadow="none",
@@ -73,13 +81,17 @@ def _variables(colours: dict[str, str]) -> str:
     return " ".join(f"--{name}: {value};" for name, value in colours.items())
 
 
-CSS = f"""
+CSS = (
+    f"""
 :root, .gradio-container {{ {_variables(_LIGHT)}
   --serif: "Iowan Old Style", "Palatino Linotype", Palatino, "TeX Gyre Pagella", "Book Antiqua",
-    Georgia, "Liberation Serif", serif; --mono: {", ".join(f'"{f}"' for f in _MONO[1:-1])}, monospace; }}
+    Georgia, "Liberation Serif", serif;
+  --mono: {", ".join(f'"{f}"' for f in _MONO[1:-1])}, monospace; }}
 .dark, .dark .gradio-container {{ {_variables(_DARK)} }}
-""" + """
-.gradio-container { max-width: 1200px !important; margin: 0 auto !important;
+"""
+    + """
+.gradio-container { max-width: min(1200px, 100vw) !important; min-width: 0 !important;
+  margin: 0 auto !important;
   padding: 8px 28px 64px !important; }
 .gradio-container footer { opacity: .75; }
 .nav-holder { border-bottom: 1px solid var(--line) !important; padding: 6px 0 !important;
@@ -92,6 +104,7 @@ CSS = f"""
 
 /* words */
 .prose-page { color: var(--ink); }
+.gradio-container .html-container { padding: 0 !important; }
 .kicker { font: 600 12px/1.4 var(--mono); letter-spacing: .06em; color: var(--accent); margin: 0; }
 .prose-page h1 { font: 400 clamp(32px, 4.6vw, 54px)/1.1 var(--serif); letter-spacing: -.01em;
   margin: 10px 0 18px; color: var(--ink); text-wrap: balance; }
@@ -100,10 +113,13 @@ CSS = f"""
   color: var(--ink); text-wrap: pretty; }
 .prose-page p.aside { font-size: 14.5px; color: var(--muted); }
 .prose-page a { color: var(--accent); text-underline-offset: 3px; }
-.equation { margin: 6px 0 16px; padding: 2px 0 2px 18px; border-left: 2px solid var(--accent);
-  overflow-x: auto; }
-.equation math { font-size: 19px; color: var(--ink); }
-.equation p { font-size: 14px; color: var(--muted); margin: 8px 0 0; }
+.equation { margin: 0 0 8px; padding: 2px 0 2px 20px; border-left: 2px solid var(--accent);
+  overflow-x: auto; max-width: 100%; }
+.equation math { font-size: 19px; color: var(--ink); display: block; margin-bottom: 2px; }
+.equation math + math { padding-left: 3.1em; margin-top: 8px; }
+.equation p { font-size: 14px; color: var(--muted); margin: 10px 0 0; }
+.beside { display: grid; grid-template-columns: minmax(0, 1.1fr) minmax(0, 1fr); gap: 12px 48px;
+  align-items: center; }
 .said { font-size: 16px; line-height: 1.55; color: var(--ink); max-width: 68ch; margin: 0; }
 .said + .said { margin-top: 6px; }
 .said b { font-weight: 600; }
@@ -111,27 +127,44 @@ CSS = f"""
 .said.outside { border-left: 3px solid #c0792a; padding-left: 12px; }
 
 /* tabs */
+.tabs { margin-top: 18px; }
 .tab-container { border-bottom: 1px solid var(--line); }
 .tab-container button { font: 400 20px/1.2 var(--serif) !important; color: var(--muted) !important;
   padding: 10px 4px 12px !important; margin-right: 24px !important; background: none !important; }
 .tab-container button.selected { color: var(--ink) !important; }
 .tab-container button.selected::after { background: var(--accent) !important; height: 2px; }
-.tabitem { padding: 22px 0 0 !important; border: 0 !important; }
+.tabitem { padding: 18px 0 0 !important; border: 0 !important; }
 
 /* figures */
-.figure { width: 100%; }
-.figure img, .bare img { image-rendering: auto; }
-.bare, .bare .block { border: 0 !important; background: none !important; }
-.numbers { border-collapse: collapse; width: 100%; font-size: 15px; color: var(--ink); }
+/* labels stand above their pictures instead of on them, with the buttons in the same row */
+.block:has(> label.float) { display: flex !important; flex-direction: column; }
+.block > label.float { position: static !important; border: 0 !important; align-self: flex-start;
+  background: none !important; padding: 9px 14px 7px !important; font-size: 13px !important;
+  min-height: 34px; }
+.block > label.float > span { display: none !important; }
+.block:has(> label.float) > :is(.image-container, .gallery-container) { flex: 1 1 auto;
+  min-height: 0; height: auto !important; position: static !important; }
+.block:has(> label.float) .grid-wrap { position: static !important; padding-top: 0 !important; }
+.block .grid-container.pt-6 { padding-top: 0 !important; }
+.block .icon-button-wrapper.top-panel { border: 0 !important; background: none !important; }
+.dark input[type=range] { --neutral-200: var(--line); }
+.tight .min_value, .tight .max_value { display: none; }
+.form:has(> .bare) { background: none !important; border: 0 !important; }
+.block.bare { border: 0 !important; background: none !important; padding: 0 !important; }
+.bare label { background: none !important; padding-left: 0 !important; border: 0 !important; }
+.filled img { width: 100% !important; height: 100% !important; object-fit: contain; }
+.empty.large { min-height: 96px !important; }
+.numbers { border-collapse: collapse; width: 100%; font-size: 15px; color: var(--ink);
+  border: 0 !important; margin: 0 !important; }
 .numbers caption { text-align: left; font-size: 14px; color: var(--muted); padding-bottom: 8px; }
 .numbers th { font-weight: 600; text-align: left; color: var(--muted); font-size: 13px; }
-.numbers th, .numbers td { padding: 9px 16px 9px 0; border-bottom: 1px solid var(--line); }
+.numbers th, .numbers td { padding: 9px 16px 9px 0 !important; border: 0 !important;
+  border-bottom: 1px solid var(--line) !important; }
 .numbers td.number, .numbers th.number { font-family: var(--mono); text-align: right;
   font-variant-numeric: tabular-nums; font-size: 14px; }
 .numbers tr.best td { background: var(--soft); }
 .numbers tr.best td:first-child { box-shadow: inset 3px 0 0 var(--accent); }
-.numbers td:first-child { padding-left: 12px; }
-.numbers th:first-child { padding-left: 12px; }
+.numbers td:first-child, .numbers th:first-child { padding-left: 12px !important; }
 .scroll { overflow-x: auto; }
 .curve { margin-top: 14px; }
 .curve svg { width: 100%; height: 118px; display: block; overflow: visible; }
@@ -176,14 +209,19 @@ CSS = f"""
 
 @media (max-width: 760px) {
   .gradio-container { padding: 4px 14px 48px !important; }
+  .beside { grid-template-columns: minmax(0, 1fr); }
   .card, .card.open { grid-column: span 6; padding: 18px; }
   .tab-container button { font-size: 17px !important; margin-right: 14px !important; }
   .prose-page p { font-size: 16px; }
+  .equation { padding-left: 12px; }
+  .equation math { font-size: 15px; }
   .numbers { font-size: 14px; }
-  .numbers th, .numbers td { padding-right: 10px; }
+  .numbers th, .numbers td { padding-right: 8px !important; }
 }
-@media (prefers-reduced-motion: reduce) { * { animation: none !important; transition: none !important; } }
+@media (prefers-reduced-motion: reduce) {
+  * { animation: none !important; transition: none !important; } }
 """
+)
 
 LAUNCH = {
     "theme": theme(),

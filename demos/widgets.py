@@ -19,18 +19,20 @@ from safetensors.numpy import save_file
 
 from demos.bridge import Progress
 from demos.pictures import open_picture, refuse, squared
-from demos.portraits import TEST, never_seen, random_seed
+from demos.portraits import never_seen, random_seed
 
 SOURCES = ["upload", "webcam", "clipboard"]
+
+# Listener options: all heavy work waits in one queue; small updates are silent and not in the API.
+GPU = {"concurrency_id": "gpu", "concurrency_limit": 1, "show_progress": "hidden"}
+QUIET = {"api_visibility": "private", "show_progress": "hidden"}
+FOLLOW = {"trigger_mode": "always_last"}  # a dragged slider: the last position counts
 
 
 class Picture(gr.Image):
     """An image input whose handlers get an RGB PIL picture, or the page a clear error."""
 
     is_template = True
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(type="filepath", format="png", image_mode=None, **options)
 
     def preprocess(self, payload: Any) -> Image.Image | None:
         if payload is None:
@@ -45,12 +47,11 @@ class Pictures(gr.Gallery):
 
     is_template = True
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(type="filepath", format="png", interactive=True, **options)
-
     def preprocess(self, payload: Any) -> list[Image.Image]:
         items = payload.root if payload is not None else []
-        return [open_picture(getattr(item, "image", None) and item.image.path or "") for item in items]
+        return [
+            open_picture(getattr(item, "image", None) and item.image.path or "") for item in items
+        ]
 
 
 class Dial(gr.Slider):
@@ -70,17 +71,13 @@ class Dial(gr.Slider):
 
 @dataclass(frozen=True)
 class PortraitInput:
-    """A picture with its square crop. `origin` holds the seed of a never-seen portrait, else None.
-
-    `inputs` are what a handler takes: picture, x, y, zoom.
-    """
+    """A picture with its square crop; `inputs` are what a handler takes: picture, x, y, zoom."""
 
     picture: Picture
     x: Dial
     y: Dial
     zoom: Dial
     seed: gr.Number
-    origin: gr.State
     button: gr.Button
 
     @property
@@ -95,62 +92,74 @@ def aligned(picture: Image.Image | None, x: float, y: float, zoom: float) -> Ima
     return squared(picture, x, y, zoom)
 
 
-def portrait_input(label: str, alt: str, api_name: str | None = None) -> PortraitInput:
+def portrait_input(
+    label: str,
+    alt: str,
+    api_name: str | None = None,
+    value: Image.Image | None = None,
+    seed_value: int | None = None,
+) -> PortraitInput:
     """A picture input with a never-seen button, a seed box and a crop by hand.
 
-    With `api_name` the never-seen button is a public endpoint.
+    With `api_name` drawing a never-seen portrait is a public endpoint.
     """
-    picture = Picture(label=label, sources=SOURCES, alt_text=alt, height=300, elem_classes="figure")
+    picture = Picture(
+        value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
+        elem_classes="filled", buttons=["fullscreen"],
+    )  # fmt: skip
     with gr.Row(equal_height=True):
-        button = gr.Button("Never-seen portrait", size="md", scale=3, min_width=150)
+        button = gr.Button("Never-seen portrait", size="md", min_width=140)
         seed = gr.Number(
-            label="Test seed", precision=0, scale=2, min_width=120, info="Enter draws it again"
+            seed_value, label="Test seed", precision=0, min_width=140, placeholder="random"
         )
     with gr.Accordion("Crop by hand", open=False):
         gr.Markdown("The networks see one square. Move it so that the head fills it.")
-        with gr.Row():
-            x = Dial(0, 1, 0.5, step=0.01, label="Square, from left", min_width=120)
-            y = Dial(0, 1, 0.5, step=0.01, label="Square, from top", min_width=120)
-            zoom = Dial(1, 4, 1, step=0.05, label="Zoom", min_width=120)
+        x = Dial(0, 1, 0.5, step=0.01, label="Square, from left")
+        y = Dial(0, 1, 0.5, step=0.01, label="Square, from top")
+        zoom = Dial(1, 4, 1, step=0.05, label="Zoom")
         seen = gr.Image(
-            label="What the networks see", interactive=False, height=180, format="png",
-            alt_text="The square crop of the picture above.", buttons=[],
+            value, label="What the networks see", interactive=False, height=220, format="png",
+            alt_text="The square crop of the picture above.", buttons=[], elem_classes="filled",
         )  # fmt: skip
-    portrait = PortraitInput(picture, x, y, zoom, seed, gr.State(None), button)
+    portrait = PortraitInput(picture, x, y, zoom, seed, button)
     _wire_portrait(portrait, seen, api_name)
     return portrait
 
 
 def _wire_portrait(portrait: PortraitInput, seen: gr.Image, api_name: str | None) -> None:
-    drawn = [portrait.picture, portrait.seed, portrait.origin]
+    drawn = [portrait.picture, portrait.seed]
 
-    def draw(seed: int | None) -> tuple[Image.Image, int, int]:
+    def draw(seed: int | None) -> tuple[Image.Image, int]:
         """A never-seen portrait of a test seed; without a seed, of a random one."""
         number = random_seed() if seed is None else int(seed)
-        return never_seen(number), number, number
+        return never_seen(number), number
 
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    portrait.button.click(lambda: draw(None), None, drawn, **private)
+    portrait.button.click(lambda: draw(None), None, drawn, **QUIET)
     portrait.seed.submit(
         draw, portrait.seed, drawn, api_name=api_name,
         api_visibility="public" if api_name else "private",
     )  # fmt: skip
-    portrait.picture.input(lambda: (None, None), None, [portrait.seed, portrait.origin], **private)
-    changes = [portrait.picture.change, *(d.release for d in (portrait.x, portrait.y, portrait.zoom))]
+    portrait.picture.input(lambda: None, None, portrait.seed, **QUIET)
+    changes = [
+        portrait.picture.change,
+        *(d.input for d in (portrait.x, portrait.y, portrait.zoom)),
+    ]
     gr.on(
         changes,
         lambda picture, *crop: picture and squared(picture, *crop),
         portrait.inputs,
         seen,
-        **private,
+        **QUIET,
     )
 
 
-def gallery_input(label: str, most: int, columns: int = 2) -> tuple[Pictures, gr.Button]:
-    """Up to `most` pictures, and a button that adds a never-seen portrait."""
+def gallery_input(
+    label: str, most: int, columns: int = 2, value: Sequence[Image.Image] = ()
+) -> Pictures:
+    """Up to `most` pictures, with a button that adds a never-seen portrait."""
     gallery = Pictures(
-        label=label, columns=columns, height=300, object_fit="cover", file_types=["image"],
-        sources=SOURCES, buttons=[],
+        list(value) or None, label=label, columns=columns, height=366, object_fit="contain",
+        file_types=["image"], sources=SOURCES, buttons=[], format="png", interactive=True,
     )  # fmt: skip
     button = gr.Button("Add a never-seen portrait", size="md")
 
@@ -160,8 +169,8 @@ def gallery_input(label: str, most: int, columns: int = 2) -> tuple[Pictures, gr
         seed = random_seed()
         return [*((p, "") for p in pictures), (never_seen(seed), f"seed {seed}")]
 
-    button.click(add, gallery, gallery, api_visibility="private", show_progress="hidden")
-    return gallery, button
+    button.click(add, gallery, gallery, **QUIET)
+    return gallery
 
 
 def at_most(pictures: Sequence[Image.Image], most: int, what: str) -> list[Image.Image]:
@@ -211,6 +220,11 @@ def said(*sentences: str, outside: bool = False) -> str:
     return "".join(f'<p class="{kind}">{sentence}</p>' for sentence in sentences)
 
 
+def run_options(report: gr.HTML) -> dict[str, Any]:
+    """Listener options of a long run: one at a time, the place in the queue shown at `report`."""
+    return GPU | {"show_progress": "minimal", "show_progress_on": [report]}
+
+
 def decibels(psnr: float) -> str:
     """A PSNR as a number; equal pictures have an infinite one."""
     return f"{psnr:.1f} dB" if math.isfinite(psnr) else "∞ dB"
@@ -220,13 +234,17 @@ def compared(measures: Any, first: str, second: str) -> str:
     """How alike two pictures are, in words and numbers."""
     pixels = _grade(measures.psnr, (30, "almost equal"), (24, "close"), (18, "roughly alike"))
     look = _grade(-measures.lpips, (-0.1, "the same"), (-0.25, "similar"), (-0.45, "related"))
-    person = _grade(measures.identity, (0.8, "the same person"), (0.5, "perhaps the same person"))
     return said(
         f"Pixel for pixel, {first} and {second} are <b>{pixels or 'far apart'}</b> "
         f"({decibels(measures.psnr)}); to the eye they look <b>{look or 'different'}</b> "
-        f"(LPIPS {measures.lpips:.3f}); the judge sees <b>{person or 'another person'}</b> "
-        f"(identity {measures.identity:.2f})."
+        f"(LPIPS {measures.lpips:.3f}); the judge sees {same_person(measures.identity)}."
     )
+
+
+def same_person(identity: float) -> str:
+    """The judge's cosine between two portraits, in words and as a number."""
+    word = _grade(identity, (0.8, "the same person"), (0.5, "perhaps the same person"))
+    return f"<b>{word or 'another person'}</b> (identity {identity:.2f})"
 
 
 def _grade(value: float, *grades: tuple[float, str]) -> str:
@@ -253,7 +271,7 @@ def take_home(api_name: str) -> tuple[gr.State, gr.File]:
         with gr.Row(equal_height=True):
             sidecar = gr.Checkbox(label="With the parameters as JSON", value=False, scale=2)
             button = gr.Button("Prepare the files", scale=1, size="md")
-        files = gr.File(label="Files", file_count="multiple", interactive=False)
+        files = gr.File(label="Files", show_label=False, file_count="multiple", interactive=False)
 
     def prepare(keepsake: Keepsake | None, with_parameters: bool) -> list[str]:
         """Pictures and latent codes (.safetensors) of this session's last result, as files."""
@@ -305,6 +323,3 @@ def bibtex(entry: str) -> None:
     """An accordion with a citation to copy."""
     with gr.Accordion("Cite the paper", open=False):
         gr.Code(entry, language=None, label="BibTeX", interactive=False)
-
-
-SEED_RANGE = f"{TEST.start} to {TEST.stop - 1}"

@@ -10,22 +10,23 @@ E, the domain-guided encoder; F, perceptual features; m, the pasted region; n, a
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageOps
-from torch import Tensor, nn
+from PIL import Image
+from torch import Tensor
 from torch.nn import functional as F
 
 import weights
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.pictures import as_images, as_tensor
 from pipelines.networks.stylegan2 import Generator
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
@@ -34,8 +35,7 @@ LAMBDA_DOMAIN = 2.0  # weight of ||w - E(G(w))||, the published setting
 # normalised (LPIPS) distance of order 0.1, to which 1 gives about the share of the pixel term.
 LAMBDA_PERCEPTUAL = 1.0
 INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
-SMALLEST, LARGEST = 32, 8192  # accepted side of an input picture [px]
-WORDS = (("faithful", 0.50), ("close", 0.90), ("loose", 0.99))  # quantiles of validation distances
+WORDS = {"faithful": 0.50, "close": 0.90, "loose": 0.99}  # quantiles of validation distances
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Step:
     total: int
     loss: float
     images: list[Image.Image] | None = None
+
+
+OnStep = Callable[[Step], bool | None]  # True stops the stage
+Report = Callable[[int, int, float, Tensor], bool | None]  # index, total, loss, pictures
 
 
 @dataclass(frozen=True)
@@ -102,8 +106,8 @@ class Boundary:
     accuracy: share of held-out samples on the right side; low, high: accepted changes.
     """
 
-    normal: Float[Tensor, "512"]
-    layers: Float[Tensor, "layers"]
+    normal: Float[Tensor, " 512"]
+    layers: Float[Tensor, " layers"]
     slope: float
     accuracy: float
     low: float
@@ -134,6 +138,21 @@ def choose_device(device: str | torch.device | None = None) -> torch.device:
     return torch.device("cuda:0" if str(device) == "cuda" else device)
 
 
+def _stage(method: Callable) -> Callable:
+    """A public stage: no gradients, and at its end offloaded networks go back to the CPU."""
+
+    @functools.wraps(method)
+    def stage(self, *args, **kwargs):
+        try:
+            with torch.no_grad():
+                return method(self, *args, **kwargs)
+        finally:
+            for hook in self._hooks:
+                hook.offload()
+
+    return stage
+
+
 class InDomain:
     """Inverts pictures into the generator's domain and edits them there.
 
@@ -151,7 +170,7 @@ class InDomain:
         perceptual: PerceptualDistance,
         judge: PortraitJudge,
         boundaries: Mapping[str, Boundary],
-        calibration: Float[Tensor, "n"],
+        calibration: Float[Tensor, " n"],
         device: str | torch.device | None = None,
         offload: bool = False,
     ):
@@ -160,10 +179,19 @@ class InDomain:
         self.perceptual, self.judge = perceptual, judge
         self.boundaries, self.calibration = dict(boundaries), calibration
         self.size = generator.resolution
-        modules = (generator.synthesis, encoder, conventional, perceptual, judge)
+        perceptual.lpips.scaling_layer.to(self.device)  # three numbers and no parameter to hook
+        # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
+        modules = (generator.synthesis, encoder, conventional, judge, perceptual.lpips.net)
         for module in modules:
             module.eval().requires_grad_(False)
-        self._hooks = self._place(modules, offload)
+        self._hooks = []
+        if offload:
+            from accelerate import cpu_offload_with_hook  # needed here alone
+
+            self._hooks = [cpu_offload_with_hook(m, self.device)[1] for m in modules]
+        else:
+            for module in modules:
+                module.to(self.device)
 
     @classmethod
     def from_pretrained(
@@ -188,23 +216,9 @@ class InDomain:
         calibration = weights.load_tensors(f"{domain}/indomain-calibration")["distance"]
         return cls(*loaded, boundaries, calibration, device, offload)
 
-    def _place(self, modules: Sequence[nn.Module], offload: bool) -> list:
-        if not offload:
-            for module in modules:
-                module.to(self.device)
-            return []
-        from accelerate import cpu_offload_with_hook  # needed with offload alone
-
-        return [cpu_offload_with_hook(module, self.device)[1] for module in modules]
-
-    def _release(self) -> None:
-        """The end of a stage: offloaded networks go back to the CPU."""
-        for hook in self._hooks:
-            hook.offload()
-
     # ---- stages on pictures ------------------------------------------------------------------
 
-    @torch.no_grad()
+    @_stage
     def invert(
         self,
         image: Image.Image,
@@ -213,7 +227,7 @@ class InDomain:
         steps: int = 100,
         learning_rate: float = 0.01,
         image_every: int = 10,
-        on_step: Callable[[Step], bool | None] | None = None,
+        on_step: OnStep | None = None,
     ) -> Inversion:
         """Codes that rebuild a picture, centre-cropped to a square.
 
@@ -222,26 +236,23 @@ class InDomain:
         `image_every` steps it is handed the picture. Raises ValueError for unusable arguments.
         """
         start = time.perf_counter()
-        x = self.as_tensor(image)
+        x = self._load(image)
         report = self._reporter(on_step, image_every)
         ws, losses = self.project(
             x, method=method, steps=steps, learning_rate=learning_rate, report=report
         )
         picture = self._synthesise(ws)[0]
-        self._release()
         return Inversion(ws.cpu(), picture, method, time.perf_counter() - start, losses)
 
-    @torch.no_grad()
+    @_stage
     def interpolate(self, a: Inversion, b: Inversion, count: int = 7) -> list[Image.Image]:
         """`count` (at least 2) pictures from a to b, on the straight line between their codes."""
         if count < 2:
             raise ValueError(f"count must be at least 2, the two ends; got {count}.")
         t = torch.linspace(0, 1, count)[:, None, None]
-        pictures = self._synthesise((1 - t) * a.w + t * b.w)
-        self._release()
-        return pictures
+        return self._synthesise((1 - t) * a.w + t * b.w)
 
-    @torch.no_grad()
+    @_stage
     def manipulate(self, inversion: Inversion, changes: Mapping[str, float]) -> Image.Image:
         """The picture with attributes changed, w + sum of distances times n (suppl. Sec. 4).
 
@@ -251,22 +262,18 @@ class InDomain:
         w = inversion.w.clone()
         for name, change in changes.items():
             w += self._boundary(name, change).move(float(change))
-        picture = self._synthesise(w)[0]
-        self._release()
-        return picture
+        return self._synthesise(w)[0]
 
-    @torch.no_grad()
+    @_stage
     def mix(self, content: Inversion, style: Inversion, layers: int = 4) -> Image.Image:
         """Content with the codes of its last `layers` layers taken from style (suppl. Sec. 5)."""
         count = content.w.shape[1]
         if not 0 <= layers <= count:
             raise ValueError(f"layers must lie in 0 to {count}, the generator's; got {layers}.")
         w = torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
-        picture = self._synthesise(w)[0]
-        self._release()
-        return picture
+        return self._synthesise(w)[0]
 
-    @torch.no_grad()
+    @_stage
     def diffuse(
         self,
         target: Image.Image,
@@ -277,7 +284,7 @@ class InDomain:
         steps: int = 100,
         learning_rate: float = 0.01,
         image_every: int = 10,
-        on_step: Callable[[Step], bool | None] | None = None,
+        on_step: OnStep | None = None,
     ) -> Diffusion:
         """The target's box carried into each context and fused with it (suppl. Sec. 6).
 
@@ -289,10 +296,10 @@ class InDomain:
         _check_choice("method", method, METHODS[2:])
         if not contexts:
             raise ValueError("contexts must hold at least one picture; got none. Choose one.")
-        mask = self._mask(box)
-        x = torch.cat([self.as_tensor(context) for context in contexts])
-        stitched = torch.where(mask > 0, self.as_tensor(target), x)
-        encoded = pictures(self.generator.synthesis(self.encoder(stitched)))
+        mask = self.mask(box)
+        x = torch.cat([self._load(context) for context in contexts])
+        stitched = torch.where(mask > 0, self._load(target), x)
+        encoded = as_images(self.generator.synthesis(self.encoder(stitched)))
         way: list[list[Image.Image]] = []
         report = self._reporter(on_step, image_every, keep=_spread(steps, INTERMEDIATE), kept=way)
         ws, losses = self.project(
@@ -300,7 +307,6 @@ class InDomain:
             report=report,
         )  # fmt: skip
         images = self._synthesise(ws)
-        self._release()
         seconds = time.perf_counter() - start
         codes = ws.cpu().split(1)
         inversions = [
@@ -309,36 +315,34 @@ class InDomain:
         ]
         intermediate = [list(row) for row in zip(*way, strict=True)]
         return Diffusion(
-            pictures(stitched), encoded, images, intermediate, inversions, losses, seconds
+            as_images(stitched), encoded, images, intermediate, inversions, losses, seconds
         )
 
-    @torch.no_grad()
+    @_stage
     def measure(self, a: Image.Image, b: Image.Image) -> Measures:
         """How alike two pictures are: in pixels, in perceptual features, as the same person."""
-        x, y = self.as_tensor(a), self.as_tensor(b)
+        x, y = self._load(a), self._load(b)
         error = (x - y).square().mean().item()
         psnr = 10 * math.log10(4 / error) if error else math.inf
         lpips = self.perceptual(x, y).item()
-        embeddings = [self._judged(picture).embedding for picture in (x, y)]
-        self._release()
+        embeddings = [self.judge(picture).embedding for picture in (x, y)]
         return Measures(psnr, lpips, F.cosine_similarity(*embeddings).item())
 
-    @torch.no_grad()
+    @_stage
     def fidelity(self, image: Image.Image, inversion: Inversion) -> Fidelity:
         """How faithful an inversion is, against what E reaches on validation pictures.
 
         inside: whether E alone rebuilds the picture no worse than 99 % of them. The method's own
         distance cannot tell, since optimisation rebuilds pictures from outside the domain too.
         """
-        x = self.as_tensor(image)
-        distance = self.perceptual(x, self.as_tensor(inversion.image)).item()
-        encoded = self.perceptual(x, self.generator.synthesis(self.encoder(x))).item()
-        self._release()
-        limits = [torch.quantile(self.calibration, q).item() for _, q in WORDS]
-        inside = encoded <= limits[-1]
-        fitting = [word for (word, _), limit in zip(WORDS, limits, strict=True) if distance <= limit]
-        words = fitting[0] if inside and fitting else "outside the domain" if not inside else "loose"
-        return Fidelity(distance, words, inside)
+        x = self._load(image)
+        distance = self.perceptual(x, self._load(inversion.image)).item()
+        encoded = self.generator.synthesis(self.encoder(x)).clamp(-1, 1)
+        limits = [torch.quantile(self.calibration, q).item() for q in WORDS.values()]
+        if self.perceptual(x, encoded).item() > limits[-1]:
+            return Fidelity(distance, "outside the domain", False)
+        fitting = (word for word, limit in zip(WORDS, limits, strict=True) if distance <= limit)
+        return Fidelity(distance, next(fitting, list(WORDS)[-1]), True)
 
     # ---- the method on tensors ---------------------------------------------------------------
 
@@ -351,7 +355,7 @@ class InDomain:
         steps: int = 100,
         learning_rate: float = 0.01,
         mask: Float[Tensor, "1 1 h w"] | None = None,
-        report: Callable[[int, int, float, Tensor], bool | None] | None = None,
+        report: Report | None = None,
     ) -> tuple[Float[Tensor, "b layers 512"], tuple[float, ...]]:
         """Codes of pictures in [-1, 1] on `device`, and the mean loss before each step.
 
@@ -364,13 +368,22 @@ class InDomain:
         if method in ("conventional", "domain-guided"):
             return (self.conventional if method == "conventional" else self.encoder)(x), ()
         if method == "image2stylegan":  # from the mean code, pixels and features alone
-            start, domain = self.encoder.w_mean.expand(len(x), self.encoder.num_ws, -1), 0.0
-        else:
-            start, domain = self.encoder(x), LAMBDA_DOMAIN if mask is None else 0.0
-        return self._optimise(start, x, mask, domain, steps, learning_rate, report)
+            start = self.encoder.w_mean.to(x).repeat(len(x), self.encoder.num_ws, 1)
+            return self._optimise(start, x, mask, 0.0, steps, learning_rate, report)
+        domain = LAMBDA_DOMAIN if mask is None else 0.0
+        return self._optimise(self.encoder(x), x, mask, domain, steps, learning_rate, report)
 
     @torch.enable_grad()
-    def _optimise(self, start, x, mask, domain, steps, learning_rate, report):
+    def _optimise(
+        self,
+        start: Tensor,
+        x: Tensor,
+        mask: Tensor | None,
+        domain: float,
+        steps: int,
+        learning_rate: float,
+        report: Report | None,
+    ) -> tuple[Tensor, tuple[float, ...]]:
         """Domain-regularised optimisation, main Eq. 5, by Adam on w.
 
         min_w ||m (x - G(w))||^2 + lambda_perceptual d(m x, m G(w)) + domain ||w - E(G(w))||^2
@@ -378,13 +391,13 @@ class InDomain:
         w = start.detach().clone().requires_grad_(True)
         optimizer = torch.optim.Adam([w], lr=learning_rate)
         x = x if mask is None else x * mask
-        features = self.perceptual.embed(x)
-        losses = []
+        features = self.perceptual.stages(x)
+        losses: list[float] = []
         for index in range(steps):
             rebuilt = self.generator.synthesis(w)
             seen = rebuilt if mask is None else rebuilt * mask
             loss = (x - seen).square().mean((1, 2, 3))
-            loss = loss + LAMBDA_PERCEPTUAL * self.perceptual.compare(features, seen)
+            loss = loss + LAMBDA_PERCEPTUAL * self.perceptual(seen, features)
             if domain:
                 loss = loss + domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
             optimizer.zero_grad()
@@ -395,17 +408,11 @@ class InDomain:
                 break
         return w.detach(), tuple(losses)
 
-    def as_tensor(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
-        """A picture, centre-cropped and resized, as RGB in [-1, 1] on `device`."""
-        square = ImageOps.fit(as_rgb(image), (self.size, self.size), Image.Resampling.LANCZOS)
-        pixels = torch.from_numpy(np.array(square)).permute(2, 0, 1)[None]
-        return (pixels.float() / 127.5 - 1).to(self.device)
+    def _load(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
+        return as_tensor(image, self.size).to(self.device)
 
     def _synthesise(self, ws: Tensor) -> list[Image.Image]:
-        return pictures(self.generator.synthesis(ws.to(self.device)))
-
-    def _judged(self, x: Tensor):
-        return self.judge(F.interpolate(x, (128, 128), mode="bilinear", antialias=True))
+        return as_images(self.generator.synthesis(ws.to(self.device)))
 
     def _boundary(self, name: str, change: float) -> Boundary:
         _check_choice("attribute", name, tuple(self.boundaries))
@@ -417,7 +424,7 @@ class InDomain:
             )
         return boundary
 
-    def _mask(self, box: tuple[float, float, float, float]) -> Float[Tensor, "1 1 h w"]:
+    def mask(self, box: tuple[float, float, float, float]) -> Float[Tensor, "1 1 h w"]:
         """1 inside the box, 0 outside."""
         left, top, right, bottom = box
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):  # NaN fails this too
@@ -443,10 +450,10 @@ class InDomain:
 
         def report(index: int, total: int, loss: float, images: Tensor) -> bool | None:
             if index in keep:
-                kept.append(pictures(images))
+                kept.append(as_images(images))
             if on_step is None:
                 return None
-            shown = pictures(images) if index % image_every == 0 or index == total else None
+            shown = as_images(images) if index % image_every == 0 or index == total else None
             return on_step(Step("optimise", index, total, loss, shown))
 
         return report
@@ -460,50 +467,3 @@ def _spread(steps: int, count: int) -> frozenset[int]:
 def _check_choice(what: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise ValueError(f"{what} must be one of {', '.join(choices)}; got {value!r}.")
-
-
-def pictures(x: Float[Tensor, "b 3 h w"]) -> list[Image.Image]:
-    """Pictures in [-1, 1] (clipped) as PIL images."""
-    pixels = ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return [Image.fromarray(picture) for picture in pixels.permute(0, 2, 3, 1).cpu().numpy()]
-
-
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Any ordinary picture as upright RGB: first frame, 16 bits scaled to 8, transparency on white.
-
-    Raises TypeError unless it is a PIL image, ValueError for a side outside 32 to 8192 px, a
-    damaged file or a mode without a conversion.
-    """
-    if not isinstance(image, Image.Image):
-        raise TypeError(f"image must be a PIL image; got {type(image).__name__}. Image.open it.")
-    if not SMALLEST <= min(image.size) <= max(image.size) <= LARGEST:
-        raise ValueError(
-            f"image must be {SMALLEST} to {LARGEST} px on each side; got {image.width} x "
-            f"{image.height}. Resize it or choose another."
-        )
-    try:
-        if getattr(image, "n_frames", 1) > 1:
-            image.seek(0)
-        image = ImageOps.exif_transpose(image)
-    except (OSError, EOFError) as error:
-        raise ValueError(f"image must be a whole file; got {error}. Save it again.") from error
-    if image.mode.startswith("I"):
-        image = _sixteen_bits(image)
-    if image.mode not in ("1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV"):
-        raise ValueError(
-            f"image must be RGB; got mode {image.mode}. Convert it with image.convert('RGB')."
-        )
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-
-
-def _sixteen_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float64)
-    if values.min() < 0 or values.max() > 65535:
-        raise ValueError(
-            f"image of mode {image.mode} must hold 0 to 65535; got {values.min():g} to "
-            f"{values.max():g}. Convert it with image.convert('RGB')."
-        )
-    return Image.fromarray((values / 257).round().astype(np.uint8))

@@ -35,7 +35,9 @@ def imports(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom):
             base = package.split(".")[: len(package.split(".")) - node.level + 1]
-            module = ".".join([*(base if node.level else []), *([node.module] if node.module else [])])
+            module = ".".join(
+                [*(base if node.level else []), *([node.module] if node.module else [])]
+            )
             names |= {module} | {f"{module}.{alias.name}" for alias in node.names}
     return names
 

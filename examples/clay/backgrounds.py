@@ -36,11 +36,13 @@ def _gradient(px, py, variant, p, first, second):
     if variant % 3 == 0:  # a spot on a paper roll
         x, y = px - 0.5 * p[SHIFT_X], py - 0.5 * p[SHIFT_Y]
         t = math.exp(-(x * x + y * y) / (0.5 + 0.9 * p[SCALE]))
+        if p[VALUE] > p[VALUE2]:  # the lit spot is the brighter colour
+            t = 1.0 - t
     else:
         angle = variant * 0.5236 + 0.4 * p[SHIFT_X]
         slant = px * math.cos(angle) + py * math.sin(angle)
         t = ramp(-1.1, 1.1, slant + 0.4 * p[SHIFT_Y])
-    return mix(first, second, t)
+    return mix(first, mix(second, first, 0.3), t)
 
 
 @device

@@ -33,6 +33,7 @@ HUE_WORDS = (
     (0.94, "pink"),
     (1.01, "red"),
 )
+PLAIN_COLORS = {"pale red": "pink", "pale orange": "beige", "dark orange": "brown"}
 DECADES = ("early", "mid", "late")
 TENS = {2: "twenties", 3: "thirties", 4: "forties", 5: "fifties", 6: "sixties", 7: "seventies"}
 HAIR = {
@@ -76,7 +77,7 @@ def attributes(p: np.ndarray) -> Attributes:
         "eye_color": n["eye_color"],
         "expression": expression_word(n),
         "hair_style": n["hair_style"],
-        "hair_color": "grey" if n["grey"] > 0.6 else n["hair_color"],
+        "hair_color": _hair_color(n["hair_color"], n["grey"]),
         "hair_length": _first_above(LENGTH_WORDS, n["hair_length"]),
         "beard": n["beard"],
         "glasses": n["glasses"],
@@ -84,7 +85,7 @@ def attributes(p: np.ndarray) -> Attributes:
         "earrings": n["earrings"],
         "necklace": n["necklace"],
         "clothes": n["clothes"],
-        "clothes_color": color_word(n["cloth_hue"], n["cloth_saturation"], n["cloth_value"]),
+        "clothes_color": color_word(*_cloth(n)),
         "pattern": n["pattern"],
         "freckles": n["freckles"] > 0.3,
         "background": n["background"],
@@ -114,10 +115,11 @@ def expression_word(n: dict) -> str:
 
 def color_word(hue: float, saturation: float, value: float) -> str:
     """A plain name of a colour given as hue in turns, saturation and value in [0, 1]."""
-    if saturation < 0.2:
-        return "black" if value < 0.25 else ("grey" if value < 0.7 else "white")
-    tone = "dark " if value < 0.3 else ("pale " if value > 0.8 and saturation < 0.5 else "")
-    return tone + _first_above(HUE_WORDS, hue % 1.0)
+    if saturation < 0.22:
+        return "dark grey" if value < 0.45 else ("grey" if value < 0.75 else "white")
+    tone = "dark " if value < 0.48 else ("pale " if value > 0.7 and saturation < 0.45 else "")
+    word = tone + _first_above(HUE_WORDS, hue % 1.0)
+    return PLAIN_COLORS.get(word, word)
 
 
 def turned_word(yaw: float) -> str:
@@ -144,6 +146,17 @@ def captions(a: Attributes) -> tuple[str, str, str, str]:
         f"Wearing {_list(worn)}, this {a['age_words']} person has {_list([*looks, skin])} "
         f"and {does} under light {a['light']}.",
     )
+
+
+def _cloth(n: dict) -> tuple[float, float, float]:
+    """Hue, saturation and value as the cloth is dyed in `figure`."""
+    return n["cloth_hue"], 0.15 + 0.65 * n["cloth_saturation"], 0.28 + 0.62 * n["cloth_value"]
+
+
+def _hair_color(color: str, grey: float) -> str:
+    if color == "white" or grey < 0.3:
+        return color
+    return "grey" if grey > 0.65 else f"greying {color}"
 
 
 def _looks(a: Attributes) -> list[str]:

@@ -11,8 +11,20 @@ import math
 
 from .parts import PARTS
 from .shapes import (
-    bump, clamp, cone, device, ellipsoid, join, length2, length3, meet, mix, noise1, noise2, rise,
-)  # fmt: skip
+    bump,
+    clamp,
+    cone,
+    device,
+    ellipsoid,
+    join,
+    length2,
+    length3,
+    meet,
+    mix,
+    noise1,
+    noise2,
+    rise,
+)
 
 SKIN, EAR = PARTS.index("skin"), PARTS.index("left ear")
 BROW, SCLERA = PARTS.index("left brow"), PARTS.index("left sclera")
@@ -51,9 +63,9 @@ def mouth_frame(x, y, f):
     g = x / f.gap_w
     gap = max(1.0 - g * g, 0.0)
     gap = mix(gap * (1.0 + 0.25 * g * g), math.sqrt(gap), 0.35 + 0.6 * f.mouth_round)
-    rim = 0.024 * f.mouth_round
-    upper = f.lip_up * c * (1.0 + 0.22 * uu - 0.24 * bump(u / 0.24)) + rim + 1e-4
-    lower = f.lip_low * c * (1.0 + 0.1 * uu) + rim + 1e-4
+    full = mix(c, math.sqrt(c), 0.85 * f.mouth_round)
+    upper = f.lip_up * full * (1.0 + 0.22 * uu - 0.24 * bump(u / 0.24)) + 1e-4
+    lower = f.lip_low * full * (1.0 + 0.1 * uu) + 1e-4
     return u, v, f.gap_up * gap, -f.gap_low * gap, upper, lower
 
 
@@ -70,7 +82,10 @@ def lip_relief(u, v, gap_up, gap_low, upper, lower):
     if w > -0.4 and w < 1.7:
         q = (w - 0.50) / 1.0
         h = max(h, 0.040 * bump(q))
-    return fade * (h - 0.014 * bump(v / 0.018)) - 0.016 * bump((v + lower * 1.55 - gap_low) / 0.05) * fade
+    crease = 0.014 * bump(v / 0.018) * rise(0.05, 0.0, gap_up - gap_low)
+    return fade * (h - crease) - 0.016 * bump((v + lower + 0.035 - gap_low) / 0.05) * rise(
+        0.9, 0.4, abs(u)
+    )
 
 
 @device
@@ -94,6 +109,7 @@ def eyes(ax, y, z, f):
     """Distance to an eyeball wrapped in its lids."""
     a, b, up, low, r = eye_frame(ax, y, z, f)
     covered = max(rise(-0.004, 0.014, b - up), rise(0.004, -0.012, b - low))
+    covered = max(covered, rise(0.96, 1.06, abs(a)))
     fold = 0.010 * bump((b - up - 0.038) / 0.016) * rise(1.15, 0.8, abs(a))
     bulge = 0.010 * bump((b - up - 0.010) / 0.020)
     return r - f.eye_r - 0.024 * covered - (bulge - fold) * rise(1.2, 0.7, abs(a))
@@ -119,21 +135,36 @@ def beard_mask(x, y, z, f):
         return 0.0
     ax = abs(x)
     u = ax / f.mouth_w
-    line = f.mouth_y + 0.02 + 0.50 * clamp((ax - 0.22) / 0.36, 0.0, 1.3)
-    cheeks = f.beard_cheeks * rise(0.05, -0.06, y - line) * rise(0.20, 0.34, ax + 0.35 * (f.mouth_y - y))
-    chin_y = y - f.mouth_y
-    ring = rise(0.115, 0.06, abs(ax - f.mouth_w - 0.035)) * rise(0.10, 0.0, chin_y)
-    chin = f.beard_chin * max(rise(-0.05, -0.13, chin_y) * rise(0.34, 0.20, ax), ring * f.beard_lip)
-    nose = f.nose_y - 0.085
-    lip_top = f.mouth_y + f.gap_up + f.lip_up * 0.8 + f.mouth_curve * min(u * u, 1.5)
-    droop = rise(1.45, 1.1, u) * rise(lip_top - 0.02 - 0.10 * max(u - 0.9, 0.0), lip_top + 0.02, y)
-    lip = f.beard_lip * droop * rise(nose + 0.03, nose - 0.02, y) * rise(0.2, 0.4, z)
-    mask = max(max(cheeks, chin), lip) * rise(-0.22, -0.05, z)
+    down = y - f.mouth_y
+    away = clamp((ax - 0.22) / 0.36, 0.0, 1.2)
+    line = 0.03 + 0.52 * away * (0.5 + 0.5 * away) + 0.02 * noise1(ax * 30.0, 41)
+    cheeks = f.beard_cheeks * rise(0.06, -0.08, down - line) * rise(0.20, 0.34, ax - 0.45 * down)
+    ring = (
+        bump((ax - f.mouth_w - 0.03 - 0.30 * min(down, 0.0)) / 0.085)
+        * rise(0.07, 0.0, down)
+        * f.beard_lip
+    )
+    patch = rise(-0.06, -0.15, down) * rise(
+        1.0, 0.7, length2(ax / 0.25, (y - f.chin_y + 0.02) / 0.33)
+    )
+    chin = f.beard_chin * max(patch, ring * rise(0.6, 1.0, length2(ax / 0.22, down / 0.2)))
+    centre = (
+        f.gap_up
+        + f.lip_up * rise(1.1, 0.5, u)
+        + 0.036
+        + f.mouth_curve * min(u * u, 1.4)
+        - 0.025 * u * u
+    )
+    lip = (
+        rise(0.048, 0.020, abs(down - centre)) * rise(1.42, 1.05, u) * (1.0 - 0.35 * bump(x / 0.03))
+    )
+    mask = max(max(cheeks, chin), f.beard_lip * lip) * rise(
+        -0.10 + 0.12 * rise(-0.5, -0.2, y), 0.08, z
+    )
+    mask *= rise(0.02, -0.10, y) * rise(f.chin_y - 0.26, f.chin_y - 0.12, y)
     uu, v, gap_up, gap_low, upper, lower = mouth_frame(x, y, f)
-    inside = rise(1.02, 0.92, u) * rise(upper * 1.15, upper * 0.85, v - gap_up)
-    inside *= rise(-lower * 1.25, -lower * 0.9, v - gap_low)
-    soul = rise(-0.11, -0.16, v - gap_low)
-    return mask * (1.0 - inside) * max(rise(0.13, 0.2, ax), max(soul, rise(0.0, 0.03, chin_y)))
+    inside = rise(1.06, 0.94, u) * rise(upper * 1.12, upper * 0.9, v - gap_up)
+    return mask * (1.0 - inside * rise(-lower * 1.2, -lower * 0.95, v - gap_low))
 
 
 @device
@@ -147,7 +178,13 @@ def wrinkles(x, y, f):
     lines = f.sag + 0.7 * max(f.brow_raise - 0.3, 0.0)
     if y > 0.3 and lines > 0.01:
         s = (y - 0.42 - 0.02 * noise1(x * 4.0, 5)) / 0.075
-        h += 0.7 * lines * bump((s - math.floor(s + 0.5)) / 0.25) * bump(s / 1.9) * rise(0.42, 0.25, ax)
+        h += (
+            0.7
+            * lines
+            * bump((s - math.floor(s + 0.5)) / 0.25)
+            * bump(s / 1.9)
+            * rise(0.42, 0.25, ax)
+        )
     if f.brow_knit > 0.05:
         h += 0.8 * f.brow_knit * bump((ax - 0.045) / 0.022) * bump((y - f.brow_y + 0.03) / 0.10)
     qx = ax - f.eye_x - f.eye_w
@@ -160,16 +197,26 @@ def wrinkles(x, y, f):
 
 
 @device
+def nostril(ax, y, z, f):
+    """Distance to the hollow of a nostril."""
+    below = y - f.nose_y + f.nose_r - 0.006
+    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, 0.034, 0.034, 0.05)
+
+
+@device
 def nose(x, y, z, d, f):
     """The face's distance d joined with the nose, nostrils cut."""
     ax = abs(x)
     ny = f.nose_y
-    n = cone(x, y, z, 0.0, 0.07, f.root_z, 0.0, ny + 0.02, f.nose_z - 0.03, f.root_r, f.nose_r * 0.82)
+    n = cone(
+        x, y, z, 0.0, 0.07, f.root_z, 0.0, ny + 0.02, f.nose_z - 0.03, f.root_r, f.nose_r * 0.82
+    )
     n = join(n, length3(x, y - ny, z - f.nose_z + 0.01) - f.nose_r, 0.06)
-    n = join(n, ellipsoid(ax - f.ala_x, y - ny + 0.028, z - f.nose_z + 0.11, 0.058, 0.060, 0.085), 0.05)
+    n = join(
+        n, ellipsoid(ax - f.ala_x, y - ny + 0.028, z - f.nose_z + 0.11, 0.058, 0.060, 0.085), 0.05
+    )
     d = join(d, n, 0.09)
-    hole = ellipsoid(ax - f.ala_x * 0.62, y - ny + 0.088, z - f.nose_z + 0.045, 0.034, 0.034, 0.05)
-    return meet(d, -hole, 0.025)
+    return meet(d, -nostril(ax, y, z, f), 0.025)
 
 
 @device
@@ -188,7 +235,9 @@ def ears(ax, y, z, f):
     if abs(d) < 0.12:
         rho = length2(qy / (0.215 * s), qz / (max(narrow, 0.07) * s))
         out = rise(0.0, 0.04, qx)
-        relief = 0.016 * bump((rho - 0.95) / 0.22) - 0.028 * bump((rho - 0.68) / 0.20) * rise(-0.12, 0.0, qy)
+        relief = 0.016 * bump((rho - 0.95) / 0.22) - 0.028 * bump((rho - 0.68) / 0.20) * rise(
+            -0.12, 0.0, qy
+        )
         concha = length2((qy + 0.01) / 0.085, (qz - 0.02) / 0.062)
         d -= out * (relief - 0.05 * bump(concha / 1.15))
     return d * 0.8
@@ -197,7 +246,7 @@ def ears(ax, y, z, f):
 @device
 def face(x, y, z, f, fine):
     """Distance to head, ears and face; `fine` adds what only normals need."""
-    far = length3(x, y - 0.02, z) - 1.15
+    far = length3(x, y + 0.03, z - 0.03) - 1.2
     if far > 0.35:
         return far
     ax = abs(x)
@@ -214,8 +263,11 @@ def face(x, y, z, f, fine):
     if f.beard_density > 0.02 and d < 0.2 and y < 0.1:
         mask = beard_mask(x, y, z, f)
         if mask > 0.0:
-            grain = noise1(x * 26.0 + 3.0 * noise1(y * 6.0, 3), 7) * 0.5 + noise2(x * 40.0, y * 14.0, 8) * 0.5
-            d -= f.beard_length * mask * (0.085 + 0.05 * rise(-0.5, -0.85, y) + 0.02 * grain)
+            grain = (
+                noise1(x * 26.0 + 3.0 * noise1(y * 6.0, 3), 7) * 0.5
+                + noise2(x * 40.0, y * 14.0, 8) * 0.5
+            )
+            d -= f.beard_length * mask * mask * (0.085 + 0.05 * rise(-0.5, -0.85, y) + 0.02 * grain)
             d -= 0.006 * mask * fine * grain
     if ax > 0.4 and z > -0.4 and z < 0.3:
         d = join(d, ears(ax, y, z, f), 0.03)
@@ -230,7 +282,11 @@ def front_relief(x, y, z, d, f, fine):
         base = d
         u, v, gap_up, gap_low, upper, lower = mouth_frame(x, y, f)
         d -= lip_relief(u, v, gap_up, gap_low, upper, lower) * rise(0.3, 0.45, z)
-        philtrum = bump(x / 0.05) * rise(f.nose_y - 0.06, f.nose_y - 0.12, y) * rise(upper * 0.7, upper, v - gap_up)
+        philtrum = (
+            bump(x / 0.05)
+            * rise(f.nose_y - 0.06, f.nose_y - 0.12, y)
+            * rise(upper * 0.7, upper, v - gap_up)
+        )
         d += 0.008 * philtrum
         if f.gap_low > 0.004 and ax < f.gap_w:
             cavity = meet(max(v - gap_up, gap_low - v), -base - 0.17, 0.02)
@@ -248,7 +304,7 @@ def front_relief(x, y, z, d, f, fine):
 @device
 def teeth(v, base, f):
     """Distance to the upper row: a band of the face's own curve, set back behind the lips."""
-    edge = f.gap_up - 0.062 + 0.01 * f.mouth_round
+    edge = f.gap_up - 0.062 + 0.035 * f.mouth_round
     return max(max(base + 0.045, -base - 0.14), max(edge - v, v - f.gap_up - 0.05))
 
 
@@ -283,7 +339,7 @@ def on_eye(ax, y, z, f):
     if z < 0.3 or abs(y) > 0.2:
         return False
     a, b, up, low, r = eye_frame(ax, y, z, f)
-    within = abs(a) < 1.12 and b < up + 0.036 and b > low - 0.022
+    within = abs(a) < 1.12 and b < up + 0.036 and b > min(low, up) - 0.022
     return within and r < f.eye_r + 0.05
 
 
@@ -318,7 +374,7 @@ def mouth_part(x, y, z, f):
     if f.gap_low > 0.004 and abs(x) < f.gap_w and v < gap_up and v > gap_low:
         base = skull(x, y, z, f)
         if base < -0.012:
-            edge = f.gap_up - 0.062 + 0.01 * f.mouth_round
+            edge = f.gap_up - 0.062 + 0.035 * f.mouth_round
             return TEETH if v > edge - 0.006 and base > -0.08 else MOUTH
         return UPPER_LIP if v - gap_up > gap_low - v else LOWER_LIP
     if v >= gap_up and v - gap_up < upper:
@@ -337,8 +393,7 @@ def nose_part(x, y, z, f):
     ny = f.nose_y
     if y > 0.06 or y < ny - 0.12 or ax > f.ala_x + 0.07:
         return SKIN
-    hole = ellipsoid(ax - f.ala_x * 0.62, y - ny + 0.088, z - f.nose_z + 0.045, 0.034, 0.034, 0.05)
-    if hole < 0.010:
+    if nostril(ax, y, z, f) < 0.005:
         return NOSTRILS
     if length3(x, y - ny, z - f.nose_z + 0.01) < f.nose_r + 0.03:
         return TIP

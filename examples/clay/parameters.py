@@ -83,7 +83,9 @@ def _uniform(group: str, name: str, low: float = 0.0, high: float = 1.0) -> Dime
     return Dimension(name, group, "uniform", low, high)
 
 
-def _normal(group: str, name: str, mean: float, sd: float, low: float, high: float, unit="") -> Dimension:
+def _normal(
+    group: str, name: str, mean: float, sd: float, low: float, high: float, unit=""
+) -> Dimension:
     return Dimension(name, group, "normal", low, high, mean, sd, unit=unit)
 
 
@@ -225,7 +227,9 @@ def latent(seed: int, identity: int | None = None) -> np.ndarray:
     """
     z = np.random.RandomState(seed).standard_normal(LATENT)
     if identity is not None and identity != seed:
-        z[: len(IDENTITY)] = np.random.RandomState(identity).standard_normal(LATENT)[: len(IDENTITY)]
+        z[: len(IDENTITY)] = np.random.RandomState(identity).standard_normal(LATENT)[
+            : len(IDENTITY)
+        ]
     return z.astype(np.float32)
 
 

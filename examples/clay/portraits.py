@@ -124,7 +124,7 @@ def pose_of(camera: Sequence[float]) -> tuple[float, float, float]:
     yaw = np.arctan2(-forward[0], -forward[2])
     pitch = np.arcsin(np.clip(-forward[1], -1, 1))
     level = np.array([np.cos(yaw), 0.0, -np.sin(yaw)])  # where x points without roll
-    roll = np.arctan2(right @ np.cross(forward, level), right @ level)
+    roll = np.arctan2(right @ np.cross(level, forward), right @ level)
     return tuple(float(angle) for angle in np.degrees([yaw, pitch, roll]))
 
 

@@ -11,13 +11,38 @@ import math
 
 from .hair import strands
 from .head import (
-    BEARD, BRIDGE, BROW, EAR, IRIS, LOWER_LID, LOWER_LIP, MOUTH, NECK, NOSTRILS, PUPIL, SCLERA, SKIN,
-    TEETH, TIP, UPPER_LID, UPPER_LIP, beard_mask, brow_mask, eye_frame, gaze, mouth_frame,
-)  # fmt: skip
+    BEARD,
+    BROW,
+    EAR,
+    LOWER_LID,
+    LOWER_LIP,
+    MOUTH,
+    NOSTRILS,
+    PUPIL,
+    SCLERA,
+    TEETH,
+    UPPER_LID,
+    UPPER_LIP,
+    beard_mask,
+    brow_mask,
+    eye_frame,
+    gaze,
+    mouth_frame,
+)
 from .shapes import (
-    angle, bump, clamp, device, length2, length3, mix, noise1, noise2, rise, wave,
-)  # fmt: skip
-from .wear import CLOTH, EARRING, FRAME, HAIR, HAT, LENS, NECKLACE, scene, stubbled
+    angle,
+    bump,
+    clamp,
+    device,
+    length2,
+    length3,
+    mix,
+    noise1,
+    noise2,
+    rise,
+    wave,
+)
+from .wear import CLOTH, EARRING, FRAME, HAIR, HAT, NECKLACE, scene, stubbled
 
 
 @device
@@ -64,7 +89,11 @@ def skin_paint(x, y, z, part, f):
     r, g, b = f.skin_r, f.skin_g, f.skin_b
     ax = abs(x)
     flush = 0.12 + 0.40 * f.blush
-    rosy = flush * bump(length2(ax - f.cheek_x - 0.01, y - f.cheek_y - 0.02) / 0.26) * (1.0 if z > 0.1 else 0.0)
+    rosy = (
+        flush
+        * bump(length2(ax - f.cheek_x - 0.01, y - f.cheek_y - 0.02) / 0.26)
+        * (1.0 if z > 0.1 else 0.0)
+    )
     rosy += 0.20 * bump(length3(x, y - f.nose_y, z - f.nose_z) / 0.2)
     if part == EAR or part == EAR + 1:
         rosy += 0.25
@@ -75,25 +104,39 @@ def skin_paint(x, y, z, part, f):
         spot = rise(0.30, 0.55, noise2(x * 30.0, y * 30.0, 21)) * f.freckles
         spot *= bump(length2(ax - 0.2, y + 0.26) / 0.36)
         r, g, b = r * (1.0 - 0.42 * spot), g * (1.0 - 0.60 * spot), b * (1.0 - 0.68 * spot)
-    socket = 0.16 * bump(length2((ax - f.eye_x) / 0.26, (y - 0.02) / 0.20)) * (1.0 if z > 0.2 else 0.0)
+    socket = (
+        0.10 * bump(length2((ax - f.eye_x) / 0.26, (y - 0.02) / 0.20)) * (1.0 if z > 0.2 else 0.0)
+    )
     r, g, b = r * (1.0 - 0.6 * socket), g * (1.0 - socket), b * (1.0 - 0.9 * socket)
-    beard = f.beard_density * beard_mask(x, y, z, f)
+    beard = f.beard_density * rise(0.0, 0.65, beard_mask(x, y, z, f))
     if beard > 0.0:
         grain = 0.5 + 0.5 * noise2(x * 55.0, y * 55.0, 9)
-        cover = clamp(beard * mix(0.55 + 0.35 * grain, 1.0, rise(0.02, 0.12, f.beard_length)), 0.0, 0.96)
+        cover = clamp(
+            beard * mix(0.55 + 0.35 * grain, 1.0, rise(0.02, 0.12, f.beard_length)), 0.0, 0.96
+        )
         lift = 0.75 + 0.5 * (0.5 + 0.5 * noise2(x * 34.0, y * 12.0, 8))
-        r, g, b = mix(r, f.hair_r * lift * 0.8, cover), mix(g, f.hair_g * lift * 0.8, cover), mix(b, f.hair_b * lift * 0.8, cover)
+        r, g, b = (
+            mix(r, f.hair_r * lift * 0.8, cover),
+            mix(g, f.hair_g * lift * 0.8, cover),
+            mix(b, f.hair_b * lift * 0.8, cover),
+        )
     root = stubbled(x, y, z, f)
     if root > 0.0:
         root *= 0.62 + 0.2 * noise2(x * 50.0, (y + z) * 50.0, 11)
-        r, g, b = mix(r, f.hair_r * 0.8, root), mix(g, f.hair_g * 0.8, root), mix(b, f.hair_b * 0.8, root)
+        r, g, b = (
+            mix(r, f.hair_r * 0.8, root),
+            mix(g, f.hair_g * 0.8, root),
+            mix(b, f.hair_b * 0.8, root),
+        )
     return r, g, b
 
 
 @device
 def brow_paint(x, y, z, f):
     """Albedo of a brow hair over the skin."""
-    m = clamp(brow_mask(abs(x), y, f) * 1.1, 0.0, 1.0) * (0.80 + 0.2 * noise2(abs(x) * 40.0 - y * 24.0, y * 12.0, 4))
+    m = clamp(brow_mask(abs(x), y, f) * 1.1, 0.0, 1.0) * (
+        0.92 + 0.08 * noise2(abs(x) * 40.0 - y * 24.0, y * 12.0, 4)
+    )
     return mix(f.skin_r, f.brow_r, m), mix(f.skin_g, f.brow_g, m), mix(f.skin_b, f.brow_b, m)
 
 
@@ -105,7 +148,9 @@ def eye_paint(x, y, z, part, f):
     a, b, up, low, r = eye_frame(ax, y, z, f)
     if part == UPPER_LID + side or part == LOWER_LID + side:
         wide = 0.017 + 0.008 * max(a, 0.0)
-        lash = bump((b - up - 0.004) / wide) if part == UPPER_LID + side else 0.45 * bump((low - b) / 0.010)
+        lash = bump((b - up - 0.004) / wide)
+        if part == LOWER_LID + side:
+            lash = max(lash, 0.45 * bump((low - b) / 0.010))
         lash *= rise(1.12, 0.95, abs(a))
         k = 1.0 - 0.93 * min(lash * 1.3, 1.0)
         return f.skin_r * 0.88 * k, f.skin_g * 0.78 * k, f.skin_b * 0.76 * k
@@ -115,7 +160,9 @@ def eye_paint(x, y, z, part, f):
     dim = 0.78 * (1.0 - 0.42 * rise(0.05, 0.0, up - b)) * (1.0 - 0.25 * rise(0.5, 1.0, abs(a)))
     wr, wg, wb = dim, dim * (0.97 - 0.08 * abs(a)), dim * (0.95 - 0.10 * abs(a))
     ray = 0.85 + 0.3 * noise1(angle(px, py) * 26.0, 31)
-    glow = (0.55 + 0.9 * rise(0.3, -0.8, py / f.iris)) * ray * (1.0 - 0.25 * rise(0.05, 0.0, up - b))
+    glow = (
+        (0.55 + 0.9 * rise(0.3, -0.8, py / f.iris)) * ray * (1.0 - 0.25 * rise(0.05, 0.0, up - b))
+    )
     ring = rise(1.02, 0.80, rho) * 0.75 + 0.25
     edge = rise(0.95, 1.05, rho)
     ir = mix(f.eyec_r * glow * ring, wr, edge)
@@ -139,7 +186,9 @@ def lip_paint(x, y, z, part, f):
         return 0.045 + 0.22 * tongue, 0.012 + 0.05 * tongue, 0.013 + 0.055 * tongue
     s = (v - gap_up) / upper if v > gap_up else (gap_low - v) / lower
     m = rise(1.02, 0.80, s) * rise(1.02, 0.88, abs(u)) * 0.92
-    seam = 1.0 - 0.72 * bump(v / 0.016) * rise(0.03, 0.0, gap_up - gap_low) * rise(1.06, 0.9, abs(u))
+    seam = 1.0 - 0.72 * bump(v / 0.016) * rise(0.03, 0.0, gap_up - gap_low) * rise(
+        1.06, 0.9, abs(u)
+    )
     if part == UPPER_LIP:
         seam *= 0.86
     r, g, b = mix(f.skin_r, f.lip_r, m), mix(f.skin_g, f.lip_g, m), mix(f.skin_b, f.lip_b, m)
@@ -185,7 +234,7 @@ def albedo(x, y, z, part, f):
         return wear_paint(x, y, z, part, f)
     r, g, b = skin_paint(x, y, z, part, f)
     if part == NOSTRILS:
-        return r * 0.25, g * 0.18, b * 0.17
+        return r * 0.42, g * 0.30, b * 0.28
     return r, g, b
 
 

@@ -12,9 +12,19 @@ from .hair import hair, hairline
 from .head import BEARD, NECK, SKIN, cranium, face, face_part, skull
 from .parts import PARTS
 from .shapes import (
-    angle, bump, clamp, cone, device, ellipsoid, join, length2, length3, meet, mix, noise2, rise,
-    rounded_box, wave,
-)  # fmt: skip
+    angle,
+    bump,
+    cone,
+    device,
+    ellipsoid,
+    join,
+    length2,
+    length3,
+    meet,
+    rise,
+    rounded_box,
+    wave,
+)
 
 HAIR, CLOTH = PARTS.index("hair"), PARTS.index("clothing")
 FRAME, LENS = PARTS.index("glasses frame"), PARTS.index("glasses lens")
@@ -63,9 +73,9 @@ def clothes(x, y, z, d, f, fine):
         s += 0.004 * wave(angle(x, z + 0.2) * 70.0) * rise(-0.25, -0.15, h) * fine
     elif f.clothes > 1.5:
         ax = abs(x)
-        tall = 0.16 + 0.12 * bump((ax - 0.24) / 0.14) * rise(-0.1, 0.1, z)
+        tall = 0.12 + 0.12 * bump((ax - 0.24) / 0.14) * rise(-0.1, 0.1, z)
         top = h - 0.075
-        leaf = meet(meet(abs(d - 0.075 + 0.35 * min(h, 0.0)) - 0.014, top, 0.015), -h - tall, 0.015)
+        leaf = meet(meet(abs(d - 0.06 + 0.12 * min(h, 0.0)) - 0.014, top, 0.015), -h - tall, 0.015)
         gap = (0.05 + 0.55 * (-h + 0.05) - ax) if z > 0.0 else -1.0
         s = min(s, meet(leaf, gap, 0.01) if gap > -0.9 else leaf)
     return s
@@ -121,18 +131,22 @@ def hat(x, y, z, f, fine):
     c = cranium(x, y, z, f)
     if f.hat < 1.5:
         rib = wave(angle(x, z + 0.1) * 34.0)
-        s = meet(c - 0.10 - 0.05 * rise(0.5, 1.1, y) + 0.009 * rib * rise(1.05, 0.8, y), 0.36 - tilt, 0.03)
+        s = meet(
+            c - 0.10 - 0.05 * rise(0.5, 1.1, y) + 0.009 * rib * rise(1.05, 0.8, y),
+            0.36 - tilt,
+            0.03,
+        )
         fold = meet(meet(c - 0.135 + 0.010 * rib, 0.30 - tilt, 0.04), tilt - 0.50, 0.04)
         return min(s, fold) * 0.8
     if f.hat < 2.5:
         seam = 0.006 * bump((abs(angle(x, z + 0.1)) % 0.1667 - 0.083) / 0.006) * fine
         s = meet(c - 0.085 - 0.03 * rise(0.4, 1.0, y) + seam, 0.34 - tilt, 0.03)
         s = min(s, length3(x, y - 1.15 - f.cran_y + 0.77, z + 0.1) - 0.035)
-        sag = y - 0.42 + 0.28 * x * x + 0.20 * (z - 0.75)
+        sag = y - 0.42 + 0.42 * x * x + 0.40 * (z - 0.72)
         visor = meet(ellipsoid(x, 0.0, z - 0.66, 0.60 * f.wide, 1.0, 0.56), abs(sag) - 0.016, 0.02)
         return join(s, meet(visor, -c, 0.02), 0.03) * 0.75
-    crown = ellipsoid(x, y - 0.42, z + 0.10, f.cran_x + 0.07, 0.80, 0.90)
-    crown = meet(crown, tilt - 1.02 + 0.10 * bump(x / 0.35), 0.14)
+    crown = ellipsoid(x, y - 0.42, z + 0.10, f.cran_x + 0.07, 0.90, 0.92)
+    crown = meet(crown, tilt - 1.22 + 0.10 * bump(x / 0.35), 0.14)
     crown = meet(crown, 0.36 - tilt, 0.02)
     brim = length2(x / 1.06, (z + 0.08) / 1.22)
     wing = y - 0.40 - 0.16 * z - 0.10 * (x * x) * 0.9 + 0.06 * z * z * rise(0.0, 0.8, z)
@@ -166,7 +180,7 @@ def necklace(x, y, z, d, f):
         return min(s, length3(x, h * 0.9 + 0.045, d - 0.02) - 0.045) * 0.8
     t = angle(x, z + 0.2) * 44.0
     cell = (t - math.floor(t + 0.5)) * length2(x, z + 0.2) * 0.1428
-    return (length3(d - 0.022, h * 0.9, cell) - 0.036) * 0.8
+    return (length3(d - 0.022, h * 0.9, cell) - 0.031) * 0.8
 
 
 @device
@@ -241,4 +255,6 @@ def stubbled(x, y, z, f):
     """Cover of the scalp by painted hair: a buzz cut, or the roots at a hairline."""
     if f.hair_buzz <= 0.0 or (f.hat > 0.5 and y > 0.6):
         return 0.0
-    return f.hair_buzz * rise(-0.02, 0.05, hairline(x, y, z, f)) * rise(0.06, 0.0, skull(x, y, z, f))
+    return (
+        f.hair_buzz * rise(-0.04, 0.07, hairline(x, y, z, f)) * rise(0.06, 0.0, skull(x, y, z, f))
+    )

@@ -82,7 +82,7 @@ class Discriminator(nn.Module, PyTorchModelHubMixin):
         self,
         resolution: int = 128,
         channels: dict | None = None,
-        channel_multiplier: float = 2,
+        channel_multiplier: int | float = 2,
         num_channels: int = 3,
         group_size: int = 4,
         deviation_channels: int = 1,

@@ -29,12 +29,17 @@ def low_pass(taps: tuple[float, ...] = (1, 3, 3, 1)) -> Float[Tensor, "k k"]:
 
 
 def filter2d(
-    x: Float[Tensor, "b c h w"], kernel: Float[Tensor, "k k"], *, padding: int, stride: int = 1
+    x: Float[Tensor, "b c h w"],
+    kernel: Float[Tensor, "k k"],
+    *,
+    padding: int,
+    stride: int = 1,
+    bias: Float[Tensor, " c"] | None = None,
 ) -> Float[Tensor, "b c h2 w2"]:
-    """Filter every channel on its own with one symmetric kernel."""
+    """Filter every channel on its own with one symmetric kernel; optionally add a bias."""
     channels = x.shape[1]
     weight = kernel.to(x.dtype).expand(channels, 1, *kernel.shape)
-    return F.conv2d(x, weight, stride=stride, padding=padding, groups=channels)
+    return F.conv2d(x, weight, bias, stride=stride, padding=padding, groups=channels)
 
 
 def upsample2d(
@@ -46,7 +51,7 @@ def upsample2d(
     return F.conv_transpose2d(x, weight, stride=2, padding=1, groups=channels)
 
 
-def leaky_relu(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+def leaky_relu(x: Tensor) -> Tensor:
     """Leaky ReLU (slope 0.2) with gain sqrt(2)."""
     return F.leaky_relu(x * GAIN, SLOPE)
 
@@ -63,8 +68,8 @@ class EqualisedLinear(nn.Module):
         in_features: int,
         out_features: int,
         *,
-        lr_multiplier: float = 1.0,
-        bias_init: float = 0.0,
+        lr_multiplier: int | float = 1.0,
+        bias_init: int | float = 0.0,
         activation: bool = False,
     ) -> None:
         super().__init__()
@@ -105,7 +110,7 @@ class EqualisedConvolution(nn.Module):
         self.down = down
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], gain: float = 1.0
+        self, x: Float[Tensor, "b c h w"], gain: int | float = 1.0
     ) -> Float[Tensor, "b c2 h2 w2"]:
         """Convolve; `gain` scales the output (the residual blocks use sqrt(1/2))."""
         # The leaky ReLU is positively homogeneous: its gain moves into weight and bias for free.
@@ -121,23 +126,3 @@ class EqualisedConvolution(nn.Module):
             x = filter2d(x, self.resample_filter, padding=2)
             x = F.conv2d(x, weight, bias, stride=2)
         return x if self.bias is None else F.leaky_relu(x, SLOPE)
-
-
-def demodulation(
-    weight: Float[Tensor, "o c k k"], style: Float[Tensor, "b c"]
-) -> Float[Tensor, "b o"]:
-    """Factors that bring every output channel to unit variance (Eq. 3), always in float32.
-
-    sum over c, taps of (s_c w_ock)^2 = s^2 . (sum over taps of w^2): no weight is formed per sample.
-    """
-    with torch.autocast(weight.device.type, enabled=False):
-        energy = weight.float().square().sum(dim=(2, 3))
-        return (style.float().square() @ energy.t() + 1e-8).rsqrt()
-
-
-def up_convolution(
-    x: Float[Tensor, "b c h w"], weight: Float[Tensor, "o c 3 3"], kernel: Float[Tensor, "k k"]
-) -> Float[Tensor, "b o h2 w2"]:
-    """Double the resolution and convolve: stride-2 transposed convolution, then the low-pass."""
-    x = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
-    return filter2d(x, 4 * kernel, padding=1)

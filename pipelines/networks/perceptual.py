@@ -26,18 +26,21 @@ Stages = tuple[Tensor, ...]
 
 
 class PerceptualDistance(nn.Module, PyTorchModelHubMixin):
-    """LPIPS without learned layer weights, frozen; gradients flow to the pictures."""
+    """LPIPS without learned layer weights, frozen; gradients flow to the pictures.
 
-    def __init__(self) -> None:
+    net: the trunk's architecture by the package's name; weights trained here are for "squeeze".
+    """
+
+    def __init__(self, net: str = "squeeze") -> None:
         super().__init__()
         with warnings.catch_warnings():
             # The package calls torchvision with an argument that newer versions rename.
             warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-            self.lpips = lpips.LPIPS(net="squeeze", pnet_rand=True, lpips=False, verbose=False)
+            self.lpips = lpips.LPIPS(net=net, pnet_rand=True, lpips=False, verbose=False)
         self.requires_grad_(False).eval()
 
     def trunk(self, x: Float[Tensor, "b 3 h w"]) -> Stages:
-        """Raw features of the seven stages, finest first (`STAGE_CHANNELS`)."""
+        """Raw features of the stages, finest first (`STAGE_CHANNELS` of them in SqueezeNet)."""
         if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[-2:]) < 32:
             raise ValueError(
                 f"x must be RGB pictures (b, 3, h, w), 32 pixels or more; got {tuple(x.shape)}."
@@ -45,7 +48,7 @@ class PerceptualDistance(nn.Module, PyTorchModelHubMixin):
         return tuple(self.lpips.net(self.lpips.scaling_layer(x)))
 
     def stages(self, x: Float[Tensor, "b 3 h w"]) -> Stages:
-        """Unit-normalised features of the seven stages, which `forward` compares."""
+        """Unit-normalised features of the stages, which `forward` compares."""
         # Not lpips.normalize_tensor: its gradient is NaN where every channel is zero.
         return tuple(F.normalize(f.float(), dim=1, eps=1e-10) for f in self.trunk(x))
 

@@ -15,37 +15,37 @@ instead, which leaves one convolution shared by the whole batch and no weight to
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping as Dictionary
+from collections.abc import Iterator
+from collections.abc import Mapping as Dictionary
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from huggingface_hub import PyTorchModelHubMixin
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from pipelines.networks.layers import (
     GAIN,
-    SLOPE,
     EqualisedLinear,
-    demodulation,
     low_pass,
-    up_convolution,
     upsample2d,
 )
+from pipelines.networks.modulation import demodulation, modulated_layer
 
 Noise = Literal["const", "random", "none"]
 Tensors = Dictionary[str, Tensor]
 RESOLUTIONS = (8, 16, 32, 64, 128, 256, 512, 1024)
 
 
-def published_channels(resolution: int, multiplier: float = 2) -> dict[int, int]:
+def published_channels(resolution: int, multiplier: int | float = 2) -> dict[int, int]:
     """Channels of every resolution in config F: min(512, 16384 multiplier / resolution)."""
     levels = range(2, resolution.bit_length())
     return {2**level: min(512, int(16384 * multiplier) // 2**level) for level in levels}
 
 
-def level_channels(resolution: int, channels: Dictionary, multiplier: float) -> dict[int, int]:
+def level_channels(
+    resolution: int, channels: Dictionary | None, multiplier: int | float
+) -> dict[int, int]:
     """Checked channels of each resolution from 4 up; JSON configurations hold keys as strings."""
     if resolution not in RESOLUTIONS:
         raise ValueError(f"resolution must be one of {RESOLUTIONS}; got {resolution}.")
@@ -64,7 +64,12 @@ class Mapping(nn.Module):
     """z -> w: eight fully connected layers on the normalised latent, broadcast to every layer."""
 
     def __init__(
-        self, z_dim: int, w_dim: int, num_ws: int, layers: int = 8, lr_multiplier: float = 0.01
+        self,
+        z_dim: int,
+        w_dim: int,
+        num_ws: int,
+        layers: int = 8,
+        lr_multiplier: int | float = 0.01,
     ) -> None:
         super().__init__()
         self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, layers
@@ -77,7 +82,7 @@ class Mapping(nn.Module):
     def forward(
         self,
         z: Float[Tensor, "b z"],
-        truncation: float = 1.0,
+        truncation: int | float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Float[Tensor, "b layers w"]:
         """Map latents to one w per layer.
@@ -95,7 +100,7 @@ class Mapping(nn.Module):
         return self.truncate(w[:, None].repeat(1, self.num_ws, 1), truncation, truncation_cutoff)
 
     def truncate(
-        self, ws: Float[Tensor, "b layers w"], truncation: float, cutoff: int | None = None
+        self, ws: Float[Tensor, "b layers w"], truncation: int | float, cutoff: int | None = None
     ) -> Float[Tensor, "b layers w"]:
         """Pull the first `cutoff` layers (all by default) towards the average w."""
         if truncation == 1:
@@ -131,27 +136,19 @@ class SynthesisLayer(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             style = self.affine(w)
             scale = demodulation(self.weight, style) * GAIN
-        x = x * style.to(x.dtype)[:, :, None, None]
-        if self.up:
-            x = up_convolution(x, self.weight, self.resample_filter)
-        else:
-            x = F.conv2d(x, self.weight, padding=1)
-        return self.activate(x, scale, noise)
+        kernel = self.resample_filter if self.up else None
+        return modulated_layer(
+            x, style, scale, self.weight, self.bias * GAIN, self.noise_field(noise, len(x)), kernel
+        )
 
-    def activate(
-        self, x: Float[Tensor, "b c h w"], scale: Float[Tensor, "b c"], noise: Noise
-    ) -> Float[Tensor, "b c h w"]:
-        """Demodulate, add bias and noise, activate; `scale` holds the gain of the activation."""
-        # lrelu(gain y) = gain lrelu(y): the gain costs nothing in these small tensors. In place,
-        # as neither the sum nor the activation needs its own input for its gradient.
-        bias = (self.bias * GAIN).to(x.dtype)[None, :, None, None]
-        x = torch.addcmul(bias, x, scale.to(x.dtype)[:, :, None, None])
-        if noise == "const":
-            x.add_((self.noise_const * (self.noise_strength * GAIN)).to(x.dtype))
-        elif noise == "random":
-            field = torch.randn(len(x), 1, *x.shape[2:], device=x.device)
-            x.add_((field * (self.noise_strength * GAIN)).to(x.dtype))
-        return F.leaky_relu_(x, SLOPE)
+    def noise_field(self, noise: Noise, batch: int) -> Float[Tensor, "n 1 h w"] | None:
+        """What is added before the activation, with the activation's gain; None for no noise."""
+        if noise == "none":
+            return None
+        field = self.noise_const[None, None]
+        if noise == "random":
+            field = torch.randn(batch, *field.shape[1:], device=field.device)
+        return field * (self.noise_strength * GAIN)
 
 
 class ToRGB(nn.Module):
@@ -266,9 +263,7 @@ class Synthesis(nn.Module):
                 seen.update(outputs)
         return (rgb, seen) if features else rgb
 
-    def check(
-        self, ws: Float[Tensor, "..."], noise: str, deltas: Tensors, masks: Tensors
-    ) -> None:
+    def check(self, ws: Tensor, noise: str, deltas: Tensors, masks: Tensors) -> None:
         """Raise ValueError for what `forward` cannot use."""
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(
@@ -306,8 +301,8 @@ class Generator(nn.Module, PyTorchModelHubMixin):
         w_dim: int = 512,
         mapping_layers: int = 8,
         channels: dict | None = None,
-        channel_multiplier: float = 2,
-        mapping_lr_multiplier: float = 0.01,
+        channel_multiplier: int | float = 2,
+        mapping_lr_multiplier: int | float = 0.01,
         img_channels: int = 3,
     ) -> None:
         """Build the network with random weights.
@@ -326,7 +321,7 @@ class Generator(nn.Module, PyTorchModelHubMixin):
     def forward(
         self,
         z: Float[Tensor, "b z"],
-        truncation: float = 1.0,
+        truncation: int | float = 1.0,
         truncation_cutoff: int | None = None,
         noise: Noise = "const",
     ) -> Float[Tensor, "b rgb h w"]:

@@ -62,7 +62,9 @@ def look(
     generator: Generator, judge: PortraitJudge, ws: Float[Tensor, "b layers 512"]
 ) -> Float[Tensor, "b attributes"]:
     """What the judge sees of the pictures of layer-wise codes."""
-    return torch.cat([judged(judge(generator.synthesis(part))) for part in ws.split(32)])
+    with torch.autocast(ws.device.type, torch.bfloat16):  # means over many pictures: speed counts
+        views = [judged(judge(generator.synthesis(part))) for part in ws.split(32)]
+    return torch.cat(views).float()
 
 
 @torch.no_grad()
@@ -86,8 +88,8 @@ def label(
 
 
 def separate(
-    w: Float[Tensor, "n 512"], y: Float[Tensor, " n"], w_test: Tensor, y_test: Tensor
-) -> Float[Tensor, " 512"]:
+    w: Float[Tensor, "n d"], y: Float[Tensor, " n"], w_test: Tensor, y_test: Tensor
+) -> Float[Tensor, " d"]:
     """The unit normal of a least-squares separator of centred codes and values, in float64.
 
     Of all ridges, the largest whose held-out R^2 is within TOLERANCE of the best: it explains as
@@ -105,7 +107,7 @@ def separate(
     return next(n for r2, n in reversed(found) if r2 >= best - TOLERANCE)
 
 
-def conditioned(normals: Float[Tensor, "a 512"]) -> Float[Tensor, "a 512"]:
+def conditioned(normals: Float[Tensor, "a d"]) -> Float[Tensor, "a d"]:
     """Each normal without its part in the span of the others (InterFaceGAN, Sec. 3.3)."""
     rows = []
     for i, n in enumerate(normals):

@@ -26,7 +26,7 @@ from examples.clay.dataset import ClaySet
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
-from pipelines.training.indomain_encoder import evaluate, given, mean_code, update
+from pipelines.training.indomain_encoder import evaluate, fast, given, mean_code, update
 from pipelines.training.loop import Average, Loop, finish
 
 MIXING = 0.5  # share of samples with two codes
@@ -51,7 +51,7 @@ def train(arg: argparse.Namespace, loop: Loop, generator: Generator) -> nn.Modul
     """Minimise main Eq. 1 until the budget is spent; the averaged encoder."""
     torch.manual_seed(0)
     encoder = LayerwiseEncoder(generator.num_ws, generator.resolution, arg.width)
-    encoder = encoder.to(loop.device)
+    encoder = fast(encoder.to(loop.device))
     encoder.w_mean.copy_(mean_code(generator, loop.device))
     average = Average(encoder)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=arg.rate, betas=(0.9, 0.99))

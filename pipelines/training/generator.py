@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 import weights
 from examples.clay.dataset import ClaySet
-from examples.clay.parameters import CHOICES, DERIVED, DRAWN, LATENT, NAMES, draw
+from examples.clay.parameters import CHOICES, LATENT, NAMES, draw
 from examples.clay.parts import PARTS
 from pipelines.networks.discriminator import Discriminator
 from pipelines.networks.perceptual import PerceptualDistance
@@ -224,7 +224,7 @@ class Trainer:
 
     @torch.no_grad()
     def sheet(self, loop: Loop, count: int = 32) -> None:
-        """Uncurated samples of the averaged generator, beside nothing: look at them."""
+        """Uncurated samples of the averaged generator."""
         z = torch.from_numpy(np.random.RandomState(1).standard_normal((count, LATENT)))
         images = self.average.network(z.float().to(loop.device), noise="const")
         save_sheet(loop.out / f"samples-{loop.step:06d}.png", images)
@@ -346,19 +346,23 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     perceptual = weights.load_file(PerceptualDistance, options.perceptual)
-    trainer = Trainer(
-        ClaySet(options.data), perceptual, options.out, options.device, options.batch
-    )
+    trainer = Trainer(ClaySet(options.data), perceptual, options.out, options.device, options.batch)
     stages = (trainer.codes, trainer.regress, trainer.sharpen)
     for stage, share in zip(stages, options.shares, strict=True):
         if share > 0:
             stage(options.minutes * share)
     generator = trainer.average.network
     statistics = w_statistics(generator)
-    metrics = {"minutes": options.minutes, "shares": list(options.shares), "pairs": len(trainer.data)}
+    held_out = {}
     if options.validation:
-        metrics |= evaluate(generator, trainer.perceptual, ClaySet(options.validation))
-    finish(options.out, metrics, generator, options.weights)
+        held_out = evaluate(generator, trainer.perceptual, ClaySet(options.validation))
+    seeds = trainer.data.seeds
+    finish(
+        options.out, held_out, generator, options.weights,
+        recipe="python -m pipelines.training.generator", minutes=options.minutes,
+        device=trainer.generator.mapping.w_avg.device.type, shares=list(options.shares),
+        seeds=f"train {seeds.min()} to {seeds.max()}",
+    )  # fmt: skip
     if options.weights:
         file = options.weights.with_name(options.weights.name.replace("generator", "w-statistics"))
         card = {"samples": 50_000, "of": options.weights.name}

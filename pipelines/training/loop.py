@@ -269,7 +269,8 @@ def to_tensor(
     images: UInt8[np.ndarray, "b h w 3"], device: torch.device | str = "cpu"
 ) -> Float[Tensor, "b 3 h w"]:
     """RGB bytes as float32 in [-1, 1], channels last in memory, which CPUs prefer."""
-    pictures = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    # What a memory map gives is read-only, which torch.from_numpy warns of: that is copied.
+    pictures = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device)
     return pictures.permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 

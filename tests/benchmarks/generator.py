@@ -74,13 +74,13 @@ def invert(
     """
     w = generator.mapping.w_avg.expand(len(x), generator.num_ws, -1).clone().requires_grad_(True)
     optimizer = torch.optim.Adam([w], lr=0.05)
-    target = perceptual.embed(x)
+    target = perceptual.stages(x)
     for index in range(steps):
         t = index / steps
         ramp = min(1.0, (1 - t) / 0.25, t / 0.05 + 0.02)
         optimizer.param_groups[0]["lr"] = 0.05 * (0.5 - 0.5 * np.cos(np.pi * ramp))
         image = generator.synthesis(w)
-        loss = (image - x).square().mean((1, 2, 3)) + 0.2 * perceptual.compare(target, image)
+        loss = (image - x).square().mean((1, 2, 3)) + 0.2 * perceptual(image, target)
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
@@ -117,7 +117,9 @@ def measure(count: int, portraits: int, steps: int, folder: Path | None) -> dict
     with torch.no_grad():
         samples = torch.cat(over(count, lambda a, b: z[a:b], generator)).clamp(-1, 1)
     first = over(count, lambda a, b: to_tensor(rendered[a:b]), perceptual.features)
-    second = over(count, lambda a, b: to_tensor(rendered[count + a : count + b]), perceptual.features)
+    second = over(
+        count, lambda a, b: to_tensor(rendered[count + a : count + b]), perceptual.features
+    )
     drawn = over(count, lambda a, b: samples[a:b], perceptual.features)
     gaps = histogram_gap(
         over(count, lambda a, b: samples[a:b], judge),

@@ -92,9 +92,7 @@ def compare(resolution: int, channels: dict[int, int] | None = None, repeats: in
     for _ in range(repeats + 1):  # the first pass warms up
         seconds, image, gradient = step(synthesis, ws)
         ours.append(seconds)
-        seconds, expected, expected_gradient = step(
-            lambda ws: grouped_synthesis(synthesis, ws), ws
-        )
+        seconds, expected, expected_gradient = step(lambda ws: grouped_synthesis(synthesis, ws), ws)
         grouped.append(seconds)
     best, best_grouped = (
         [min(column) for column in zip(*times[1:], strict=True)] for times in (ours, grouped)

@@ -121,6 +121,20 @@ def test_words_describe_hair_by_its_drawn_length():
     assert short["hair_length"] == "short" and "long" not in captions(short)[0]
 
 
+def test_words_name_the_colours_that_are_seen():
+    dyed = {"cloth_hue": 0.62, "cloth_saturation": 1.0, "cloth_value": 0.6}
+    young = attributes(draw(latent(11), {**dyed, "age": 0.2, "hair_color": "auburn"}))
+    assert (young["clothes_color"], young["hair_color"]) == ("blue", "auburn")
+    pale = attributes(draw(latent(11), {**dyed, "cloth_saturation": 0.0, "cloth_value": 1.0}))
+    assert pale["clothes_color"] == "white"
+    assert attributes(draw(latent(11), {"age": 0.75, "hair_color": "auburn"}))["hair_color"] == (
+        "greying auburn"
+    )
+    assert (
+        attributes(draw(latent(11), {"age": 1.0, "hair_color": "auburn"}))["hair_color"] == "grey"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -1,0 +1,56 @@
+"""The page of In-Domain GAN Inversion (Zhu et al. 2020): one file a part of the page.
+
+Every part takes `load`, a function that returns the pipeline; nothing is loaded to show the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import gradio as gr
+
+from demos.indomain import diffuse, interpolate, invert, manipulate, mix
+from demos.widgets import bibtex
+
+BIBTEX = """@inproceedings{zhu2020indomain,
+  title     = {In-Domain {GAN} Inversion for Real Image Editing},
+  author    = {Zhu, Jiapeng and Shen, Yujun and Zhao, Deli and Zhou, Bolei},
+  booktitle = {European Conference on Computer Vision (ECCV)},
+  year      = {2020}
+}"""
+
+_EQUATION = """<div class="equation"><math><mrow displaystyle="true">
+<msup><mi>w</mi><mo>*</mo></msup><mo>=</mo><munder><mtext>arg min</mtext><mi>w</mi></munder>
+<mspace width="0.4em"/><mo>‖</mo><mi>x</mi><mo>−</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo>
+<mo>‖</mo><mo>+</mo><msub><mi>λ</mi><mtext>feat</mtext></msub>
+<mo>‖</mo><mi>F</mi><mo>(</mo><mi>x</mi><mo>)</mo><mo>−</mo><mi>F</mi><mo>(</mo><mi>G</mi><mo>(</mo>
+<mi>w</mi><mo>)</mo><mo>)</mo><mo>‖</mo></mrow></math><math><mrow displaystyle="true">
+<mo form="prefix">+</mo><msub><mi>λ</mi><mtext>dom</mtext></msub><mspace width="0.2em"/>
+<mo>‖</mo><mi>w</mi><mo>−</mo><mi>E</mi><mo>(</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo><mo>)</mo>
+<mo>‖</mo></mrow></math>
+<p>x the picture, w its layer-wise code, G the generator, E the encoder, F perceptual features. The
+last term keeps the code in the domain.</p>
+</div>"""
+
+_INTRODUCTION = f"""<div class="prose-page lead"><h1>In-domain inversion</h1>
+<div class="beside"><div><p>An encoder trained through the frozen generator puts a picture where the
+generator knows what a face is; a short optimisation then sharpens the likeness without letting the
+code leave that place.</p>
+<p>Because the code stays in the domain it can be edited: half a face can be
+diffused into another picture, two portraits blended, one aged.</p></div>{_EQUATION}</div></div>"""
+
+
+def build(load: Callable) -> None:
+    """Put the page into the open route."""
+    gr.HTML(_INTRODUCTION)
+    with gr.Tabs():
+        for part, name in (
+            (diffuse, "Diffuse"),
+            (invert, "Invert"),
+            (interpolate, "Interpolate"),
+            (manipulate, "Manipulate"),
+            (mix, "Mix styles"),
+        ):
+            with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
+                part.build(load)
+    bibtex(BIBTEX)

@@ -1,0 +1,348 @@
+"""Semantic diffusion: part of a target, fused with other pictures (suppl. Sec. 6, Fig. 12, 13).
+
+It is not denoising diffusion: the crop is pasted, encoded, and optimised with the crop alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demos import pictures
+from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.cropbox import crop_box_input
+from demos.indomain import stored
+from demos.widgets import (
+    FOLLOW,
+    QUIET,
+    Dial,
+    Keepsake,
+    aligned,
+    at_most,
+    curve,
+    decibels,
+    gallery_input,
+    portrait_input,
+    run_buttons,
+    run_options,
+    running,
+    said,
+    same_person,
+    take_home,
+)
+
+MOST_CONTEXTS = 4
+PAPERS_CROP = (0.49, 0.57, 0.43, 0.43)  # 110 px at (125, 145) of 256 px
+CROP_SIZES = (0.2, 0.32, 0.44, 0.58, 0.74)
+SAYS = """<div class="prose-page"><p class="aside">Cut a piece out of the target and paste it on the
+contexts. The encoder makes one face of each; the optimisation then looks at the pasted piece alone,
+so that the target's likeness spreads into its new surroundings. This “diffusion” has nothing to do
+with denoising diffusion models.</p></div>"""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Handlers of this part of the page; `load()` returns the pipeline."""
+
+    load: Callable
+
+    def preview(self, picture, sx, sy, zoom, contexts, *crop) -> tuple[Any, Image.Image | None]:
+        if picture is None:
+            return gr.update(image=""), None
+        target = aligned(picture, sx, sy, zoom)
+        shown = gr.update(image=pictures.data_uri(target))
+        if not contexts:
+            return shown, None
+        squares = at_most(contexts, MOST_CONTEXTS, "contexts")
+        return shown, _stitched(target, squares, pictures.crop_box(*crop))
+
+    def diffuse(
+        self, picture, sx, sy, zoom, contexts, x: float, y: float, width: float, height: float,
+        steps: int, rival: bool, stop: Stop,
+    ) -> Iterator[tuple]:  # fmt: skip
+        """Diffuse a crop of the target into 1 to 4 contexts.
+
+        Yields the pictures so far, a report with the loss curve and, at the end, stitched and
+        diffused pictures to compare and the sheet of all stages. The crop is given by its centre
+        and size as fractions of the target's square.
+        """
+        stop.renew()
+        target = aligned(picture, sx, sy, zoom)
+        squares = at_most(contexts, MOST_CONTEXTS, "contexts")
+        box = pictures.crop_box(x, y, width, height)
+        begun = said("Encoding the stitched pictures …")
+        yield _stitched(target, squares, box), begun, None, None, None
+        result = yield from self._live(target, squares, box, steps, "in-domain", stop)
+        other = None
+        if rival and not stop.pressed:
+            other = yield from self._live(target, squares, box, steps, "image2stylegan", stop)
+        with spoken_errors():
+            kept = _inside(self.load(), target, result.images[0], box)
+            identity = self.load().measure(target, result.images[0]).identity
+        shown = _shown(squares, result, other, kept, identity, stop.pressed)
+        yield *shown, _keepsake(result, box)
+
+    def _live(self, target, contexts, box, steps, method, stop) -> Iterator[tuple]:
+        """Yields pictures and report on the way; returns the result."""
+        for news in self._stream(target, contexts, box, steps, method, stop):
+            if isinstance(news, Done):
+                return news.result
+            live = method == "in-domain" and news.images
+            heading = "" if method == "in-domain" else said("<b>Image2StyleGAN</b>, to compare")
+            shown = pictures.row(news.images) if live else gr.skip()
+            yield shown, heading + running(news), *_same(3)
+
+    def _stream(self, target, contexts, box, steps, method, stop) -> Iterator:
+        def work(on_step):
+            return self.load().diffuse(
+                target, contexts, box, method=method, steps=int(steps), on_step=on_step
+            )
+
+        return stream(work, stop)
+
+    def crop_sizes(
+        self, picture, sx, sy, zoom, contexts, x: float, y: float, steps: int, stop: Stop
+    ) -> Iterator[tuple[Any, str]]:
+        """The effect of the crop's size on the first context: five sizes, copy-paste above."""
+        stop.renew()
+        target = aligned(picture, sx, sy, zoom)
+        context = at_most(contexts, MOST_CONTEXTS, "contexts")[0]
+        boxes = [pictures.crop_box(x, y, size, size) for size in CROP_SIZES]
+        above = [pictures.pasted(target, context, box) for box in boxes]
+        below: list[Image.Image] = []
+        for size, box in zip(CROP_SIZES, boxes, strict=True):
+            for news in self._stream(target, [context], box, steps, "in-domain", stop):
+                if isinstance(news, Done):
+                    below += news.result.images
+                else:
+                    yield gr.skip(), said(f"Crop of {size:.0%}. {news.words}")
+            yield _size_strip(above, below), said(f"{len(below)} of {len(boxes)} crop sizes done.")
+            if stop.pressed:
+                return
+
+
+def _same(count: int) -> tuple:
+    return (gr.skip(),) * count
+
+
+def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: pictures.Box):
+    return pictures.row([pictures.pasted(target, context, box) for context in contexts])
+
+
+def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> Any:
+    """How alike the two are inside the crop."""
+    part = [round(v * pictures.SIDE) for v in box]
+    size = (pictures.SIDE, pictures.SIDE)
+    crops = [picture.resize(size).crop(part).resize(size) for picture in (target, result)]
+    return pipeline.measure(*crops)
+
+
+def _shown(contexts, result, other, kept, identity: float, stopped: bool = False) -> tuple:
+    """What a finished diffusion shows: pictures, report, a pair to compare, the sheet."""
+    report = said(
+        f"{'Stopped' if stopped else 'Done'} after {len(result.losses)} steps and "
+        f"{result.seconds:.1f} s. Inside the crop the first result keeps the target to "
+        f"{decibels(kept.psnr)} (LPIPS {kept.lpips:.3f}); compared with the whole target, the "
+        f"judge sees {same_person(identity)}."
+    )
+    pair = (result.stitched[0], result.images[0])
+    sheet = _sheet(contexts, result, other)
+    return pictures.row(result.images), report + curve(result.losses), pair, sheet
+
+
+def _keepsake(result, box) -> Keepsake:
+    return Keepsake(
+        {f"diffused-{i + 1}": image for i, image in enumerate(result.images)},
+        {f"w{i + 1}": inversion.w for i, inversion in enumerate(result.inversions)},
+        {
+            "method": "in-domain semantic diffusion",
+            "box": box,
+            "steps": len(result.losses),
+            "seconds": result.seconds,
+        },
+    )
+
+
+def _sheet(contexts, result, other) -> Image.Image:
+    way = result.intermediate or [[] for _ in contexts]
+    rows = [
+        [context, stitched, encoded, *steps[:-1:2], image]
+        for context, stitched, encoded, steps, image in zip(
+            contexts, result.stitched, result.encoded, way, result.images, strict=True
+        )
+    ]
+    columns = ["context", "stitched", "encoder", *["on the way"] * (len(rows[0]) - 4), "diffused"]
+    if other is not None:
+        columns.append("Image2StyleGAN")
+        rows = [[*r, image] for r, image in zip(rows, other.images, strict=True)]
+    return pictures.sheet(rows, columns)
+
+
+def _size_strip(above: list, below: list) -> Image.Image:
+    columns = [f"{size:.0%}" for size in CROP_SIZES]
+    return pictures.sheet([above, below], columns, ["copy, paste", "diffused"])
+
+
+def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Image.Image]):
+    """A result to store: the first face is the target, the others are the contexts."""
+    target, *contexts = faces
+    box = pictures.crop_box(*PAPERS_CROP)
+    result = pipeline.diffuse(target, contexts, box, steps=100)
+    other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=100)
+    kept = _inside(pipeline, target, result.images[0], box)
+    shown = {"target-1": target}
+    for stem, row in (
+        ("context", contexts), ("stitched", result.stitched), ("encoded", result.encoded),
+        ("diffused", result.images), ("rival", other.images),
+    ):  # fmt: skip
+        shown |= {f"{stem}-{i}": picture for i, picture in enumerate(row, 1)}
+    for i, way in enumerate(result.intermediate, 1):
+        shown |= {f"way-{i}-{k}": picture for k, picture in enumerate(way, 1)}
+    values = {
+        "seed": seeds[0], "crop": PAPERS_CROP, "losses": result.losses, "seconds": result.seconds,
+        "psnr": kept.psnr, "lpips": kept.lpips,
+        "identity": pipeline.measure(target, result.images[0]).identity,
+    }  # fmt: skip
+    return stored.Stored(name, values, shown)
+
+
+def _example(entry: stored.Stored) -> tuple:
+    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+    target, contexts, v = entry.pictures["target-1"], entry.row("context"), entry.values
+    result = SimpleNamespace(
+        stitched=entry.row("stitched"), encoded=entry.row("encoded"), images=entry.row("diffused"),
+        intermediate=[entry.row(f"way-{i + 1}") for i in range(len(contexts))],
+        losses=v["losses"], seconds=v["seconds"],
+    )  # fmt: skip
+    other = SimpleNamespace(images=entry.row("rival"))
+    shown = _shown(contexts, result, other, SimpleNamespace(**v), v["identity"])
+    return target, v["seed"], contexts, *v["crop"], *shown
+
+
+def build(load: Callable) -> None:
+    """Put this part into the open tab."""
+    part = _Part(load)
+    gr.HTML(SAYS)
+    found = stored.read("diffuse")
+    first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 4)
+    examples = stored.choice(found)
+    with gr.Row():
+        with gr.Column(min_width=280):
+            target = portrait_input(
+                "Target", "The picture that the crop is cut from.",
+                "indomain_never_seen_portrait", *first[:2],
+            )  # fmt: skip
+        with gr.Column(min_width=280):
+            contexts = gallery_input("Contexts, up to four", MOST_CONTEXTS, value=first[2])
+            with gr.Group():
+                steps, run, halt, rival = _run_group()
+        with gr.Column(min_width=280):
+            box, crop = _crop_input(first[3:7], first[0])
+    pasted = gr.Image(
+        pictures.row(_pairs(first)) if found else None, label="What the encoder is shown",
+        interactive=False, format="png", height=240, buttons=[], elem_classes="filled",
+        alt_text="The crop of the target pasted on each context.",
+    )  # fmt: skip
+    outputs = _result_panels(first[7:])
+    live, report, *_ = outputs
+    keep, _ = take_home("indomain_diffuse_files")
+    stop = gr.State(Stop())
+    inputs = [*target.inputs, contexts]
+    run.click(
+        part.diffuse, [*inputs, *crop, steps, rival, stop], [*outputs, keep],
+        api_name="indomain_diffuse", **run_options(report),
+    )  # fmt: skip
+    _crop_size_panel(part, inputs, crop, steps, stop)
+    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
+    preview = _wire_preview(part, target, contexts, box, crop, pasted)
+    if examples is not None:
+        shown = [target.picture, target.seed, contexts, *crop, *outputs]
+        stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(*preview)
+
+
+def _pairs(first: tuple) -> list[Image.Image]:
+    target, box = first[0], pictures.crop_box(*first[3:7])
+    return [pictures.pasted(target, context, box) for context in first[2]]
+
+
+def _run_group() -> tuple:
+    steps, run, halt = run_buttons("Diffuse", fewest=10)
+    rival = gr.Checkbox(label="Compare with Image2StyleGAN: twice as long")
+    return steps, run, halt, rival
+
+
+def _result_panels(values: Sequence[Any]) -> list:
+    with gr.Row():
+        with gr.Column():
+            live = gr.Image(
+                values[0], label="Diffused", interactive=False, format="png", height=300,
+                elem_id="diffused", alt_text="The diffused pictures, one a context.",
+                elem_classes="filled", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            report = gr.HTML(values[1], elem_id="diffuse-report")
+        compare = gr.ImageSlider(
+            values[2], label="Before and after, first context", format="png", height=470,
+            buttons=["fullscreen"], elem_classes="filled",
+        )  # fmt: skip
+    sheet = gr.Image(
+        values[3], label="Every stage", interactive=False, format="png",
+        buttons=["download", "fullscreen"],
+        alt_text="One row a context: context, stitched, encoder output, on the way, diffused.",
+    )  # fmt: skip
+    return [live, report, compare, sheet]
+
+
+def _crop_size_panel(part: _Part, inputs: list, crop: list, steps: Dial, stop: gr.State) -> None:
+    with gr.Accordion("The effect of crop size", open=False):
+        gr.HTML(said("The larger the crop, the better the likeness; hair comes along with it."))
+        sizes = gr.Button("Try five sizes on the first context", size="md")
+        report = gr.HTML()
+        strip = gr.Image(
+            label="Copy-paste above, diffused below", interactive=False, format="png",
+            buttons=["download", "fullscreen"],
+            alt_text="Five crop sizes: copy-paste in the top row, diffusion in the bottom row.",
+        )  # fmt: skip
+    sizes.click(
+        part.crop_sizes, [*inputs, *crop[:2], steps, stop], [strip, report],
+        api_name="indomain_crop_sizes", **run_options(report),
+    )  # fmt: skip
+
+
+def _crop_input(values: Sequence[float], target: Image.Image | None) -> tuple[gr.HTML, list[Dial]]:
+    box = crop_box_input(*values, image=target and pictures.data_uri(target))
+    names = ("From left", "From top", "Crop width", "Crop height")
+    dials = []
+    for start in (0, 2):
+        with gr.Row():
+            for i in (start, start + 1):
+                low = 0 if i < 2 else pictures.SMALLEST_CROP
+                dials.append(
+                    Dial(
+                        low,
+                        1,
+                        values[i],
+                        step=0.01,
+                        label=names[i],
+                        min_width=110,
+                        elem_classes="tight",
+                    )
+                )
+    return box, dials
+
+
+def _wire_preview(part, target, contexts, box, crop, pasted) -> tuple:
+    """The frame follows the sliders and the sliders the frame, both in the browser."""
+    show = (part.preview, [*target.inputs, contexts, *crop], [box, pasted])
+    quiet = QUIET | FOLLOW
+    box.input(None, box, crop, js="v => [v.x, v.y, v.w, v.h]").then(*show, **quiet)
+    for dial in crop:
+        dial.input(None, crop, box, js="(x, y, w, h) => ({x, y, w, h})")
+        dial.input(*show, **quiet)
+    framed = [dial.input for dial in (target.x, target.y, target.zoom)]
+    gr.on([target.picture.change, contexts.change, *framed], *show, **quiet)
+    return show

@@ -1,0 +1,189 @@
+"""Interpolation between two inverted pictures, against Image2StyleGAN (suppl. Sec. 3, Fig. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from demos import pictures
+from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.indomain import stored
+from demos.widgets import (
+    FOLLOW,
+    QUIET,
+    Dial,
+    Keepsake,
+    aligned,
+    fresh_folder,
+    portrait_input,
+    refuse,
+    run_buttons,
+    run_options,
+    running,
+    said,
+    take_home,
+)
+
+ROWS = {"in-domain": "In-domain", "image2stylegan": "Image2StyleGAN"}
+SAYS = """<div class="prose-page"><p class="aside">Halfway between two codes should stand a person,
+not a double exposure. The upper row keeps to the domain; the lower row only copied the pixels of
+its two ends.</p></div>"""
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+
+    def interpolate(
+        self, first, x1: float, y1: float, zoom1: float, second, x2: float, y2: float,
+        zoom2: float, count: int, steps: int, stop: Stop,
+    ) -> Iterator[tuple]:  # fmt: skip
+        """Interpolate between two pictures by two methods.
+
+        Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
+        """
+        stop.renew()
+        ends = [aligned(first, x1, y1, zoom1), aligned(second, x2, y2, zoom2)]
+        frames: dict[str, list] = {}
+        codes: dict[str, Any] = {}
+        for method in ROWS:
+            inverted = []
+            for i, image in enumerate(ends):
+                for news in self._stream(image, method, steps, stop):
+                    if isinstance(news, Done):
+                        inverted.append(news.result)
+                    else:
+                        yield gr.skip(), _running(method, i, news), gr.skip(), gr.skip()
+            codes |= {f"{method}-{'ab'[i]}": v.w for i, v in enumerate(inverted)}
+            with spoken_errors():
+                frames[method] = self.load().interpolate(*inverted, count=int(count))
+            yield _strip(frames, ends), said("…"), frames, gr.skip()
+        yield _strip(frames, ends), said(_words(count, stop.pressed)), frames, _keep(frames, codes)
+
+    def _stream(self, image, method, steps, stop) -> Iterator:
+        def work(on_step):
+            return self.load().invert(image, method=method, steps=int(steps), on_step=on_step)
+
+        return stream(work, stop)
+
+
+def _running(method: str, end: int, news) -> str:
+    return said(f"<b>{ROWS[method]}</b>, {('first', 'second')[end]} picture") + running(news)
+
+
+def _words(count: float, stopped: bool) -> str:
+    early = " The optimisation was stopped early, so the ends are less faithful." if stopped else ""
+    return f"{int(count)} pictures from the first to the second, by each method.{early}"
+
+
+def _strip(frames: dict, ends: list):
+    names = [ROWS[method] for method in frames]
+    rows = [[ends[0], *row, ends[1]] for row in frames.values()]
+    middle = ["inverted", *[""] * (len(rows[0]) - 4), "inverted"]
+    return pictures.sheet(rows, ["input", *middle, "input"], names, side=120)
+
+
+def _keep(frames: dict, codes: dict) -> Keepsake:
+    images = {f"{m}-{i + 1}": f for m, row in frames.items() for i, f in enumerate(row)}
+    return Keepsake(images, codes, {"count": len(images) // len(frames), "methods": list(frames)})
+
+
+def pick(frames: dict | None, place: float) -> tuple:
+    """This session's frames by both methods at a place from 0 (first picture) to 1 (second)."""
+    if not frames:
+        return None, None
+    rows = [frames.get(method, []) for method in ROWS]
+    return tuple(row[round(place * (len(row) - 1))] if row else None for row in rows)
+
+
+def film(frames: dict | None) -> list[str]:
+    """A GIF and an MP4 of the in-domain interpolation, there and back."""
+    if not frames:
+        raise refuse("There is no interpolation yet. Press Interpolate first.")
+    folder = fresh_folder()
+    large = [frame.resize((256, 256)) for frame in frames["in-domain"]]
+    gif = pictures.save_gif(large, folder / "interpolation.gif")
+    return [str(gif), str(pictures.save_mp4(large, folder / "interpolation.mp4"))]
+
+
+def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
+    """A result to store: seven pictures between two faces by each method."""
+    shown = {"first-1": faces[0], "second-1": faces[1]}
+    for method in ROWS:
+        ends = [pipeline.invert(face, method=method) for face in faces]
+        frames = pipeline.interpolate(*ends, count=7)
+        shown |= {f"{method}-{k}": frame for k, frame in enumerate(frames, 1)}
+    return stored.Stored(name, {"seeds": list(seeds)}, shown)
+
+
+def _example(entry: stored.Stored) -> tuple:
+    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+    ends = [entry.pictures["first-1"], entry.pictures["second-1"]]
+    seeds = entry.values["seeds"]
+    frames = {method: entry.row(method) for method in ROWS}
+    words = said(_words(len(frames["in-domain"]), False))
+    strip = _strip(frames, ends)
+    return ends[0], seeds[0], ends[1], seeds[1], strip, words, frames, *pick(frames, 0.5)
+
+
+def build(load: Callable) -> None:
+    """Put this part into the open tab."""
+    part = _Part(load)
+    gr.HTML(SAYS)
+    found = stored.read("interpolate")
+    shown = _example(found[0]) if found else (None,) * 9
+    examples = stored.choice(found)
+    with gr.Row():
+        with gr.Column(min_width=280):
+            first = portrait_input(
+                "First picture", "Where the interpolation starts.",
+                value=shown[0], seed_value=shown[1],
+            )  # fmt: skip
+        with gr.Column(min_width=280):
+            second = portrait_input(
+                "Second picture", "Where the interpolation ends.",
+                value=shown[2], seed_value=shown[3],
+            )  # fmt: skip
+        with gr.Column(min_width=280):
+            count = Dial(3, 15, 7, step=1, label="Pictures in the strip")
+            steps, run, halt = run_buttons("Interpolate", fewest=10)
+            report = gr.HTML(shown[5], elem_id="interpolate-report")
+    strip = gr.Image(
+        shown[4], label="In-domain above, Image2StyleGAN below", interactive=False, format="png",
+        buttons=["download", "fullscreen"],
+        alt_text="Two rows of pictures that change from the first input to the second.",
+    )  # fmt: skip
+    place = Dial(0, 1, 0.5, step=0.01, label="From the first picture to the second")
+    with gr.Row():
+        pair = [
+            gr.Image(
+                value, label=name, interactive=False, format="png", height=320,
+                alt_text=f"The interpolated picture at the slider's place by {name}.",
+                elem_classes="filled", buttons=["download", "fullscreen"],
+            )
+            for name, value in zip(ROWS.values(), shown[7:], strict=True)
+        ]  # fmt: skip
+    with gr.Row():
+        export = gr.Button("Make a GIF and an MP4", scale=1)
+        films = gr.File(
+            label="Films", show_label=False, file_count="multiple", interactive=False, scale=2
+        )
+    keep, _ = take_home("indomain_interpolate_files")
+    frames, stop = gr.State(shown[6]), gr.State(Stop())
+    run.click(
+        part.interpolate, [*first.inputs, *second.inputs, count, steps, stop],
+        [strip, report, frames, keep], api_name="indomain_interpolate",
+        **run_options(report),
+    ).then(pick, [frames, place], pair, **QUIET)  # fmt: skip
+    place.input(
+        pick, [frames, place], pair, api_name="indomain_interpolate_frame",
+        show_progress="hidden", **FOLLOW,
+    )  # fmt: skip
+    if examples is not None:
+        filled = [first.picture, first.seed, second.picture, second.seed, strip, report, frames]
+        stored.wire(examples, found, _example, [*filled, *pair], "indomain_stored_interpolation")
+    export.click(film, frames, films, api_name="indomain_interpolate_film")
+    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")

@@ -1,0 +1,199 @@
+"""Four inversion methods on one picture, side by side (main paper Fig. 3, suppl. Fig. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+
+from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.indomain import stored
+from demos.widgets import (
+    Keepsake,
+    aligned,
+    decibels,
+    faithful,
+    portrait_input,
+    run_buttons,
+    run_options,
+    running,
+    said,
+    take_home,
+)
+
+METHODS = {
+    "conventional": ("Conventional encoder", "trained on the generator's own samples"),
+    "domain-guided": ("Domain-guided encoder", "trained on real pictures through the generator"),
+    "image2stylegan": ("Image2StyleGAN", "optimised from the mean code, pixels and features only"),
+    "in-domain": ("In-domain", "domain-guided encoder, then domain-regularised optimisation"),
+}
+SAYS = """<div class="prose-page"><p class="aside">Two encoders answer in one pass, two methods
+optimise. A good copy of the pixels is not everything: try the same picture under Manipulate.
+</p></div>"""
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+
+    def invert(
+        self, picture, x: float, y: float, zoom: float, steps: int, stop: Stop
+    ) -> Iterator[tuple]:
+        """Invert a picture by four methods.
+
+        Yields the four pictures, a table with PSNR, LPIPS, identity and seconds, a report and the
+        same numbers as JSON.
+        """
+        stop.renew()
+        image = aligned(picture, x, y, zoom)
+        found: dict[str, Any] = {}
+        numbers: dict[str, dict[str, float]] = {}
+        for method in METHODS:
+            for news in self._stream(image, method, steps, stop):
+                if isinstance(news, Done):
+                    found[method] = news.result
+                    with spoken_errors():
+                        numbers[method] = _numbers(self.load(), image, news.result)
+                else:
+                    live = {**found, method: news}
+                    yield *_pictures(live), gr.skip(), _running(method, news), gr.skip(), gr.skip()
+            yield *_pictures(found), table(numbers), said("…"), numbers, gr.skip()
+            if stop.pressed:
+                break
+        yield *_pictures(found), table(numbers), *self._end(image, found, numbers)
+
+    def _stream(self, image, method, steps, stop) -> Iterator:
+        def work(on_step):
+            return self.load().invert(image, method=method, steps=int(steps), on_step=on_step)
+
+        return stream(work, stop)
+
+    def _end(self, image, found, numbers) -> tuple:
+        last = list(found)[-1]
+        with spoken_errors():
+            fidelity = self.load().fidelity(image, found[last])
+        keep = Keepsake(
+            {"picture": image, **{method: i.image for method, i in found.items()}},
+            {method: inversion.w for method, inversion in found.items()},
+            {"methods": numbers},
+        )
+        return faithful(fidelity), numbers, keep
+
+
+def _numbers(pipeline: Any, image: Any, inversion: Any) -> dict[str, float]:
+    measures = pipeline.measure(image, inversion.image)
+    return {
+        "psnr": measures.psnr,
+        "lpips": measures.lpips,
+        "identity": measures.identity,
+        "seconds": inversion.seconds,
+    }
+
+
+def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
+    """A result to store: the first face, inverted by every method."""
+    image = faces[0]
+    found = {method: pipeline.invert(image, method=method) for method in METHODS}
+    fidelity = pipeline.fidelity(image, found["in-domain"])
+    values = {
+        "seed": seeds[0],
+        "numbers": {method: _numbers(pipeline, image, i) for method, i in found.items()},
+        "fidelity": {
+            "distance": fidelity.distance, "words": fidelity.words, "inside": fidelity.inside,
+        },
+    }  # fmt: skip
+    shown = {"picture-1": image} | {f"{method}-1": i.image for method, i in found.items()}
+    return stored.Stored(name, values, shown)
+
+
+def _example(entry: stored.Stored) -> tuple:
+    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+    images = [entry.pictures[f"{method}-1"] for method in METHODS]
+    numbers = table(entry.values["numbers"])
+    report = faithful(SimpleNamespace(**entry.values["fidelity"]))
+    return entry.pictures["picture-1"], entry.values["seed"], *images, numbers, report
+
+
+def _running(method: str, news) -> str:
+    return said(f"<b>{METHODS[method][0]}</b>") + running(news)
+
+
+def _pictures(found: dict) -> list:
+    """Each method's picture: finished, on its way, or not begun."""
+    shown = []
+    for method in METHODS:
+        value = found.get(method)
+        if value is None:
+            shown.append(None)
+        elif hasattr(value, "images"):
+            shown.append(value.images[0] if value.images else gr.skip())
+        else:
+            shown.append(value.image)
+    return shown
+
+
+def table(numbers: dict[str, dict[str, float]]) -> str:
+    """The numbers of each method as an HTML table, the best LPIPS marked."""
+    best = min(numbers, key=lambda method: numbers[method]["lpips"]) if numbers else ""
+    rows = "".join(_row(method, numbers[method], method == best) for method in numbers)
+    return f"""<div class="scroll"><table class="numbers"><caption>Against the input. PSNR and
+identity: higher is better; LPIPS: lower is better; marked, the lowest LPIPS.</caption><thead><tr>
+<th>Method</th><th class="number">PSNR</th><th class="number">LPIPS</th>
+<th class="number">Identity</th><th class="number">Seconds</th></tr></thead>
+<tbody>{rows}</tbody></table></div>"""
+
+
+def _row(method: str, n: dict[str, float], best: bool) -> str:
+    return f"""<tr{' class="best"' if best else ""}><td>{METHODS[method][0]}</td>
+<td class="number">{decibels(n["psnr"])}</td><td class="number">{n["lpips"]:.3f}</td>
+<td class="number">{n["identity"]:.2f}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
+
+
+def build(load: Callable) -> None:
+    """Put this part into the open tab."""
+    part = _Part(load)
+    gr.HTML(SAYS)
+    found = stored.read("invert")
+    first = _example(found[0]) if found else (None,) * 8
+    examples = stored.choice(found)
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            portrait = portrait_input(
+                "Picture", "The picture to invert.", value=first[0], seed_value=first[1]
+            )
+            steps, run, halt = run_buttons("Invert by all four", fewest=10)
+        with gr.Column(scale=3, min_width=280):
+            shown = _method_images(first[2:6])
+            report = gr.HTML(first[7], elem_id="invert-report")
+    numbers_table = gr.HTML(first[6], elem_id="invert-numbers")
+    numbers = gr.JSON(visible=False)
+    keep, _ = take_home("indomain_invert_files")
+    stop = gr.State(Stop())
+    run.click(
+        part.invert, [*portrait.inputs, steps, stop],
+        [*shown, numbers_table, report, numbers, keep], api_name="indomain_invert",
+        **run_options(report),
+    )  # fmt: skip
+    if examples is not None:
+        filled = [portrait.picture, portrait.seed, *shown, numbers_table, report]
+        stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
+    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
+
+
+def _method_images(values: Sequence[Any]) -> list[gr.Image]:
+    shown = []
+    described = list(zip(METHODS.values(), values, strict=True))
+    for pair in (described[:2], described[2:]):
+        with gr.Row():
+            shown += [
+                gr.Image(
+                    value, label=name, interactive=False, format="png", height=270, min_width=150,
+                    alt_text=f"The inversion by {name}, {how}.", elem_classes="filled",
+                    buttons=["download", "fullscreen"],
+                )
+                for (name, how), value in pair
+            ]  # fmt: skip
+    return shown

@@ -1,0 +1,196 @@
+"""Semantic manipulation beside the true answer (suppl. Sec. 4, Fig. 8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.portraits import never_seen, seed_of
+from demos.widgets import (
+    FOLLOW,
+    GPU,
+    QUIET,
+    Dial,
+    Keepsake,
+    aligned,
+    compared,
+    faithful,
+    portrait_input,
+    refuse,
+    run_buttons,
+    run_options,
+    running,
+    said,
+    take_home,
+)
+from examples.clay.edits import EDITS
+
+SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. For
+a never-seen portrait the renderer knows what the very same person looks like older, turned or with
+glasses: the true answer, to hold the edit against.</p></div>"""
+NOTHING = (0,) * len(EDITS)
+NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An inverted picture; `seed` is that of a never-seen portrait, else None."""
+
+    inversion: Any
+    image: Image.Image
+    seed: int | None
+    crop: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+
+    def invert(
+        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+    ) -> Iterator[tuple]:
+        """Invert a picture for manipulation; its code stays in this session.
+
+        The true answer is known when the picture is the never-seen portrait of `seed`. Yields the
+        inversion and a report.
+        """
+        stop.renew()
+        image = aligned(picture, x, y, zoom)
+        seed = seed_of(picture, seed)
+
+        def work(on_step):
+            return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
+
+        for news in stream(work, stop):
+            if not isinstance(news, Done):
+                shown = news.images[0] if news.images else gr.skip()
+                yield shown, running(news), *(gr.skip(),) * 3
+                continue
+            subject = Subject(news.result, image, seed, (x, y, zoom))
+            with spoken_errors():
+                words = faithful(self.load().fidelity(image, news.result))
+            keep = Keepsake({"inversion": news.result.image}, {"w": news.result.w}, {"seed": seed})
+            yield news.result.image, words, subject, [], keep
+
+    def manipulate(self, subject: Subject | None, show_truth: bool, *changes: float) -> tuple:
+        """Edit this session's inverted picture; every change is in its attribute's own unit.
+
+        Returns the edited picture, the true answer when asked for and known, and both in words.
+        """
+        if subject is None:
+            raise refuse("There is no inverted picture yet. Press Invert first.")
+        wanted = {name: v for name, v in zip(EDITS, changes, strict=True) if v}
+        with spoken_errors():
+            edited = self.load().manipulate(subject.inversion, wanted)
+            truth, words = self._truth(subject, wanted, edited) if show_truth else (None, "")
+        keep = Keepsake(
+            {"inversion": subject.inversion.image, "edited": edited},
+            {"w": subject.inversion.w},
+            {"seed": subject.seed, "changes": wanted},
+        )
+        return edited, truth, said(in_words(wanted)) + words, keep
+
+    def _truth(self, subject: Subject, wanted: dict, edited) -> tuple:
+        if subject.seed is None:
+            return None, said(f'<span class="quiet">{NO_TRUTH}</span>')
+        truth = aligned(never_seen(subject.seed, wanted), *subject.crop)
+        measures = self.load().measure(edited, truth)
+        return truth, compared(measures, "the edit", "the true answer")
+
+
+def remember(history: list[tuple], *changes: float) -> list[tuple]:
+    """The history with the newest changes; moving one slider on and on is one entry."""
+    before = history[-2] if len(history) > 1 else NOTHING
+    moved = sum(a != b for a, b in zip(before, changes, strict=True))
+    return [*(history[:-1] if moved <= 1 else history), changes]
+
+
+def undo(history: list[tuple]) -> tuple:
+    """The history without its newest entry, and the sliders' values then."""
+    earlier = history[:-1]
+    return earlier, *(earlier[-1] if earlier else NOTHING)
+
+
+def in_words(changes: dict[str, float]) -> str:
+    """Changes as a sentence."""
+    if not changes:
+        return "Nothing is changed: this is the inversion."
+    parts = (f"{EDITS[name].label.lower()} {value:+g}" for name, value in changes.items())
+    return f"Changed: {', '.join(parts)}."
+
+
+def build(load: Callable) -> None:
+    """Put this part into the open tab."""
+    part = _Part(load)
+    gr.HTML(SAYS)
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            portrait = portrait_input(
+                "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait"
+            )
+            steps, run, halt = run_buttons("Invert", fewest=10)
+            fidelity = gr.HTML(elem_id="manipulate-fidelity")
+        with gr.Column(scale=2, min_width=280):
+            inverted, edited, truth = _images()
+            words = gr.HTML(elem_id="manipulate-words")
+            dials = _dials()
+            with gr.Row(equal_height=True):
+                switch = gr.Checkbox(label="Show the true answer", value=True, min_width=200)
+                back = gr.Button("Undo", size="md", min_width=90)
+                reset = gr.Button("Reset", size="md", min_width=90)
+    keep, _ = take_home("indomain_manipulate_files")
+    subject, history, stop = gr.State(None), gr.State([]), gr.State(Stop())
+    edit = ([subject, switch, *dials], [edited, truth, words, keep])
+    run.click(
+        part.invert, [*portrait.inputs, portrait.seed, steps, stop],
+        [inverted, fidelity, subject, history, keep],
+        api_name="indomain_manipulate_invert", **run_options(fidelity),
+    ).success(part.manipulate, *edit, api_name="indomain_manipulate", **GPU)  # fmt: skip
+    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
+    _wire_edits(part, edit, dials, history, switch, back, reset)
+
+
+def _wire_edits(part, edit, dials, history, switch, back, reset) -> None:
+    answer = (part.manipulate, *edit)
+    silent = GPU | QUIET | FOLLOW
+    for dial in dials:
+        dial.input(remember, [history, *dials], history, **QUIET, **FOLLOW).then(*answer, **silent)
+    switch.input(*answer, **silent)
+    for button, change in ((back, undo), (reset, lambda _: ([], *NOTHING))):
+        button.click(change, history, [history, *dials], **QUIET).then(*answer, **silent)
+
+
+def _dials() -> list[Dial]:
+    dials = []
+    edits = list(EDITS.values())
+    for start in range(0, len(edits), 2):
+        with gr.Row():
+            dials += [
+                Dial(
+                    e.low, e.high, 0, step=(e.high - e.low) / 40, label=f"{e.label}, {e.unit}",
+                    min_width=200,
+                )
+                for e in edits[start : start + 2]
+            ]  # fmt: skip
+    return dials
+
+
+def _images() -> list[gr.Image]:
+    described = {
+        "Inversion": "The inverted picture.",
+        "Edited": "The picture after the changes.",
+        "True answer": "The same portrait rendered with the changes.",
+    }
+    with gr.Row():
+        return [
+            gr.Image(
+                label=label, interactive=False, format="png", height=280, min_width=150,
+                alt_text=alt, elem_classes="filled", buttons=["download", "fullscreen"],
+            )
+            for label, alt in described.items()
+        ]  # fmt: skip

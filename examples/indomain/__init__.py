@@ -1,0 +1,1 @@
+"""Inputs and stored results of the in-domain page."""

@@ -1,0 +1,334 @@
+"""Every page with the fake pipeline: each endpoint through the client, and every bad input."""
+
+from __future__ import annotations
+
+import ast
+import json
+import math
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from safetensors.numpy import load_file
+
+import app
+from demos.bridge import Lazy
+from demos.indomain import stored
+from demos.indomain.invert import METHODS
+from demos.indomain.manipulate import NOTHING, remember, undo
+from demos.portraits import TEST
+from examples.clay.edits import EDITS
+from examples.indomain.__main__ import CHOSEN, make
+from tests.demos.fake_pipeline import FakeInDomain
+
+ROOT = Path(__file__).parents[2]
+CROP = (0.5, 0.5, 0.4, 0.4)
+WHOLE = (0.5, 0.5, 1)
+
+
+@pytest.fixture
+def client(served):
+    with_session = Client(served, verbose=False)
+    yield with_session
+    with_session.close()
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Two pictures with some structure, as files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    y, x = np.mgrid[:160, :160]
+    pixels = np.stack([x, y, (x * y) % 255], -1).astype(np.uint8)
+    return [
+        saved(Image.fromarray(p), folder, f"{i}.png") for i, p in enumerate((pixels, 255 - pixels))
+    ]
+
+
+@pytest.fixture(scope="session")
+def face(faces):
+    return faces[0]
+
+
+def saved(picture: Image.Image, folder: Path, name: str = "input.png", **options) -> str:
+    picture.save(folder / name, **options)
+    return str(folder / name)
+
+
+def gallery(*paths: str) -> list[dict]:
+    return [{"image": handle_file(path), "caption": None} for path in paths]
+
+
+def diffuse(client, target, contexts, crop=CROP, steps=10, rival=False, **options):
+    return client.predict(
+        target and handle_file(target), *WHOLE, contexts, *crop, steps, rival,
+        api_name="/indomain_diffuse", **options,
+    )  # fmt: skip
+
+
+def test_diffuse_returns_pictures_words_and_files(client, face):
+    live, report, pair, sheet = diffuse(client, face, gallery(face, face), rival=True)
+    assert Image.open(live).size[0] > 2 * 128
+    assert "after 10 steps" in report and "<svg" in report
+    assert len(pair) == 2 and Image.open(sheet).size[1] > 2 * 128
+    files = client.predict(True, api_name="/indomain_diffuse_files")
+    names = sorted(Path(f).name for f in files)
+    assert names == ["diffused-1.png", "diffused-2.png", "latent.safetensors", "parameters.json"]
+    code = next(f for f in files if f.endswith(".safetensors"))
+    assert load_file(code)["w1"].shape == (1, 12, 512)
+    assert (
+        json.loads(Path(next(f for f in files if f.endswith(".json"))).read_text())["steps"] == 10
+    )
+
+
+def test_json_is_written_on_request_only(client, face):
+    diffuse(client, face, gallery(face))
+    files = client.predict(False, api_name="/indomain_diffuse_files")
+    assert not [f for f in files if f.endswith(".json")]
+
+
+def test_the_box_reaches_the_pipeline_as_fractions(client, face, fake):
+    diffuse(client, face, gallery(face), crop=(0.9, 0.5, 0.4, 0.2))
+    assert fake.calls[-1][:3] == ("diffuse", "in-domain", 1)
+    assert np.allclose(fake.calls[-1][3], (0.7, 0.4, 1.0, 0.6))
+
+
+def test_crop_sizes(client, face):
+    strip, words = client.predict(
+        handle_file(face), *WHOLE, gallery(face), 0.5, 0.5, 10, api_name="/indomain_crop_sizes"
+    )
+    width, height = Image.open(strip).size
+    assert width > 5 * 128 and height > 2 * 128 and "5 of 5" in words
+
+
+def test_invert_gives_four_pictures_and_a_row_each(client, face):
+    *images, table, report, numbers = client.predict(
+        handle_file(face), *WHOLE, 10, api_name="/indomain_invert"
+    )
+    assert len(images) == 4 and all(images)
+    assert table.count("<tr") == 5 and "close" in report
+    assert list(numbers) == list(METHODS) and numbers["in-domain"]["seconds"] >= 0
+
+
+def test_outside_the_domain_is_said(client, tmp_path):
+    flat = saved(Image.new("RGB", (64, 64), "navy"), tmp_path)
+    *_, report, _ = client.predict(handle_file(flat), *WHOLE, 10, api_name="/indomain_invert")
+    assert "outside the domain" in report
+
+
+def test_interpolate_slider_and_films(client, faces):
+    first, second = map(handle_file, faces)
+    strip, words = client.predict(
+        first, *WHOLE, second, *WHOLE, 5, 10,
+        api_name="/indomain_interpolate",
+    )  # fmt: skip
+    assert Image.open(strip).size[0] > 7 * 100 and "5 pictures" in words
+    pair = client.predict(0.5, api_name="/indomain_interpolate_frame")
+    assert len(pair) == 2 and all(pair)
+    gif, mp4 = client.predict(api_name="/indomain_interpolate_film")
+    assert Image.open(gif).n_frames > 2
+    assert b"ftyp" in Path(mp4).read_bytes()[:32]
+
+
+def test_manipulate_with_its_true_answer(client, fake):
+    picture, seed = client.predict(TEST.start, api_name="/indomain_manipulate_never_seen_portrait")
+    assert seed == TEST.start and Image.open(picture).size == (128, 128)
+    subject = (handle_file(picture), *WHOLE, seed, 10)
+    client.predict(*subject, api_name="/indomain_manipulate_invert")
+    changes = {"age": 0.5, "yaw": 12.0}
+    asked = [changes.get(name, 0) for name in EDITS]
+    edited, truth, words = client.predict(True, *asked, api_name="/indomain_manipulate")
+    assert edited and truth and "PSNR" not in words and "dB" in words
+    assert fake.calls[-1] == ("manipulate", changes)
+    hidden = client.predict(False, *asked, api_name="/indomain_manipulate")
+    assert hidden[1] is None
+
+
+@pytest.mark.parametrize("seed", [None, TEST.start, 3])
+def test_an_upload_has_no_true_answer(client, face, seed):
+    client.predict(handle_file(face), *WHOLE, seed, 10, api_name="/indomain_manipulate_invert")
+    _, truth, words = client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate")
+    assert truth is None and "nobody knows it" in words
+
+
+def test_undo_takes_back_one_slider_at_a_time():
+    steps = [(0.1, 0), (0.5, 0), (0.5, 3.0)]
+    changes = [(*step, *NOTHING[2:]) for step in steps]
+    history = []
+    for change in changes:
+        history = remember(history, *change)
+    assert history == changes[1:]
+    history, *values = undo(history)
+    assert tuple(values) == changes[1]
+    history, *values = undo(history)
+    assert history == [] and tuple(values) == NOTHING
+
+
+def test_mix_and_remix(client, face):
+    grid, words = client.predict(
+        gallery(face, face), gallery(face, face, face), 4, 10, api_name="/indomain_mix"
+    )
+    assert "last 4 of 12" in words and Image.open(grid).size[1] > 4 * 128
+    again, words = client.predict(6, api_name="/indomain_remix")
+    assert again and "last 6 of 12" in words
+
+
+def _bad_files(folder: Path) -> dict[str, str]:
+    (folder / "words.png").write_text("not a picture at all")
+    (folder / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(40))
+    return {
+        "words.png": "not a picture",
+        "cut.png": "not a picture",
+        saved(Image.new("RGB", (30_000, 40)), folder, "wide.png"): "30000 x 40",
+        saved(Image.new("RGB", (1, 1)), folder, "dot.png"): "1 x 1",
+    }
+
+
+def test_bad_files_say_what_is_wrong(client, tmp_path, face):
+    for name, words in _bad_files(tmp_path).items():
+        with pytest.raises(Exception, match=words):
+            diffuse(client, str(tmp_path / name), gallery(face))
+        with pytest.raises(Exception, match=words):
+            diffuse(client, face, gallery(str(tmp_path / name)))
+    assert diffuse(client, face, gallery(face))  # and the app keeps serving
+
+
+def test_unusual_pictures_are_converted(client, tmp_path, face):
+    clear = Image.new("RGBA", (80, 60), (200, 20, 20, 128))
+    deep = Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16)
+    frames = [Image.new("P", (64, 64), i) for i in range(3)]
+    for path in (
+        saved(clear, tmp_path, "clear.png"),
+        saved(deep, tmp_path, "deep.png"),
+        saved(Image.new("CMYK", (64, 64)), tmp_path, "cmyk.jpg"),
+        saved(Image.new("LA", (64, 64)), tmp_path, "la.png"),
+        saved(frames[0], tmp_path, "moves.gif", save_all=True, append_images=frames[1:]),
+    ):
+        assert diffuse(client, path, gallery(face))
+
+
+@pytest.mark.parametrize(
+    ("crop", "words"),
+    [
+        ((0.5, 0.5, 0.0, 0.4), "Crop width must be"),
+        ((1.0, 0.5, 0.05, 0.4), "crop is empty"),
+        ((3.0, 0.5, 0.4, 0.4), "must be a number from 0 to 1"),
+        ((-1.0, 0.5, 0.4, 0.4), "must be a number from 0 to 1"),
+        ((None, 0.5, 0.4, 0.4), "must be a number"),
+        (("left", 0.5, 0.4, 0.4), "must be a number"),
+    ],
+)
+def test_bad_crops_say_what_is_wrong(client, face, crop, words):
+    with pytest.raises(Exception, match=words):
+        diffuse(client, face, gallery(face), crop=crop)
+
+
+def test_dial_refuses_what_is_not_finite():
+    from demos.widgets import Dial
+
+    for value in (math.nan, math.inf, None, "1", 2):
+        with pytest.raises(Exception, match="must be a number from 0 to 1"):
+            Dial(0, 1, 0.5, label="Crop", render=False).preprocess(value)
+
+
+def test_missing_and_too_many_pictures(client, face):
+    with pytest.raises(Exception, match="no picture yet"):
+        diffuse(client, None, gallery(face))
+    with pytest.raises(Exception, match="1 to 4 contexts; got 0"):
+        diffuse(client, face, [])
+    with pytest.raises(Exception, match="1 to 4 contexts; got 5"):
+        diffuse(client, face, gallery(*[face] * 5))
+    with pytest.raises(Exception, match="Press Invert first"):
+        client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate")
+    with pytest.raises(Exception, match="no result yet"):
+        client.predict(True, api_name="/indomain_mix_files")
+    with pytest.raises(Exception, match="test split"):
+        client.predict(5, api_name="/indomain_never_seen_portrait")
+
+
+def test_a_missing_weight_is_said_and_the_page_keeps_serving(face):
+    def missing():
+        raise FileNotFoundError("weight clay-heads/generator is missing. Run the download first.")
+
+    demo = app.build(Lazy(missing))
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, show_error=True)
+    client = Client(url, verbose=False)
+    for _ in range(2):
+        with pytest.raises(Exception, match="weight clay-heads/generator is missing"):
+            diffuse(client, face, gallery(face))
+    assert client.predict(TEST.start, api_name="/indomain_never_seen_portrait")
+    client.close()
+    demo.close()
+
+
+def test_a_visitor_who_leaves_stops_the_run(face):
+    slow = FakeInDomain(seconds_a_step=0.05)
+    demo = app.build(lambda: slow)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    client = Client(url, verbose=False)
+    job = client.submit(
+        handle_file(face), *WHOLE, gallery(face), *CROP, 300, False, api_name="/indomain_diffuse"
+    )
+    deadline = time.monotonic() + 10
+    while slow.steps_done < 5 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    job.cancel()
+    time.sleep(1.5)
+    reached = slow.steps_done
+    time.sleep(1)
+    assert 5 <= reached == slow.steps_done < 300
+    client.close()
+    demo.close()
+
+
+def test_stored_results_are_shown_at_once(tmp_path, monkeypatch):
+    make(FakeInDomain(), tmp_path)
+    assert {kind: len(stored.read(kind, tmp_path)) for kind in CHOSEN} == {
+        kind: len(chosen) for kind, chosen in CHOSEN.items()
+    }
+    monkeypatch.setattr(stored.read, "__defaults__", (tmp_path,))
+    demo = app.build(lambda: pytest.fail("a stored result must not load the networks"))
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    client = Client(url, verbose=False)
+    name = list(CHOSEN["diffuse"])[1]
+    shown = client.predict(name, api_name="/indomain_stored_diffusion")
+    assert len(shown[2]) == 2 and "after 100 steps" in shown[8]
+    *_, table, report = client.predict("Portrait two", api_name="/indomain_stored_inversion")
+    assert table.count("<tr") == 5 and report
+    assert client.predict("A longer way", api_name="/indomain_stored_interpolation")
+    client.close()
+    demo.close()
+
+
+def test_every_public_endpoint_is_named_and_described(served):
+    info = Client(served, verbose=False).view_api(return_format="dict")
+    names = set(info["named_endpoints"])
+    assert {"/indomain_diffuse", "/indomain_invert", "/indomain_manipulate"} <= names
+    for name, endpoint in info["named_endpoints"].items():
+        assert name.startswith("/indomain_"), name
+        assert endpoint["description"], f"{name} has no docstring"
+
+
+def test_no_listener_reaches_across_pages():
+    demo = app.build(FakeInDomain)
+    page_of = {id: block.page for id, block in demo.blocks.items()}
+    for fn in demo.fns.values():
+        pages = {page_of[block._id] for block in (*fn.inputs, *fn.outputs)}
+        assert len(pages) <= 1, f"{fn.name} listens across {pages}"
+
+
+def test_demos_import_no_torch():
+    for path in (ROOT / "demos").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {n.split(".")[0] for n in names} & {"torch", "lpips", "pipelines"}, path
+
+
+def test_the_pages_are_built_without_torch():
+    code = "import sys, app; app.build(lambda: None); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

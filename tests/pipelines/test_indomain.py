@@ -1,0 +1,266 @@
+"""In-domain inversion on tiny real components: what must hold whatever the weights are."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines.indomain import METHODS, Boundary, InDomain, boundaries_from
+from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+
+SIZE, LAYERS = 32, 8
+BOX = (0.25, 0.25, 0.75, 0.75)
+
+
+def build(offload: bool = False) -> InDomain:
+    torch.manual_seed(0)
+    channels = {4: 16, 8: 16, 16: 8, 32: 8}
+    generator = Generator(SIZE, mapping_layers=2, channels=channels)
+    encoders = [LayerwiseEncoder(LAYERS, SIZE, width=8, level_size=16) for _ in range(2)]
+    normal = torch.nn.functional.normalize(torch.randn(512), dim=0)
+    layers = torch.tensor([1.0] * 4 + [0.0] * 4)
+    boundaries = {"age": Boundary(normal, layers, 0.05, 0.9, -1.0, 1.0)}
+    judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8, 8), embedding=16)
+    calibration = torch.linspace(0.1, 0.2, 101)
+    return InDomain(
+        generator, *encoders, PerceptualDistance(), judge, boundaries, calibration, "cpu", offload
+    )
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> InDomain:
+    return build()
+
+
+def portrait(seed: int = 0) -> Image.Image:
+    """A smooth random picture."""
+    noise = np.random.RandomState(seed).randint(0, 255, (4, 4, 3)).astype(np.uint8)
+    return Image.fromarray(noise).resize((48, 48), Image.Resampling.BICUBIC)
+
+
+def difference(a: Image.Image, b: Image.Image) -> int:
+    """The largest difference of a byte."""
+    return int(np.abs(np.asarray(a, int) - np.asarray(b, int)).max())
+
+
+@pytest.fixture(scope="module")
+def inverted(pipeline: InDomain) -> list:
+    return [pipeline.invert(portrait(seed), steps=6) for seed in (0, 1)]
+
+
+@pytest.mark.parametrize("method", METHODS[2:])
+def test_the_loss_falls(pipeline: InDomain, method: str) -> None:
+    losses = pipeline.invert(portrait(), method=method, steps=12).losses
+    assert len(losses) == 12
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("method", METHODS[:2])
+def test_encoders_take_one_pass(pipeline: InDomain, method: str) -> None:
+    inversion = pipeline.invert(portrait(), method=method)
+    encoder = pipeline.conventional if method == "conventional" else pipeline.encoder
+    assert inversion.losses == ()
+    assert torch.equal(inversion.w, encoder(pipeline._load(portrait())))
+
+
+def test_starting_points(pipeline: InDomain) -> None:
+    """In-domain starts at E(x), Image2StyleGAN at the mean: Adam's first step moves by 0.01."""
+    x = pipeline._load(portrait())
+    w, _ = pipeline.project(x, method="in-domain", steps=1)
+    assert (w - pipeline.encoder(x)).abs().max() <= 0.0101
+    w, _ = pipeline.project(x, method="image2stylegan", steps=1)
+    assert (w - pipeline.encoder.w_mean).abs().max() <= 0.0101
+
+
+def test_the_encoder_term_keeps_codes_in_the_domain(pipeline: InDomain, monkeypatch) -> None:
+    x = pipeline._load(portrait())
+
+    def distance() -> float:
+        w, _ = pipeline.project(x, steps=15, learning_rate=0.05)
+        return (w - pipeline.encoder(pipeline.generator.synthesis(w))).square().mean().item()
+
+    kept = distance()
+    monkeypatch.setattr("pipelines.indomain.LAMBDA_DOMAIN", 0.0)
+    assert kept < distance()
+
+
+def test_pictures_of_a_batch_are_independent(pipeline: InDomain) -> None:
+    x = torch.cat([pipeline._load(portrait(seed)) for seed in (0, 1)])
+    together, _ = pipeline.project(x, steps=3)
+    alone, _ = pipeline.project(x[1:], steps=3)
+    assert torch.allclose(together[1:], alone, atol=2e-3)
+
+
+def test_same_input_same_result(pipeline: InDomain, inverted: list) -> None:
+    again = pipeline.invert(portrait(0), steps=6)
+    assert torch.equal(again.w, inverted[0].w)
+    assert difference(again.image, inverted[0].image) == 0
+
+
+def test_results_are_detached_and_copied(pipeline: InDomain, inverted: list) -> None:
+    result = pipeline.diffuse(portrait(0), [portrait(1)], BOX, steps=2)
+    for inversion in (*inverted, *result.inversions):
+        assert not inversion.w.requires_grad and inversion.w.is_leaf
+        assert inversion.w.device.type == "cpu"
+        assert inversion.w.shape == (1, LAYERS, 512)
+    assert torch.equal(copy.deepcopy(inverted[0]).w, inverted[0].w)
+    assert len(copy.deepcopy(result).images) == 1
+
+
+def test_stop_returns_the_result_so_far(pipeline: InDomain) -> None:
+    steps = []
+
+    def on_step(step) -> bool:
+        steps.append(step)
+        return step.index == 3
+
+    result = pipeline.invert(portrait(), steps=50, image_every=2, on_step=on_step)
+    assert len(result.losses) == 3
+    assert [bool(step.images) for step in steps] == [False, True, False]
+    assert [step.index for step in steps] == [1, 2, 3] and steps[0].total == 50
+
+
+def test_no_change_gives_the_reconstruction(pipeline: InDomain, inverted: list) -> None:
+    assert difference(pipeline.manipulate(inverted[0], {}), inverted[0].image) == 0
+    assert difference(pipeline.manipulate(inverted[0], {"age": 0.0}), inverted[0].image) == 0
+
+
+def test_changes_move_along_the_normal(pipeline: InDomain, inverted: list) -> None:
+    boundary = pipeline.boundaries["age"]
+    move = boundary.move(0.5)
+    assert torch.allclose(move[0], 10 * boundary.normal) and not move[4:].any()
+    assert difference(pipeline.manipulate(inverted[0], {"age": 1.0}), inverted[0].image) > 0
+
+
+@pytest.mark.parametrize("changes", [{"hat": 0.5}, {"age": math.nan}, {"age": 1.5}])
+def test_impossible_changes(pipeline: InDomain, inverted: list, changes: dict) -> None:
+    with pytest.raises(ValueError, match=r"must (be one of|lie in).*got"):
+        pipeline.manipulate(inverted[0], changes)
+
+
+def test_interpolation_ends_at_both(pipeline: InDomain, inverted: list) -> None:
+    a, b = inverted
+    pictures = pipeline.interpolate(a, b, count=5)
+    assert len(pictures) == 5
+    assert difference(pictures[0], a.image) <= 1 and difference(pictures[-1], b.image) <= 1
+    with pytest.raises(ValueError, match="count"):
+        pipeline.interpolate(a, b, count=1)
+
+
+def test_mixing_takes_the_last_layers(pipeline: InDomain, inverted: list) -> None:
+    content, style = inverted
+    assert difference(pipeline.mix(content, style, 0), content.image) == 0
+    assert difference(pipeline.mix(content, style, LAYERS), style.image) == 0
+    assert difference(pipeline.mix(content, style), content.image) > 0
+    with pytest.raises(ValueError, match="layers"):
+        pipeline.mix(content, style, LAYERS + 1)
+
+
+def test_diffusion_ignores_the_context_in_its_losses(pipeline: InDomain) -> None:
+    x = torch.cat([pipeline._load(portrait(seed)) for seed in (0, 1)])
+    mask = pipeline.mask(BOX)
+    x[1] = torch.where(mask[0] > 0, x[0], x[1])  # the same box in other surroundings
+    optimise = pipeline._optimise
+    start = pipeline.encoder(x[:1])
+    codes = [optimise(start, picture[None], mask, 0.0, 4, 0.01, None)[0] for picture in x]
+    assert torch.equal(*codes)
+    moved = optimise(start, x[1:].roll(3, dims=3), mask, 0.0, 4, 0.01, None)[0]
+    assert not torch.equal(moved, codes[0])
+
+
+def test_diffusion_starts_from_the_stitched_picture(pipeline: InDomain) -> None:
+    target, contexts = portrait(0), [portrait(1), portrait(2)]
+    result = pipeline.diffuse(target, contexts, BOX, steps=10, image_every=5)
+    size = (SIZE, SIZE)
+    stitched = np.asarray(result.stitched[1])
+    resized = [np.asarray(p.resize(size, Image.Resampling.LANCZOS)) for p in (target, contexts[1])]
+    assert np.abs(stitched[8:24, 8:24].astype(int) - resized[0][8:24, 8:24]).max() <= 1
+    assert np.abs(stitched[:8].astype(int) - resized[1][:8]).max() <= 1
+    assert len(result.images) == len(result.encoded) == len(result.inversions) == 2
+    assert [len(way) for way in result.intermediate] == [5, 5]
+    assert result.losses[-1] < result.losses[0]
+
+
+def test_diffusion_in_fewer_steps_than_pictures(pipeline: InDomain) -> None:
+    result = pipeline.diffuse(portrait(0), [portrait(1)], BOX, steps=2)
+    assert [len(way) for way in result.intermediate] == [2]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [(-0.1, 0, 0.5, 0.5), (0, 0, 0.5, 1.2), (0.5, 0, 0.5, 1), (0.7, 0, 0.2, 1),
+     (math.nan, 0, 1, 1), (0.5, 0.5, 0.501, 0.501)],
+)  # fmt: skip
+def test_impossible_boxes(pipeline: InDomain, box: tuple) -> None:
+    with pytest.raises(ValueError, match="box must"):
+        pipeline.diffuse(portrait(0), [portrait(1)], box, steps=1)
+
+
+def test_other_errors(pipeline: InDomain) -> None:
+    with pytest.raises(ValueError, match="contexts"):
+        pipeline.diffuse(portrait(0), [], BOX)
+    with pytest.raises(ValueError, match="method"):
+        pipeline.diffuse(portrait(0), [portrait(1)], BOX, method="conventional")
+    with pytest.raises(ValueError, match="method"):
+        pipeline.invert(portrait(), method="guess")
+    for steps in (0, 1001, 2.5):
+        with pytest.raises(ValueError, match="steps"):
+            pipeline.invert(portrait(), steps=steps)
+
+
+def test_measures(pipeline: InDomain) -> None:
+    same = pipeline.measure(portrait(0), portrait(0))
+    assert same.psnr == math.inf and same.lpips == 0 and same.identity == pytest.approx(1, abs=1e-5)
+    other = pipeline.measure(portrait(0), portrait(1))
+    assert other.psnr < 30 and other.lpips > 0 and other.identity < 1
+    black, white = (Image.new("RGB", (64, 64), colour) for colour in ("black", "white"))
+    assert pipeline.measure(black, white).psnr == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(2, 4, "faithful"), (0.5, 1.2, "close"), (0, 1.05, "loose"), (0.1, 0.2, "outside")],
+)
+def test_fidelity_in_words(pipeline: InDomain, monkeypatch, low, high, words) -> None:
+    """Low and high are the validation distances' range, in units of this picture's distance."""
+    inversion = pipeline.invert(portrait(0), method="domain-guided")
+    distance = pipeline.fidelity(portrait(0), inversion).distance
+    monkeypatch.setattr(pipeline, "calibration", torch.linspace(low, high, 101) * distance)
+    fidelity = pipeline.fidelity(portrait(0), inversion)
+    assert fidelity.words.startswith(words)
+    assert fidelity.inside == (words != "outside")
+
+
+def test_a_good_copy_from_outside_the_domain_stays_outside(pipeline: InDomain, monkeypatch) -> None:
+    x = portrait(0)
+    encoded = pipeline.invert(x, method="domain-guided")
+    optimised = pipeline.invert(x, method="image2stylegan", steps=60, learning_rate=0.05)
+    distances = [pipeline.fidelity(x, inversion).distance for inversion in (encoded, optimised)]
+    assert distances[1] < distances[0]
+    monkeypatch.setattr(pipeline, "calibration", torch.full((3,), sum(distances) / 2))
+    assert not pipeline.fidelity(x, optimised).inside
+
+
+def test_offload_gives_the_same_result(inverted: list) -> None:
+    pytest.importorskip("accelerate")
+    away = build(offload=True)
+    inversion = away.invert(portrait(0), steps=6)
+    assert torch.equal(inversion.w, inverted[0].w)
+    assert {p.device.type for p in away.generator.synthesis.parameters()} == {"cpu"}
+
+
+def test_boundaries_are_read_by_name() -> None:
+    tensors = {f"yaw.{key}": torch.tensor(float(i)) for i, key in enumerate(
+        ("slope", "accuracy", "low", "high"), start=1)}  # fmt: skip
+    tensors |= {"yaw.normal": torch.full((512,), 2.0), "yaw.layers": torch.ones(LAYERS)}
+    (boundary,) = boundaries_from(tensors).values()
+    assert boundary.normal.norm() == pytest.approx(1)
+    assert (boundary.slope, boundary.accuracy, boundary.low, boundary.high) == (1, 2, 3, 4)
