@@ -43,13 +43,13 @@ diffused into another picture, two portraits blended, one aged.</p></div>{_EQUAT
 def build(load: Callable) -> None:
     """Put the page into the open route."""
     gr.HTML(_INTRODUCTION)
-    with gr.Tabs():
+    with gr.Tabs(overflow_behavior="wrap"):
         for part, name in (
             (diffuse, "Diffuse"),
             (invert, "Invert"),
             (interpolate, "Interpolate"),
             (manipulate, "Manipulate"),
-            (mix, "Mix styles"),
+            (mix, "Mix"),
         ):
             with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
                 part.build(load)

@@ -245,7 +245,7 @@ def build(load: Callable) -> None:
             box, crop = _crop_input(first[3:7], first[0])
     pasted = gr.Image(
         pictures.row(_pairs(first)) if found else None, label="What the encoder is shown",
-        interactive=False, format="png", height=240, buttons=[], elem_classes="filled",
+        interactive=False, format="png", buttons=[], elem_classes="wide",
         alt_text="The crop of the target pasted on each context.",
     )  # fmt: skip
     outputs = _result_panels(first[7:])
@@ -280,9 +280,9 @@ def _result_panels(values: Sequence[Any]) -> list:
     with gr.Row():
         with gr.Column():
             live = gr.Image(
-                values[0], label="Diffused", interactive=False, format="png", height=300,
+                values[0], label="Diffused", interactive=False, format="png",
                 elem_id="diffused", alt_text="The diffused pictures, one a context.",
-                elem_classes="filled", buttons=["download", "fullscreen"],
+                elem_classes="wide", buttons=["download", "fullscreen"],
             )  # fmt: skip
             report = gr.HTML(values[1], elem_id="diffuse-report")
         compare = gr.ImageSlider(

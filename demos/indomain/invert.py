@@ -141,14 +141,15 @@ def table(numbers: dict[str, dict[str, float]]) -> str:
     rows = "".join(_row(method, numbers[method], method == best) for method in numbers)
     return f"""<div class="scroll"><table class="numbers"><caption>Against the input. PSNR and
 identity: higher is better; LPIPS: lower is better; marked, the lowest LPIPS.</caption><thead><tr>
-<th>Method</th><th class="number">PSNR</th><th class="number">LPIPS</th>
-<th class="number">Identity</th><th class="number">Seconds</th></tr></thead>
+<th>Method</th><th class="number">PSNR, dB</th><th class="number">LPIPS</th>
+<th class="number">Identity</th><th class="number">Time, s</th></tr></thead>
 <tbody>{rows}</tbody></table></div>"""
 
 
 def _row(method: str, n: dict[str, float], best: bool) -> str:
+    psnr = decibels(n["psnr"]).removesuffix(" dB")
     return f"""<tr{' class="best"' if best else ""}><td>{METHODS[method][0]}</td>
-<td class="number">{decibels(n["psnr"])}</td><td class="number">{n["lpips"]:.3f}</td>
+<td class="number">{psnr}</td><td class="number">{n["lpips"]:.3f}</td>
 <td class="number">{n["identity"]:.2f}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
 
 

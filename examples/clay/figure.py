@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .parameters import INDEX, NAMES
+from examples.clay.parameters import INDEX, NAMES
 
 
 def linear(srgb) -> np.ndarray:

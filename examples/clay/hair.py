@@ -7,12 +7,12 @@ along a combed strand.
 
 from __future__ import annotations
 
-from .head import skull
-from .shapes import (
+from examples.clay.compiled import device
+from examples.clay.head import skull
+from examples.clay.shapes import (
     angle,
     bump,
     clamp,
-    device,
     join,
     length2,
     length3,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 
-from .parts import PARTS
-from .shapes import (
+from examples.clay.compiled import device
+from examples.clay.parts import PARTS
+from examples.clay.shapes import (
     bump,
     clamp,
     cone,
-    device,
     ellipsoid,
     join,
     length2,

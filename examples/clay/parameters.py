@@ -113,7 +113,9 @@ DRAWN: tuple[Dimension, ...] = (
     _normal("expression", "gaze_x", 0.0, 0.4, -1.0, 1.0),
     _normal("expression", "gaze_y", 0.0, 0.25, -0.6, 0.6),
     # pose: the camera goes round the head
-    _normal("pose", "yaw", 0.0, 16.0, -35.0, 35.0, "degrees, positive shows the portrait's left side"),
+    _normal(
+        "pose", "yaw", 0.0, 16.0, -35.0, 35.0, "degrees, positive shows the portrait's left side"
+    ),
     _normal("pose", "pitch", 2.0, 6.0, -15.0, 15.0, "degrees, positive looks from above"),
     _normal("pose", "roll", 0.0, 3.0, -8.0, 8.0, "degrees"),
     # hair and age
@@ -146,7 +148,10 @@ DRAWN: tuple[Dimension, ...] = (
     _uniform("wear", "cloth_value"),
     _choice("wear", "pattern", PATTERNS, 3, 1),
     # light
-    _normal("light", "light_azimuth", 0.0, 35.0, -75.0, 75.0, "degrees, positive from the right of the picture"),
+    _normal(
+        "light", "light_azimuth", 0.0, 35.0, -75.0, 75.0,
+        "degrees, positive from the right of the picture",
+    ),
     _normal("light", "light_elevation", 38.0, 10.0, 12.0, 65.0, "degrees"),
     _normal("light", "light_warmth", 0.0, 0.4, -1.0, 1.0),
     _uniform("light", "ambient", 0.25, 0.6),

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
-device = njit(fastmath=True, cache=True)
+from examples.clay.compiled import device
 
 
 @device

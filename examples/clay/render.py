@@ -14,15 +14,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import cuda, njit, prange
+from numba import cuda, prange
 
-from .backgrounds import background
-from .figure import figures
-from .parameters import INDEX, NAMES
-from .parts import PARTS
-from .shading import film, shade
-from .shapes import device, length3, mix, rise, wave
-from .wear import LENS, lens_depth, lens_outline, scene, scene_part
+from examples.clay.backgrounds import background
+from examples.clay.compiled import device, kernel, parallel
+from examples.clay.figure import figures
+from examples.clay.parameters import INDEX, NAMES
+from examples.clay.parts import PARTS
+from examples.clay.shading import film, shade
+from examples.clay.shapes import length3, mix, rise, wave
+from examples.clay.wear import LENS, lens_depth, lens_outline, scene, scene_part
 
 RADIUS, FOCAL = 2.7, 4.2647
 SPAN = 1.41  # half of the picture's height, in head units, at the orbit's centre
@@ -202,7 +203,7 @@ def finer(px, py, pixel, start, c, f, p, r, g, b):
     )
 
 
-@njit(fastmath=True, error_model="numpy", cache=True, nogil=True)
+@device
 def _portrait(f, c, p, size, image, parts):
     """Draw one portrait into float `image` (size, size, 3), sRGB in [0, 1], and `parts`."""
     tiles = (size + TILE - 1) // TILE
@@ -230,7 +231,7 @@ def _portrait(f, c, p, size, image, parts):
                 image[i, j, 0], image[i, j, 1], image[i, j, 2] = r, g, b
 
 
-@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
+@parallel
 def _on_cpu(table, poses, parameters, size, images, parts):
     for n in prange(len(table)):
         image = np.empty((size, size, 3))
@@ -241,7 +242,7 @@ def _on_cpu(table, poses, parameters, size, images, parts):
                     images[n, i, j, k] = np.uint8(image[i, j, k] * 255.0 + 0.5)
 
 
-@cuda.jit(fastmath=True)
+@kernel
 def _on_cuda(table, poses, parameters, size, images, parts):
     index = cuda.grid(1)
     if index >= images.shape[0] * size * size:
@@ -275,6 +276,8 @@ def render(
             f"parameters must be (N, {len(NAMES)}); got {parameters.shape}. "
             "Draw them with examples.clay.parameters.draw, one row a portrait."
         )
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"size must be a whole number of pixels, 1 or more; got {size!r}.")
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
     table = figures(parameters)

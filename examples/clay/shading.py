@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 
-from .hair import strands
-from .head import (
+from examples.clay.compiled import device
+from examples.clay.hair import strands
+from examples.clay.head import (
     BEARD,
     BROW,
     EAR,
@@ -29,11 +30,10 @@ from .head import (
     gaze,
     mouth_frame,
 )
-from .shapes import (
+from examples.clay.shapes import (
     angle,
     bump,
     clamp,
-    device,
     length2,
     length3,
     mix,
@@ -42,7 +42,7 @@ from .shapes import (
     rise,
     wave,
 )
-from .wear import CLOTH, EARRING, FRAME, HAIR, HAT, NECKLACE, scene, stubbled
+from examples.clay.wear import CLOTH, EARRING, FRAME, HAIR, HAT, NECKLACE, scene, stubbled
 
 
 @device

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 
-from .hair import hair, hairline
-from .head import BEARD, NECK, SKIN, cranium, face, face_part, skull
-from .parts import PARTS
-from .shapes import (
+from examples.clay.compiled import device
+from examples.clay.hair import hair, hairline
+from examples.clay.head import BEARD, NECK, SKIN, cranium, face, face_part, skull
+from examples.clay.parts import PARTS
+from examples.clay.shapes import (
     angle,
     bump,
     cone,
-    device,
     ellipsoid,
     join,
     length2,

@@ -5,7 +5,7 @@
 1. `codes`: the renderer draws its parameters from z, so the mapping network first learns, without a
    single picture, a w from which every parameter can be read by a linear layer.
 2. `regress`: the synthesis network draws the picture of its z: L1 over three scales, weighted by
-   face part, plus the perceptual distance; at half resolution first.
+   face part, plus the perceptual distance; small pictures first (`GROWTH`).
 3. `sharpen`: adversarial (Karras et al. 2020: non-saturating logistic loss, lazy R1, moving average
    of the weights), kept on the pairs by perceptual distance, weighted L1 and discriminator feature
    matching (Wang et al. 2018, Eq. 4); part of each batch mixes styles of two codes and is judged
@@ -15,7 +15,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,16 +45,20 @@ PART_WEIGHTS = {
     "earring": 5, "necklace": 4, "beard": 3,
 }  # fmt: skip
 
+# Share of the regression's time up to which pictures are so many times smaller: what is coarse is
+# learned several times faster on small pictures, which the skip architecture holds anyway.
+GROWTH = ((0.12, 4), (0.5, 2), (1.0, 1))
+
 CONTINUOUS = [i for i, name in enumerate(NAMES) if name not in CHOICES]
 
 
 def part_weights() -> Float[Tensor, "parts"]:
     """Loss weight of every part; the longest matching word of its name decides, 1 without."""
-    weights = []
+    found = []
     for part in PARTS:
-        words = [word for word in PART_WEIGHTS if word in part.replace("_", " ")]
-        weights.append(PART_WEIGHTS[max(words, key=len)] if words else 1.0)
-    return torch.tensor(weights)
+        words = [word for word in PART_WEIGHTS if word in part]
+        found.append(PART_WEIGHTS[max(words, key=len)] if words else 1.0)
+    return torch.tensor(found)
 
 
 class CodeReader(nn.Module):
@@ -91,13 +94,13 @@ class Trainer:
     out: Path
     device: str = "auto"
     batch: int = 16
-    resolution: int = 128
     generator: Generator = field(init=False)
 
     def __post_init__(self) -> None:
         # A rate multiplier of 0.01 in the mapping suits adversarial training from scratch; the
         # regression of pairs is several times faster with 1.
-        self.generator = Generator(self.resolution, channels=CHANNELS, mapping_lr_multiplier=1.0)
+        side = self.data.images.shape[1]
+        self.generator = Generator(side, channels=CHANNELS, mapping_lr_multiplier=1.0)
         self.reader = CodeReader()
         self.average = Average(self.generator, decay=0.995)
         self.weights = part_weights()
@@ -126,8 +129,8 @@ class Trainer:
 
     # ---- stage 2
 
-    def regress(self, minutes: float, half: float = 0.35, rate: float = 2e-3) -> None:
-        """Draw the picture of each z; the first `half` share of the time at half resolution."""
+    def regress(self, minutes: float, rate: float = 2e-3) -> None:
+        """Draw the picture of each z, small ones first."""
         loop = self.loop("regress", minutes)
         synthesis = self.generator.synthesis
         optimizer = torch.optim.Adam(
@@ -137,6 +140,7 @@ class Trainer:
                 {"params": self.reader.parameters(), "lr": rate / 10},
             ],
             betas=(0.9, 0.99),
+            fused=True,
         )
         loop.keep(generator=self.generator, reader=self.reader, average=self.average.network)
         loop.keep(optimizer=optimizer)
@@ -144,12 +148,11 @@ class Trainer:
         for fraction, batch in zip(loop, self.batches(loop), strict=False):
             loop.anneal(optimizer)
             z, real, weight, parameters = batch
-            small = fraction < half
-            if small:
-                real, weight = F.avg_pool2d(real, 2), F.avg_pool2d(weight, 2)
+            factor = next(factor for share, factor in GROWTH if fraction < share)
+            real, weight = F.avg_pool2d(real, factor), F.avg_pool2d(weight, factor)
             ws = self.generator.mapping(z)
             with loop.autocast():
-                fake = half_resolution(synthesis, ws) if small else synthesis(ws, "none")
+                fake = image_at(synthesis, ws, real.shape[-1])
                 distance = self.perceptual(fake, real).mean()
             pixels = multiscale_l1(fake, real, weight)
             squared, entropy = self.reader.loss(ws[:, 0], parameters)
@@ -165,10 +168,11 @@ class Trainer:
     def sharpen(self, minutes: float, rate: float = 1e-3, gamma: float = 1.0) -> None:
         """Adversarial training that stays on the pairs and learns to mix styles."""
         loop = self.loop("sharpen", minutes)
-        judge = Discriminator(self.generator.resolution, JUDGE_CHANNELS).to(loop.device)
+        judge = Discriminator(self.generator.resolution, JUDGE_CHANNELS)
+        judge.to(loop.device, memory_format=torch.channels_last)
         synthesis = self.generator.synthesis
-        optimizer = torch.optim.Adam(synthesis.parameters(), rate, (0.0, 0.99))
-        judge_optimizer = torch.optim.Adam(judge.parameters(), 2e-3, (0.0, 0.99))
+        optimizer = torch.optim.Adam(synthesis.parameters(), rate, (0.0, 0.99), fused=True)
+        judge_optimizer = torch.optim.Adam(judge.parameters(), 2e-3, (0.0, 0.99), fused=True)
         loop.keep(generator=self.generator, average=self.average.network, judge=judge)
         loop.keep(optimizer=optimizer, judge_optimizer=judge_optimizer)
         loop.resume()
@@ -202,8 +206,9 @@ class Trainer:
 
     def loop(self, stage: str, minutes: float) -> Loop:
         loop = Loop(self.out / stage, minutes, self.device)
-        for network in (self.generator, self.reader, self.average.network, self.perceptual):
-            network.to(loop.device)
+        for network in (self.generator, self.average.network, self.perceptual):
+            network.to(loop.device, memory_format=torch.channels_last)  # 1.7 times faster on a CPU
+        self.reader.to(loop.device)
         self.weights = self.weights.to(loop.device)
         return loop
 
@@ -237,14 +242,16 @@ def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.step()
 
 
-def half_resolution(
-    synthesis: Synthesis, ws: Float[Tensor, "b layers d"]
-) -> Float[Tensor, "b 3 h w"]:
-    """The image that the skip architecture holds before its last block."""
+def image_at(
+    synthesis: Synthesis, ws: Float[Tensor, "b layers d"], size: int
+) -> Float[Tensor, "b 3 size size"]:
+    """The image that the skip architecture holds after its block of `size` pixels, no noise."""
     x = rgb = None
-    for block, block_ws in itertools.islice(synthesis.per_block(ws), len(synthesis.blocks) - 1):
+    for block, block_ws in synthesis.per_block(ws):
         x, rgb, _ = block(x, rgb, block_ws, "none")
-    return rgb
+        if rgb.shape[-1] == size:
+            return rgb
+    raise ValueError(f"size must be one of {synthesis.resolutions}; got {size}.")
 
 
 def multiscale_l1(
@@ -279,7 +286,7 @@ def judge_step(
     loop: Loop, judge: Discriminator, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor,
     gamma: float, every: int = 16,
 ) -> dict[str, Tensor]:  # fmt: skip
-    """One step of the discriminator: logistic loss, and R1 every 16th step with 16 times its weight."""
+    """One step of the discriminator: logistic, with R1 every 16th step at 16 times its weight."""
     with loop.autocast():
         on_real, on_fake = judge(real).float(), judge(fake).float()
     loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
@@ -328,8 +335,8 @@ def evaluate(generator: Generator, perceptual: PerceptualDistance, data: ClaySet
     latents = torch.from_numpy(data.latents())
     for start in range(0, len(data), 32):
         real = to_tensor(data.images[start : start + 32], device)
-        fake = generator(latents[start : start + 32].to(device))
-        error = (fake.clamp(-1, 1) - real).square().mean(dim=(1, 2, 3)) / 4
+        fake = generator(latents[start : start + 32].to(device)).clamp(-1, 1)
+        error = (fake - real).square().mean(dim=(1, 2, 3)) / 4
         psnr.append(-10 * error.log10())
         distance.append(perceptual(fake, real))
     return {"psnr": float(torch.cat(psnr).mean()), "lpips": float(torch.cat(distance).mean())}
@@ -342,6 +349,9 @@ def main() -> None:
     parser.add_argument("--shares", type=float, nargs=3, default=(0.05, 0.55, 0.4),
                         metavar=("CODES", "REGRESS", "SHARPEN"))  # fmt: skip
     options = parser.parse_args()
+    if options.weights and "generator" not in options.weights.name:
+        # The statistics are written beside it under the name with "w-statistics" instead.
+        parser.error(f'--weights must have "generator" in its name; got {options.weights.name}.')
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(0)

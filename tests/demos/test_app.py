@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import math
+import os
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
@@ -327,6 +330,39 @@ def test_demos_import_no_torch():
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {n.split(".")[0] for n in names} & {"torch", "lpips", "pipelines"}, path
+
+
+def test_the_pages_name_the_methods_of_the_pipeline():
+    import pipelines.indomain
+
+    assert tuple(METHODS) == pipelines.indomain.METHODS
+
+
+def test_the_first_page_is_up_within_ten_seconds(tmp_path):
+    """From `python app.py` on, networks and renderer are loaded behind the page."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(tmp_path)}
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "app.py"], cwd=ROOT, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while not _answers(f"http://127.0.0.1:{port}/"):
+            assert time.monotonic() - start < 10 and process.poll() is None
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 def test_the_pages_are_built_without_torch():

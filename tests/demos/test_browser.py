@@ -1,0 +1,204 @@
+"""A visitor's way through the app in a real browser, with the fake and with the real networks."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+import app
+from demos import theme
+from demos.bridge import Lazy
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+STARTER = Path(__file__).parents[2] / "weights/starter/clay-heads-generator.safetensors"
+SECONDS = 1000
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page as a new visitor; at the end, complain of script errors and outside requests."""
+    complaints, contexts = [], []
+
+    def outside(request) -> bool:
+        return not request.url.startswith(
+            ("http://127.0.0.1", "http://localhost", "data:", "blob:")
+        )
+
+    def open_page(url: str, width: int = 1280, **options) -> Page:
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda r: complaints.append(r.url) if outside(r) else None)
+        page.goto(url)
+        page.locator(".prose-page").first.wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not complaints
+
+
+def panel(page: Page, tab: str):
+    page.get_by_role("tab", name=tab, exact=True).click()
+    return page.get_by_role("tabpanel").filter(visible=True)
+
+
+def press(place, name: str, nth: int = 0) -> None:
+    place.get_by_role("button", name=name, exact=True).filter(visible=True).nth(nth).click()
+
+
+def picture(page: Page, selector: str) -> str:
+    """What an image shows, as a hash of its file."""
+    source = page.locator(f"{selector} img").first.get_attribute("src", timeout=20 * SECONDS)
+    return hashlib.sha256(page.request.get(source).body()).hexdigest()
+
+
+def fill_diffusion(page: Page) -> None:
+    press(page, "Never-seen portrait")
+    page.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    press(page, "Add a never-seen portrait")
+    page.locator(".gallery-item").first.wait_for(timeout=60 * SECONDS)
+
+
+def open_and_diffuse(page: Page, steps: int, seconds: int) -> str:
+    """Run a diffusion from the first page on; the report."""
+    page.get_by_role("link", name="Open the page").click()
+    page.locator("#diffused").wait_for(timeout=20 * SECONDS)
+    fill_diffusion(page)
+    return run(page, steps, seconds)
+
+
+def run(page: Page, steps: int, seconds: int) -> str:
+    """Diffuse what is on the page; the report."""
+    dial = page.get_by_label("number input for Optimisation steps").first
+    dial.fill(str(steps))
+    dial.press("Enter")
+    press(page, "Diffuse")
+    report = page.locator("#diffuse-report")
+    expect(report).to_contain_text(f"Done after {steps} steps", timeout=seconds * SECONDS)
+    return report.inner_text()
+
+
+def test_from_home_to_a_diffused_picture(visit, served):
+    page = visit(served)
+    expect(page.get_by_text("In preparation")).to_have_count(4)
+    report = open_and_diffuse(page, steps=20, seconds=20)
+    assert "dB" in report and "loss, 20 steps" in report
+    first = picture(page, "#diffused")
+    press(page, "Never-seen portrait")
+    page.wait_for_timeout(1500)
+    run(page, steps=30, seconds=20)
+    assert picture(page, "#diffused") != first
+
+
+def test_dragging_the_crop_moves_the_sliders_and_the_preview(visit, served):
+    page = visit(f"{served}/indomain")
+    fill_diffusion(page)
+    page.locator("#crop-box .frame").wait_for()
+    box = page.locator("#crop-box .cropbox").bounding_box()
+    page.mouse.move(box["x"] + 0.1 * box["width"], box["y"] + 0.1 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.7 * box["height"], steps=4)
+    page.mouse.up()
+    for name, value in (("From left", 0.3), ("From top", 0.4), ("Crop width", 0.4)):
+        slider = page.get_by_label(f"number input for {name}")
+        expect(slider).to_have_value(str(value))
+    page.get_by_label("number input for Crop height").fill("0.2")
+    page.get_by_label("number input for Crop height").press("Enter")
+    height = page.locator("#crop-box .frame").evaluate("frame => frame.style.height")
+    assert height == "20%"
+
+
+def test_stop_keeps_the_result_so_far(visit, served, fake, monkeypatch):
+    monkeypatch.setattr(fake, "seconds_a_step", 0.05)
+    page = visit(f"{served}/indomain")
+    fill_diffusion(page)
+    press(page, "Diffuse")
+    expect(page.locator("#diffuse-report")).to_contain_text("step", timeout=10 * SECONDS)
+    press(page, "Stop")
+    expect(page.locator("#diffuse-report")).to_contain_text("Stopped after", timeout=10 * SECONDS)
+
+
+def test_closing_the_page_stops_the_run(visit, served, fake, monkeypatch):
+    monkeypatch.setattr(fake, "seconds_a_step", 0.05)
+    page = visit(f"{served}/indomain")
+    fill_diffusion(page)
+    press(page, "Diffuse")
+    expect(page.locator("#diffuse-report")).to_contain_text("step", timeout=10 * SECONDS)
+    page.close()
+    waiting = visit(served)
+    waiting.wait_for_timeout(3 * SECONDS)
+    reached = fake.steps_done
+    waiting.wait_for_timeout(SECONDS)
+    assert fake.steps_done == reached
+
+
+def test_an_edit_beside_its_true_answer_and_undo_by_keyboard(visit, served):
+    page = visit(f"{served}/indomain")
+    tab = panel(page, "Manipulate")
+    press(tab, "Never-seen portrait")
+    tab.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    press(tab, "Invert")
+    words = page.locator("#manipulate-words")
+    expect(words).to_contain_text("Nothing is changed", timeout=30 * SECONDS)
+    tab.get_by_label("range slider for Turn, degrees").focus()
+    page.keyboard.press("ArrowRight")
+    expect(words).to_contain_text("turn +1.5", timeout=10 * SECONDS)
+    expect(words).to_contain_text("true answer")
+    press(tab, "Undo")
+    expect(words).to_contain_text("Nothing is changed", timeout=10 * SECONDS)
+
+
+def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
+    (tmp_path / "bad.png").write_text("no picture")
+    page = visit(f"{served}/indomain")
+    tab = panel(page, "Invert")
+    tab.locator("input[type=file]").first.set_input_files(str(tmp_path / "bad.png"))
+    page.wait_for_timeout(SECONDS)
+    press(tab, "Invert by all four")
+    expect(page.get_by_text("not a picture that can be opened").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_fit_their_width(visit, served, width, scheme):
+    for path in ("", "/indomain"):
+        page = visit(served + path, width, color_scheme=scheme)
+        page.wait_for_timeout(SECONDS)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        for tab in ("Invert", "Interpolate", "Manipulate", "Mix") if path else ():
+            panel(page, tab)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.real
+@pytest.mark.skipif(not STARTER.exists(), reason="needs the starter weights")
+def test_a_diffusion_with_the_real_networks(visit):
+    from pipelines.indomain import InDomain
+
+    demo = app.build(Lazy(InDomain.from_pretrained))
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    page = visit(url)
+    report = open_and_diffuse(page, steps=10, seconds=180)
+    assert "dB" in report and "judge sees" in report
+    demo.close()

@@ -1,0 +1,260 @@
+"""The generator's recipe in miniature: its stages on eight fake portraits, and its functions."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+import weights
+from examples.clay.dataset import write
+from examples.clay.parts import PARTS
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+from pipelines.training import generator as recipe
+from pipelines.training.loop import Loop
+from tests.pipelines.test_training_loop import Clock, MemorySet
+
+SIDE = 32
+TINY = {4: 8, 8: 8, 16: 8, 32: 8}
+STEPS = 3
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch) -> Clock:
+    """Networks of eight channels; a clock by which every loop takes three steps."""
+    torch.manual_seed(0)
+    monkeypatch.setattr(recipe, "CHANNELS", TINY)
+    monkeypatch.setattr(recipe, "JUDGE_CHANNELS", TINY)
+    # A quarter of 32 px would be less than the perceptual trunk reads.
+    monkeypatch.setattr(recipe, "GROWTH", ((1.0, 1),))
+    clock, descend = Clock(), recipe.step
+
+    def step(*arguments) -> None:
+        descend(*arguments)
+        clock.step(60 / STEPS)
+
+    monkeypatch.setattr("pipelines.training.loop.time", clock)
+    monkeypatch.setattr(recipe, "step", step)
+    return clock
+
+
+@pytest.fixture
+def small() -> Generator:
+    return Generator(SIDE, channels=TINY, mapping_layers=1)
+
+
+@pytest.fixture
+def trainer(tmp_path) -> recipe.Trainer:
+    return recipe.Trainer(MemorySet(8, SIDE), PerceptualDistance(), tmp_path, "cpu", batch=4)
+
+
+def snapshot(network: torch.nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in network.parameters()]
+
+
+def moved(network: torch.nn.Module, before: list[torch.Tensor]) -> bool:
+    pairs = zip(network.parameters(), before, strict=True)
+    return any(not torch.equal(a, b) for a, b in pairs)
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    with (folder / "log.csv").open() as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize(
+    ("stage", "mapping_moves", "synthesis_moves"),
+    [("codes", True, False), ("regress", True, True), ("sharpen", False, True)],
+)
+def test_a_stage_steps_and_moves_what_it_trains(trainer, stage, mapping_moves, synthesis_moves):
+    mapping, synthesis = trainer.generator.mapping, trainer.generator.synthesis
+    before = snapshot(mapping), snapshot(synthesis)
+    options = {"batch": 8} if stage == "codes" else {}
+    getattr(trainer, stage)(1.0, **options)
+    assert moved(mapping, before[0]) is mapping_moves
+    assert moved(synthesis, before[1]) is synthesis_moves
+    (row, *_) = rows(trainer.out / stage)
+    assert row["step"] == 1 and np.isfinite(list(row.values())).all()
+    assert len(list((trainer.out / stage).glob("checkpoint-*.safetensors"))) == 1
+
+
+def test_a_finished_stage_is_loaded_and_not_repeated(trainer):
+    trainer.codes(1.0, batch=8)
+    again = recipe.Trainer(trainer.data, trainer.perceptual, trainer.out, "cpu", batch=4)
+    before = snapshot(trainer.generator)
+    assert moved(again.generator, before)
+    again.codes(1.0, batch=8)
+    assert not moved(again.generator, before)
+    assert not moved(again.reader, snapshot(trainer.reader))
+
+
+def test_regression_learns_the_pictures_of_its_codes(tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "GROWTH", ((1.0, 1),))
+    data = MemorySet(8, SIDE)
+    data.images[:] = data.images.mean(axis=(1, 2), keepdims=True).astype(np.uint8)
+    data.images[:4] //= 4  # two kinds of flat pictures
+    trainer = recipe.Trainer(data, PerceptualDistance(), tmp_path, "cpu", batch=8)
+    trainer.regress(10.0, rate=2e-2)
+    found = recipe.evaluate(trainer.generator, trainer.perceptual, data)
+    untrained = Generator(SIDE, channels=TINY, mapping_lr_multiplier=1.0)
+    start = recipe.evaluate(untrained, trainer.perceptual, data)
+    assert found["psnr"] > start["psnr"] + 3
+
+
+def test_growth_starts_small_and_ends_whole():
+    assert (shares := [share for share, _ in recipe.GROWTH]) == sorted(shares)
+    assert recipe.GROWTH[-1] == (1.0, 1)
+
+
+@pytest.mark.parametrize("size", [8, 16, 32])
+def test_a_small_image_is_what_the_skips_hold(small, size):
+    ws = small.mapping(torch.randn(2, 512))
+    image = recipe.image_at(small.synthesis, ws, size)
+    assert image.shape == (2, 3, size, size)
+    if size == SIDE:
+        torch.testing.assert_close(image, small.synthesis(ws, "none"))
+        return
+    # What later blocks add is only added: without their colour the image is this one, enlarged.
+    for block in small.synthesis.blocks:
+        if block.conv1.noise_const.shape[0] > size:
+            torch.nn.init.zeros_(block.torgb.weight)
+    enlarged = small.synthesis(ws, "none")
+    within = F.avg_pool2d(enlarged, SIDE // size)
+    inner = slice(2, -2) if size > 8 else slice(1, -1)
+    blurred = F.avg_pool2d(F.pad(image, (1,) * 4, "replicate"), 3, stride=1)
+    assert (within - image)[..., inner, inner].abs().mean() < (blurred - image).abs().mean()
+
+
+def test_an_image_of_no_block_is_refused(small):
+    with pytest.raises(ValueError, match="size must be one of .*got 24"):
+        recipe.image_at(small.synthesis, small.mapping(torch.randn(1, 512)), 24)
+
+
+def test_the_pixel_loss_is_zero_for_equal_and_counts_what_weighs():
+    real = torch.rand(2, 3, 16, 16)
+    weight = torch.ones(2, 1, 16, 16)
+    assert recipe.multiscale_l1(real, real, weight) == 0
+    # A constant difference is seen whole at each of three scales.
+    assert recipe.multiscale_l1(real + 0.5, real, weight).item() == pytest.approx(1.5, rel=1e-5)
+    weight[..., :8] = 3.0
+    left, right = real.clone(), real.clone()
+    left[..., :8] += 0.5
+    right[..., 8:] += 0.5
+    losses = [recipe.multiscale_l1(fake, real, weight).item() for fake in (left, right)]
+    assert losses[0] == pytest.approx(3 * losses[1], rel=1e-4)
+
+
+def test_mixing_leaves_the_paired_rows():
+    ws = torch.randn(8, 1, 4).repeat(1, 6, 1)
+    mixed, paired = recipe.mix_styles(ws, share=0.25)
+    assert paired == 6 and torch.equal(mixed[:6], ws[:6])
+    torch.testing.assert_close(mixed[6:, 0], ws[6:, 0])
+    for row in mixed[6:]:
+        assert sum(bool((a != b).any()) for a, b in zip(row[1:], row[:-1], strict=True)) <= 1
+        assert any(torch.equal(row[-1], other) for other in ws[:, 0])
+    assert torch.equal(recipe.mix_styles(ws, share=0.0)[0], ws)
+
+
+def test_feature_matching_sees_the_pairs_alone():
+    targets = {"b16": torch.rand(4, 2, 8, 8), "b8": torch.rand(4, 2, 4, 4)}
+    features = {name: value.clone() for name, value in targets.items()}
+    for value in features.values():
+        value[3] += 9
+    assert recipe.feature_matching(features, targets, paired=3) == 0
+    assert recipe.feature_matching(features, targets, paired=4) > 1
+
+
+def test_the_penalty_comes_every_few_steps(trainer, tmp_path):
+    class Slope(torch.nn.Module):
+        """Scores that rise by `rise` with every channel of every pixel."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.rise = torch.nn.Parameter(torch.tensor(2.0))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.rise * x.sum((1, 2, 3))[:, None]
+
+    loop, real = Loop(tmp_path, 1.0, "cpu", bfloat16=False), torch.zeros(4, 3, 4, 4)
+    slopes = []
+    for loop.step in (1, 16):
+        judge = Slope()
+        recipe.judge_step(loop, judge, torch.optim.SGD(judge.parameters(), 1.0), real, real, 0.01)
+        slopes.append(2.0 - judge.rise.item())
+    # d/d rise of 16 gamma / 2 * 48 rise^2; the logistic terms of equal black pictures cancel.
+    assert slopes == pytest.approx([0.0, 16 * 0.01 * 48 * 2.0], abs=1e-4)
+
+
+def test_statistics_set_the_average_code(small):
+    found = recipe.w_statistics(small, count=3000)
+    torch.testing.assert_close(small.mapping.w_avg, found["mean"])
+    w = small.mapping(torch.randn(4000, 512, generator=torch.Generator().manual_seed(5)))[:, 0]
+    assert (w.mean(0) - found["mean"]).norm() < 0.1 * w.std(0).norm()
+    assert found["covariance"].shape == (512, 512)
+    assert found["covariance"].trace() == pytest.approx(w.var(0).sum().item(), rel=0.05)
+
+
+def test_every_part_weighs_sensibly():
+    by_name = dict(zip(PARTS, recipe.part_weights().tolist(), strict=True))
+    assert min(by_name, key=by_name.get) == "background"
+    assert by_name["earring"] == 5 and by_name["left ear"] == 3 and by_name["beard"] == 3
+    assert by_name["necklace"] == 4 and by_name["neck"] == 1 and by_name["nostrils"] == 6
+    eye, mouth = by_name["left iris"], by_name["upper lip"]
+    assert eye > mouth > by_name["nose tip"] > by_name["skin"] > by_name["background"]
+    unused = [word for word in recipe.PART_WEIGHTS if not any(word in part for part in PARTS)]
+    assert not unused
+    assert all(by_name[f"left {part}"] == by_name[f"right {part}"] for part in ("brow", "pupil"))
+
+
+def test_the_reader_finds_what_is_linear_in_w():
+    reader = recipe.CodeReader(w_dim=16)
+    parameters = torch.from_numpy(MemorySet(8).parameters())
+    squared, entropy = reader.loss(torch.randn(8, 16), parameters)
+    assert squared > 0.3 and entropy > 0.5
+    truth = (parameters[:, recipe.CONTINUOUS] - reader.mean) / reader.deviation
+    torch.nn.init.zeros_(reader.values.weight)
+    with torch.no_grad():
+        reader.values.bias.copy_(truth[0])
+    assert reader.loss(torch.randn(1, 16), parameters[:1])[0] < 1e-10
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch) -> Callable[[str], None]:
+    """The command line on eight rendered portraits."""
+    write(tmp_path / "data", "train", 8, size=SIDE)
+    weights.save(PerceptualDistance(), tmp_path / "perceptual.safetensors", {})
+
+    def run(name: str) -> None:
+        words = ["generator", "--minutes", "2", "--shares", "0.5", "0.25", "0.25", "--batch", "4"]
+        for option in ("data", "out", "perceptual"):
+            file = "perceptual.safetensors" if option == "perceptual" else option
+            words += [f"--{option}", str(tmp_path / file)]
+        words += ["--validation", str(tmp_path / "data"), "--weights", str(tmp_path / name)]
+        monkeypatch.setattr("sys.argv", [*words, "--device", "cpu"])
+        recipe.main()
+
+    return run
+
+
+def test_the_command_writes_the_generator_and_its_statistics(command, tmp_path):
+    command("tiny-generator.safetensors")
+    generator = weights.load_file(Generator, tmp_path / "tiny-generator.safetensors")
+    assert generator.resolution == SIDE
+    statistics = weights.read(tmp_path / "tiny-w-statistics.safetensors")[0]
+    torch.testing.assert_close(statistics["mean"], generator.mapping.w_avg, atol=1e-3, rtol=1e-2)
+    found = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert 0 < found["psnr"] < 60 and found["lpips"] > 0
+    assert "train 0 to 7" in (tmp_path / "tiny-generator.md").read_text()
+
+
+def test_a_name_that_the_statistics_would_overwrite_is_refused(command, capsys):
+    with pytest.raises(SystemExit):
+        command("tiny.safetensors")
+    assert 'must have "generator" in its name; got tiny.safetensors' in capsys.readouterr().err
