@@ -23,10 +23,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import weights
+from pipelines.networks.boundary import Boundary, boundaries_from
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.pictures import as_images, as_tensor
+from pipelines.networks.pictures import as_images, as_tensor, box_mask
 from pipelines.networks.stylegan2 import Generator
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
@@ -97,37 +98,6 @@ class Fidelity:
     distance: float
     words: str
     inside: bool
-
-
-@dataclass(frozen=True)
-class Boundary:
-    """A linear separator of W: unit normal n, the layers to move, attribute units per unit of n.
-
-    accuracy: share of held-out samples on the right side; low, high: accepted changes.
-    """
-
-    normal: Float[Tensor, " 512"]
-    layers: Float[Tensor, " layers"]
-    slope: float
-    accuracy: float
-    low: float
-    high: float
-
-    def move(self, change: float) -> Float[Tensor, "layers 512"]:
-        """What to add to layer-wise codes for `change` in the attribute's own unit."""
-        return change / self.slope * self.layers[:, None] * self.normal
-
-
-def boundaries_from(tensors: Mapping[str, Tensor]) -> dict[str, Boundary]:
-    """Boundaries by attribute name from the tensors `pipelines.training.boundaries` writes."""
-    return {
-        name: Boundary(
-            F.normalize(tensors[f"{name}.normal"], dim=0),
-            tensors[f"{name}.layers"],
-            *(tensors[f"{name}.{key}"].item() for key in ("slope", "accuracy", "low", "high")),
-        )
-        for name in dict.fromkeys(key.split(".")[0] for key in tensors)
-    }
 
 
 def choose_device(device: str | torch.device | None = None) -> torch.device:
@@ -290,21 +260,22 @@ class InDomain:
 
         Copy, paste, encode, then optimise with the box alone in both losses and without the
         encoder term. box: left, top, right, bottom as fractions of the centre-cropped pictures.
-        method: "in-domain" or, for comparison, "image2stylegan". Other arguments as for `invert`.
+        method: "in-domain" or, to compare, "image2stylegan", which rebuilds the whole stitched
+        picture, seam included (suppl. Fig. 12). Other arguments as for `invert`.
         """
         start = time.perf_counter()
         _check_choice("method", method, METHODS[2:])
         if not contexts:
             raise ValueError("contexts must hold at least one picture; got none. Choose one.")
-        mask = self.mask(box)
+        mask = box_mask(box, self.size).to(self.device)
         x = torch.cat([self._load(context) for context in contexts])
         stitched = torch.where(mask > 0, self._load(target), x)
         encoded = as_images(self.generator.synthesis(self.encoder(stitched)))
         way: list[list[Image.Image]] = []
         report = self._reporter(on_step, image_every, keep=_spread(steps, INTERMEDIATE), kept=way)
         ws, losses = self.project(
-            stitched, method=method, steps=steps, learning_rate=learning_rate, mask=mask,
-            report=report,
+            stitched, method=method, steps=steps, learning_rate=learning_rate,
+            mask=mask if method == "in-domain" else None, report=report,
         )  # fmt: skip
         images = self._synthesise(ws)
         seconds = time.perf_counter() - start
@@ -423,24 +394,6 @@ class InDomain:
                 f"got {change!r}. Move it into that range."
             )
         return boundary
-
-    def mask(self, box: tuple[float, float, float, float]) -> Float[Tensor, "1 1 h w"]:
-        """1 inside the box, 0 outside."""
-        left, top, right, bottom = box
-        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):  # NaN fails this too
-            raise ValueError(
-                "box must be fractions 0 <= left < right <= 1 and 0 <= top < bottom <= 1; "
-                f"got {tuple(box)}. Draw it inside the picture."
-            )
-        columns = (round(left * self.size), round(right * self.size))
-        rows = (round(top * self.size), round(bottom * self.size))
-        mask = torch.zeros(1, 1, self.size, self.size, device=self.device)
-        mask[..., slice(*rows), slice(*columns)] = 1
-        if not mask.any():
-            raise ValueError(
-                f"box must cover at least one pixel of {self.size}; got {tuple(box)}. Enlarge it."
-            )
-        return mask
 
     @staticmethod
     def _reporter(on_step, image_every: int, keep: frozenset[int] = frozenset(), kept=None):

@@ -27,6 +27,29 @@ def as_images(x: Float[Tensor, "b 3 h w"]) -> list[Image.Image]:
     return [Image.fromarray(picture) for picture in pixels.permute(0, 2, 3, 1).cpu().numpy()]
 
 
+def box_mask(box: tuple[float, float, float, float], size: int) -> Float[Tensor, "1 1 size size"]:
+    """1 inside a box, 0 outside.
+
+    box: left, top, right, bottom as fractions of a square of `size` pixels. Raises ValueError
+    for a box that is not inside it or covers no pixel.
+    """
+    left, top, right, bottom = box
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):  # NaN fails this too
+        raise ValueError(
+            "box must be fractions 0 <= left < right <= 1 and 0 <= top < bottom <= 1; "
+            f"got {tuple(box)}. Draw it inside the picture."
+        )
+    columns = (round(left * size), round(right * size))
+    rows = (round(top * size), round(bottom * size))
+    mask = torch.zeros(1, 1, size, size)
+    mask[..., slice(*rows), slice(*columns)] = 1
+    if not mask.any():
+        raise ValueError(
+            f"box must cover at least one pixel of {size}; got {tuple(box)}. Enlarge it."
+        )
+    return mask
+
+
 def as_rgb(image: Image.Image) -> Image.Image:
     """Any ordinary picture, upright, as RGB; transparency becomes white, a film its first frame.
 

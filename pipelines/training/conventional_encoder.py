@@ -113,15 +113,9 @@ def main() -> None:
         perceptual = given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", loop.device)
         data = ClaySet(arg.validation)
         held_out |= evaluate(encoder, generator, perceptual, data, loop.device)[0]
-    metrics = {
-        "recipe": "pipelines.training.conventional_encoder",
-        "seeds": "samples of the generator, torch seed 0",
-        "minutes": arg.minutes,
-        "device": str(loop.device),
-        "steps": loop.step,
-        "held_out": held_out,
-    }
-    finish(arg.out, metrics, encoder, arg.weights)
+    recipe = "python -m pipelines.training.conventional_encoder"
+    seeds = "samples of the generator, torch seed 0"
+    finish(arg.out, held_out, encoder, arg.weights, recipe=recipe, seeds=seeds, **loop.facts())
 
 
 if __name__ == "__main__":

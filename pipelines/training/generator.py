@@ -3,7 +3,8 @@
     python -m pipelines.training.generator --data DIR --perceptual FILE --out DIR --minutes 60
 
 1. `codes`: the renderer draws its parameters from z, so the mapping network first learns, without a
-   single picture, a w from which every parameter can be read by a linear layer.
+   single picture, to write them into w: each parameter along its own directions, with a variance
+   that follows how much of the picture it moves (`IMPORTANCE`).
 2. `regress`: the synthesis network draws the picture of its z: L1 over three scales, weighted by
    face part, plus the perceptual distance; small pictures first (`GROWTH`).
 3. `sharpen`: adversarial (Karras et al. 2020: non-saturating logistic loss, lazy R1, moving average
@@ -23,15 +24,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from scipy.special import ndtri
 from torch import Tensor, nn
 
 import weights
 from examples.clay.dataset import ClaySet
-from examples.clay.parameters import CHOICES, LATENT, NAMES, draw
+from examples.clay.parameters import CHOICES, DRAWN, LATENT, NAMES, draw
 from examples.clay.parts import PARTS
 from pipelines.networks.discriminator import Discriminator
+from pipelines.networks.layers import GAIN
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.stylegan2 import Generator, Synthesis
+from pipelines.networks.stylegan2 import Generator, Mapping, Synthesis
 from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, shuffled, to_tensor
 from pipelines.training.sheet import save_sheet
 
@@ -46,10 +49,25 @@ PART_WEIGHTS = {
 }  # fmt: skip
 
 # Share of the regression's time up to which pictures are so many times smaller: what is coarse is
-# learned several times faster on small pictures, which the skip architecture holds anyway.
-GROWTH = ((0.12, 4), (0.5, 2), (1.0, 1))
+# learned faster on small pictures, which the skip architecture holds anyway.
+GROWTH = ((0.45, 2), (1.0, 1))
 
-CONTINUOUS = [i for i, name in enumerate(NAMES) if name not in CHOICES]
+# Share of w's variance for each parameter, relative; 1 for the others. What a derived parameter
+# says already (the hair style, say, by length, volume, curl, ...) is not written twice.
+IMPORTANCE = {
+    "yaw": 10, "pitch": 5, "roll": 4, "skin_tone": 5, "hair_length": 4, "hair_volume": 3,
+    "hair_curl": 3, "hair_fringe": 2, "hair_bun": 2, "hair_color": 5, "age": 2, "grey": 2,
+    "glasses": 4, "hat": 5, "hat_hue": 2, "background": 6, "variant": 3, "bg_hue": 3,
+    "bg_value": 3, "bg_saturation": 2, "bg_hue2": 2, "bg_value2": 2, "bg_scale": 2, "bg_x": 1.5,
+    "bg_y": 1.5, "cloth_hue": 3, "cloth_value": 2, "clothes": 1.5, "light_azimuth": 4,
+    "ambient": 2, "smile": 2, "mouth_open": 2, "lid_open": 2, "beard_density": 2,
+    "beard_cheeks": 2, "face_width": 2, "face_length": 2,
+}  # fmt: skip
+OFFSET = 2.5  # mean of every number of w, so that the mapping's last leaky ReLU stays linear
+REPEATED = (
+    "expression", "intensity", "lid_change", "brow_change", "hair_style", "length_change",
+    "volume_change", "beard", "beard_change",
+)  # fmt: skip
 
 
 def part_weights() -> Float[Tensor, "parts"]:
@@ -61,28 +79,46 @@ def part_weights() -> Float[Tensor, "parts"]:
     return torch.tensor(found)
 
 
-class CodeReader(nn.Module):
-    """Linear reading of the renderer's parameters from w; used in training only."""
+class CodeWriter(nn.Module):
+    """Where w should be for a parameter vector: an orthonormal embedding, unit variance a number.
+
+    Numbers are standardised, hues are points on a circle, choices are one-hot.
+    """
 
     def __init__(self, w_dim: int = 512) -> None:
         super().__init__()
-        sample = draw(np.random.RandomState(0).standard_normal((20_000, LATENT)))[:, CONTINUOUS]
-        self.register_buffer("mean", torch.from_numpy(sample.mean(0)))
-        self.register_buffer("deviation", torch.from_numpy(sample.std(0) + 1e-6))
-        self.values = nn.Linear(w_dim, len(CONTINUOUS))
-        self.choices = nn.ModuleDict({n: nn.Linear(w_dim, len(c)) for n, c in CHOICES.items()})
+        names = [name for name in NAMES if name not in REPEATED]
+        sample = torch.from_numpy(draw(np.random.RandomState(0).standard_normal((20_000, LATENT))))
+        columns, scales = [], []
+        for name in names:
+            values = self.columns(name, sample)
+            centred = values - values.mean(0)
+            share = IMPORTANCE.get(name, 1.0)
+            columns.append(values)
+            scales.append((share / centred.square().mean(0).sum()).sqrt().expand(values.shape[1]))
+        self.names = names
+        scale = torch.cat(scales)
+        total = sum(IMPORTANCE.get(name, 1.0) for name in names)
+        self.register_buffer("mean", torch.cat(columns, 1).mean(0))
+        self.register_buffer("scale", scale * (w_dim / total) ** 0.5)
+        random = torch.Generator().manual_seed(0)
+        basis, _ = torch.linalg.qr(torch.randn(w_dim, len(scale), generator=random))
+        self.register_buffer("basis", basis)
 
-    def loss(
-        self, w: Float[Tensor, "b d"], parameters: Float[Tensor, "b p"]
-    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Mean squared error of standardised numbers, and mean cross-entropy of choices."""
-        truth = (parameters[:, CONTINUOUS] - self.mean) / self.deviation
-        squared = F.mse_loss(self.values(w), truth)
-        entropy = [
-            F.cross_entropy(layer(w), parameters[:, NAMES.index(name)].long())
-            for name, layer in self.choices.items()
-        ]
-        return squared, torch.stack(entropy).mean()
+    @staticmethod
+    def columns(name: str, parameters: Float[Tensor, "b p"]) -> Float[Tensor, "b n"]:
+        """A parameter as one or more columns of numbers."""
+        values = parameters[:, NAMES.index(name)]
+        if name in CHOICES:
+            return F.one_hot(values.long(), len(CHOICES[name])).float()
+        if "hue" in name:
+            return torch.stack([(2 * np.pi * values).cos(), (2 * np.pi * values).sin()], 1)
+        return values[:, None]
+
+    def forward(self, parameters: Float[Tensor, "b p"]) -> Float[Tensor, "b d"]:
+        """The code of each parameter vector."""
+        columns = torch.cat([self.columns(name, parameters) for name in self.names], 1)
+        return OFFSET + ((columns - self.mean) * self.scale) @ self.basis.T
 
 
 @dataclass
@@ -101,65 +137,57 @@ class Trainer:
         # regression of pairs is several times faster with 1.
         side = self.data.images.shape[1]
         self.generator = Generator(side, channels=CHANNELS, mapping_lr_multiplier=1.0)
-        self.reader = CodeReader()
+        self.writer = CodeWriter()
         self.average = Average(self.generator, decay=0.995)
         self.weights = part_weights()
 
     # ---- stage 1
 
     def codes(self, minutes: float, batch: int = 512) -> None:
-        """Teach the mapping network a w in which the renderer's parameters are linear."""
+        """Teach the mapping network to write the renderer's parameters into w."""
         loop = self.loop("codes", minutes)
         mapping = self.generator.mapping
-        optimizer = torch.optim.Adam([*mapping.parameters(), *self.reader.parameters()], 2e-3)
-        loop.keep(generator=self.generator, reader=self.reader, optimizer=optimizer)
-        loop.resume()
+        optimizer = torch.optim.Adam(mapping.parameters(), 5e-4, fused=True)
+        loop.keep(generator=self.generator, optimizer=optimizer)
+        if not loop.resume():
+            listen(mapping)
+            answer(mapping, self.writer)
         random = np.random.default_rng(loop.step)
         for _ in loop:
             loop.anneal(optimizer)
             z = random.standard_normal((batch, LATENT), dtype=np.float32)
             parameters = torch.from_numpy(draw(z)).to(loop.device)
             w = mapping(torch.from_numpy(z).to(loop.device))[:, 0]
-            squared, entropy = self.reader.loss(w, parameters)
-            # A unit scale of w keeps the affine layers where their initialisation expects them.
-            scale = (w.square().mean(0).sqrt() - 1).square().mean()
-            step(optimizer, squared + entropy + 0.1 * scale)
+            error = F.mse_loss(w, self.writer(parameters))
+            step(optimizer, error)
             if loop.due(50):
-                loop.log(squared=squared, entropy=entropy, scale=scale)
+                loop.log(error=error)
 
     # ---- stage 2
 
-    def regress(self, minutes: float, rate: float = 2e-3) -> None:
+    def regress(self, minutes: float, rate: float = 4e-3) -> None:
         """Draw the picture of each z, small ones first."""
         loop = self.loop("regress", minutes)
         synthesis = self.generator.synthesis
-        optimizer = torch.optim.Adam(
-            [
-                {"params": synthesis.parameters(), "lr": rate},
-                {"params": self.generator.mapping.parameters(), "lr": rate / 10},
-                {"params": self.reader.parameters(), "lr": rate / 10},
-            ],
-            betas=(0.9, 0.99),
-            fused=True,
-        )
-        loop.keep(generator=self.generator, reader=self.reader, average=self.average.network)
-        loop.keep(optimizer=optimizer)
-        loop.resume()
+        optimizer = torch.optim.Adam(synthesis.parameters(), rate, (0.9, 0.99), fused=True)
+        loop.keep(generator=self.generator, average=self.average.network, optimizer=optimizer)
+        if not loop.resume():
+            quieten(synthesis)
         for fraction, batch in zip(loop, self.batches(loop), strict=False):
             loop.anneal(optimizer)
-            z, real, weight, parameters = batch
+            z, real, weight = batch
             factor = next(factor for share, factor in GROWTH if fraction < share)
             real, weight = F.avg_pool2d(real, factor), F.avg_pool2d(weight, factor)
-            ws = self.generator.mapping(z)
+            with torch.no_grad():  # w is where it should be
+                ws = self.generator.mapping(z)
             with loop.autocast():
                 fake = image_at(synthesis, ws, real.shape[-1])
                 distance = self.perceptual(fake, real).mean()
             pixels = multiscale_l1(fake, real, weight)
-            squared, entropy = self.reader.loss(ws[:, 0], parameters)
-            step(optimizer, pixels + distance + 0.05 * (squared + entropy))
+            step(optimizer, pixels + distance)
             self.average.update(self.generator, loop.step)
             if loop.due(50):
-                loop.log(pixels=pixels, perceptual=distance, codes=squared + entropy)
+                loop.log(pixels=pixels, perceptual=distance)
             if loop.due(500):
                 self.sheet(loop)
 
@@ -176,7 +204,7 @@ class Trainer:
         loop.keep(generator=self.generator, average=self.average.network, judge=judge)
         loop.keep(optimizer=optimizer, judge_optimizer=judge_optimizer)
         loop.resume()
-        for _, (z, real, weight, _) in zip(loop, self.batches(loop), strict=False):
+        for _, (z, real, weight) in zip(loop, self.batches(loop), strict=False):
             loop.anneal(optimizer, judge_optimizer)
             with torch.no_grad():
                 ws = self.generator.mapping(z)
@@ -208,21 +236,20 @@ class Trainer:
         loop = Loop(self.out / stage, minutes, self.device)
         for network in (self.generator, self.average.network, self.perceptual):
             network.to(loop.device, memory_format=torch.channels_last)  # 1.7 times faster on a CPU
-        self.reader.to(loop.device)
+        self.writer.to(loop.device)
         self.weights = self.weights.to(loop.device)
         return loop
 
-    def batches(self, loop: Loop) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Endless (z, picture in [-1, 1], weight of each pixel, parameters)."""
-        latents, everything = torch.from_numpy(self.data.latents()), self.data.parameters()
+    def batches(self, loop: Loop) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Endless (z, picture in [-1, 1], weight of each pixel)."""
+        latents = torch.from_numpy(self.data.latents())
 
-        def read(index: np.ndarray) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        def read(index: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
             parts = torch.from_numpy(self.data.parts[index].astype(np.int64)).to(loop.device)
             return (
                 latents[index].to(loop.device),
                 to_tensor(self.data.images[index], loop.device),
                 self.weights[parts][:, None],
-                torch.from_numpy(everything[index]).to(loop.device),
             )
 
         return prefetch(map(read, shuffled(len(self.data), self.batch, seed=loop.step)))
@@ -240,6 +267,65 @@ def step(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
+
+
+@torch.no_grad()
+def listen(mapping: Mapping, steepness: float = 3.0) -> None:
+    """Start the mapping network with units that each listen to one drawn coordinate of z.
+
+    The first layer gets hinges at thresholds of single coordinates, on both sides of the edges of
+    choices; the next layers hand them on. From random weights it takes 20 times as long to find
+    that z has 73 coordinates that matter, each by itself.
+    """
+    width = mapping.w_dim**0.5
+    mapping.fc0.weight.normal_(0, 0.05)
+    for unit, (coordinate, threshold) in enumerate(hinges()[: mapping.w_dim]):
+        mapping.fc0.weight[unit, coordinate] = steepness * width
+        mapping.fc0.bias[unit] = -steepness * threshold
+    for index in range(1, mapping.num_layers - 1):
+        weight = getattr(mapping, f"fc{index}").weight
+        weight.copy_(torch.eye(len(weight)) * width / GAIN + 0.05 * torch.randn_like(weight))
+
+
+@torch.no_grad()
+def answer(mapping: Mapping, writer: CodeWriter, count: int = 30_000, ridge: float = 1e-4) -> None:
+    """Solve the mapping network's last layer by least squares on `count` codes."""
+    z = np.random.RandomState(2).standard_normal((count, LATENT)).astype(np.float32)
+    last = getattr(mapping, f"fc{mapping.num_layers - 1}")
+    inputs: list[Tensor] = []
+    hook = last.register_forward_pre_hook(lambda _, given: inputs.append(given[0]))
+    mapping(torch.from_numpy(z))
+    hook.remove()
+    hidden = torch.cat([inputs[0], torch.ones(count, 1)], dim=1).double()
+    wanted = writer(torch.from_numpy(draw(z))).double() / GAIN
+    gram = hidden.T @ hidden / count
+    gram += ridge * gram.diagonal().mean() * torch.eye(len(gram))
+    solution = torch.linalg.solve(gram, hidden.T @ wanted / count)
+    last.weight.copy_(solution[:-1].T * mapping.w_dim**0.5)
+    last.bias.copy_(solution[-1])
+
+
+def hinges() -> list[tuple[int, float]]:
+    """(coordinate of z, threshold) of the first layer's units, what needs most of them first."""
+    found = []
+    for coordinate, dimension in enumerate(DRAWN):
+        if dimension.choices:
+            edges = ndtri(np.cumsum(dimension.weights)[:-1] / np.sum(dimension.weights))
+            found += [(coordinate, float(e) + side) for e in edges for side in (-0.06, 0.06)]
+        quantiles = 12 if "hue" in dimension.name else 4
+        found += [(coordinate, float(q)) for q in ndtri(np.arange(quantiles) / quantiles + 0.02)]
+    return found
+
+
+@torch.no_grad()
+def quieten(synthesis: Synthesis) -> None:
+    """Start with styles of mean 1, and with little colour from every block but the first."""
+    for block in synthesis.blocks[1:]:
+        block.torgb.weight.mul_(0.1)  # growth then adds no noise
+    for module in synthesis.modules():
+        if hasattr(module, "affine"):
+            affine = module.affine
+            affine.bias.sub_(OFFSET * affine.weight.sum(1) / affine.weight.shape[1] ** 0.5)
 
 
 def image_at(

@@ -21,8 +21,7 @@ from pipelines.training.augment import degrade, shift
 from pipelines.training.loop import (
     Average,
     Loop,
-    arguments,
-    finish,
+    command,
     prefetch,
     shuffled,
     to_tensor,
@@ -200,16 +199,15 @@ def evaluate(judge: PortraitJudge, data: ClaySet, device: torch.device) -> dict[
 
 def main() -> None:
     """Run the recipe from the command line."""
-    options = arguments(__doc__.splitlines()[0], minutes=8, batch=64).parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    loop = Loop(options.out, options.minutes, options.device)
-    judge = train(ClaySet(options.data), loop, PortraitJudge(JUDGED, VALUES), options.batch)
-    held_out: dict[str, float] = {}
-    if options.validation:
-        held_out = evaluate(judge, ClaySet(options.validation), loop.device)
-    facts = {"recipe": "python -m pipelines.training.identity", **loop.facts()}
-    finish(options.out, held_out, judge, options.weights, **facts)
+    command(
+        "identity",
+        __doc__,
+        lambda: PortraitJudge(JUDGED, VALUES),
+        train,
+        evaluate,
+        minutes=8,
+        batch=64,
+    )
 
 
 if __name__ == "__main__":

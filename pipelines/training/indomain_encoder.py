@@ -232,24 +232,22 @@ def main() -> None:
     loop = Loop(arg.out, arg.minutes, arg.device)
     data = ClaySet(arg.data)
     encoder, generator, perceptual = train(arg, loop, data)
-    metrics: dict[str, object] = {
-        "recipe": "pipelines.training.indomain_encoder",
+    facts: dict[str, object] = {
+        "recipe": "python -m pipelines.training.indomain_encoder",
         "seeds": f"train, {len(data)} pictures",
-        "minutes": arg.minutes,
-        "device": str(loop.device),
-        "steps": loop.step,
+        **loop.facts(),
         "init": "conventional encoder" if arg.init else "random",
         "lambda perceptual, adversarial": f"{arg.perceptual_weight}, {arg.adversarial_weight}",
         "discriminator joins at": arg.adversarial_from,
     }
+    held_out: dict[str, float] = {}
     if arg.validation:
         held_out, distances = evaluate(
             encoder, generator, perceptual, ClaySet(arg.validation), loop.device
         )
-        metrics["held_out"] = held_out
         if arg.calibration:
-            save_calibration(distances, arg.calibration, metrics)
-    finish(arg.out, metrics, encoder, arg.weights)
+            save_calibration(distances, arg.calibration, {**facts, "held_out": held_out})
+    finish(arg.out, held_out, encoder, arg.weights, **facts)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,6 +41,8 @@ from jaxtyping import Float, UInt8
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
+
+from examples.clay.dataset import ClaySet
 
 Item = TypeVar("Item")
 
@@ -306,3 +308,29 @@ def finish(
         from weights import save  # only here: a recipe without --weights runs without the package
 
         save(network, weights, {**card, "held_out": dict(metrics)})
+
+
+def command(
+    recipe: str,
+    doc: str,
+    build: Callable[[], nn.Module],
+    train: Callable[[ClaySet, Loop, nn.Module, int], nn.Module],
+    evaluate: Callable[[nn.Module, ClaySet, torch.device], dict[str, float]],
+    *,
+    minutes: float,
+    batch: int,
+) -> None:
+    """Run a recipe that needs nothing but pictures: read the command line, train, measure, write.
+
+    recipe: name of its module; doc: what --help begins with; minutes, batch: defaults.
+    """
+    options = arguments(doc.splitlines()[0], minutes, batch).parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    loop = Loop(options.out, options.minutes, options.device)
+    network = train(ClaySet(options.data), loop, build(), options.batch)
+    held_out: dict[str, float] = {}
+    if options.validation:
+        held_out = evaluate(network, ClaySet(options.validation), loop.device)
+    facts = {"recipe": f"python -m pipelines.training.{recipe}", **loop.facts()}
+    finish(options.out, held_out, network, options.weights, **facts)

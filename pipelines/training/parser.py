@@ -21,8 +21,7 @@ from pipelines.training.augment import degrade, recolour, shift
 from pipelines.training.loop import (
     Average,
     Loop,
-    arguments,
-    finish,
+    command,
     prefetch,
     shuffled,
     to_tensor,
@@ -91,16 +90,7 @@ def evaluate(network: FaceParser, data: ClaySet, device: torch.device) -> dict[s
 
 def main() -> None:
     """Run the recipe from the command line."""
-    options = arguments(__doc__.splitlines()[0], minutes=5, batch=32).parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    loop = Loop(options.out, options.minutes, options.device)
-    network = train(ClaySet(options.data), loop, FaceParser(), options.batch)
-    held_out: dict[str, float] = {}
-    if options.validation:
-        held_out = evaluate(network, ClaySet(options.validation), loop.device)
-    facts = {"recipe": "python -m pipelines.training.parser", **loop.facts()}
-    finish(options.out, held_out, network, options.weights, **facts)
+    command("parser", __doc__, FaceParser, train, evaluate, minutes=5, batch=32)
 
 
 if __name__ == "__main__":

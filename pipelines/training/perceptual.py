@@ -24,8 +24,7 @@ from pipelines.training.identity import JUDGED, VALUES, targets
 from pipelines.training.loop import (
     Average,
     Loop,
-    arguments,
-    finish,
+    command,
     prefetch,
     shuffled,
     to_tensor,
@@ -151,16 +150,7 @@ def evaluate(
 
 def main() -> None:
     """Run the recipe from the command line."""
-    options = arguments(__doc__.splitlines()[0], minutes=6, batch=48).parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    loop = Loop(options.out, options.minutes, options.device)
-    network = train(ClaySet(options.data), loop, PerceptualDistance(), options.batch)
-    held_out: dict[str, float] = {}
-    if options.validation:
-        held_out = evaluate(network, ClaySet(options.validation), loop.device)
-    facts = {"recipe": "python -m pipelines.training.perceptual", **loop.facts()}
-    finish(options.out, held_out, network, options.weights, **facts)
+    command("perceptual", __doc__, PerceptualDistance, train, evaluate, minutes=6, batch=48)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import weights
 from examples.clay.dataset import write
+from examples.clay.parameters import CHOICES, DRAWN, LATENT, NAMES, draw
 from examples.clay.parts import PARTS
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
@@ -92,7 +95,6 @@ def test_a_finished_stage_is_loaded_and_not_repeated(trainer):
     assert moved(again.generator, before)
     again.codes(1.0, batch=8)
     assert not moved(again.generator, before)
-    assert not moved(again.reader, snapshot(trainer.reader))
 
 
 def test_regression_learns_the_pictures_of_its_codes(tmp_path, monkeypatch):
@@ -213,26 +215,56 @@ def test_every_part_weighs_sensibly():
     assert all(by_name[f"left {part}"] == by_name[f"right {part}"] for part in ("brow", "pupil"))
 
 
-def test_the_reader_finds_what_is_linear_in_w():
-    reader = recipe.CodeReader(w_dim=16)
-    parameters = torch.from_numpy(MemorySet(8).parameters())
-    squared, entropy = reader.loss(torch.randn(8, 16), parameters)
-    assert squared > 0.3 and entropy > 0.5
-    truth = (parameters[:, recipe.CONTINUOUS] - reader.mean) / reader.deviation
-    torch.nn.init.zeros_(reader.values.weight)
-    with torch.no_grad():
-        reader.values.bias.copy_(truth[0])
-    assert reader.loss(torch.randn(1, 16), parameters[:1])[0] < 1e-10
+def test_codes_are_written_linearly_and_share_the_variance():
+    writer = recipe.CodeWriter()
+    parameters = torch.from_numpy(draw(np.random.RandomState(1).standard_normal((4000, LATENT))))
+    codes = writer(parameters)
+    torch.testing.assert_close(writer.basis.T @ writer.basis, torch.eye(writer.basis.shape[1]))
+    assert (codes.mean(0) - recipe.OFFSET).abs().max() < 0.1
+    assert codes.var(0).sum().item() == pytest.approx(512, rel=0.05)  # one for each of w's numbers
+    # Twice as important, twice the variance along the parameter's own directions.
+    yaw, age, jaw = (_variance(writer, codes, name) for name in ("yaw", "age", "jaw_width"))
+    assert yaw / jaw == pytest.approx(10, rel=0.15) and age / jaw == pytest.approx(2, rel=0.15)
+
+
+def _variance(writer: recipe.CodeWriter, codes: torch.Tensor, name: str) -> float:
+    assert name not in CHOICES and "hue" not in name
+    before = writer.names[: writer.names.index(name)]
+    column = sum(writer.columns(n, torch.zeros(1, len(NAMES))).shape[1] for n in before)
+    return (codes @ writer.basis[:, column]).var().item()
+
+
+def test_a_hue_goes_round_and_what_is_repeated_is_not_written():
+    writer, p = recipe.CodeWriter(), torch.from_numpy(MemorySet(1).parameters()).repeat(3, 1)
+    hue, repeated = NAMES.index("cloth_hue"), [NAMES.index(name) for name in recipe.REPEATED]
+    p[0, hue], p[1, hue], p[2, hue] = 0.0, 1.0, 0.5
+    codes = writer(p)
+    assert (codes[0] - codes[1]).norm() < 1e-3 < 1 < (codes[0] - codes[2]).norm()
+    changed = p[:1].clone()
+    changed[:, repeated] += 1
+    torch.testing.assert_close(writer(changed), codes[:1])
+    assert not set(recipe.IMPORTANCE) - set(writer.names)
+
+
+def test_the_first_layer_listens_to_every_drawn_coordinate(small):
+    heard = [coordinate for coordinate, _ in recipe.hinges()[: small.w_dim]]
+    assert set(heard) == set(range(len(DRAWN)))
+    assert np.isfinite([threshold for _, threshold in recipe.hinges()]).all()
+    recipe.listen(small.mapping)
+    loudest = small.mapping.fc0.weight.abs().argmax(dim=1)
+    assert loudest[: len(heard)].tolist() == heard
 
 
 @pytest.fixture
 def command(tmp_path, monkeypatch) -> Callable[[str], None]:
-    """The command line on eight rendered portraits."""
+    """The command line on eight rendered portraits, one step a stage."""
+    few = functools.partial(recipe.w_statistics, count=1000)
+    monkeypatch.setattr(recipe, "w_statistics", few)
     write(tmp_path / "data", "train", 8, size=SIDE)
     weights.save(PerceptualDistance(), tmp_path / "perceptual.safetensors", {})
 
     def run(name: str) -> None:
-        words = ["generator", "--minutes", "2", "--shares", "0.5", "0.25", "0.25", "--batch", "4"]
+        words = ["generator", "--minutes", "1", "--shares", "0.3", "0.3", "0.3", "--batch", "4"]
         for option in ("data", "out", "perceptual"):
             file = "perceptual.safetensors" if option == "perceptual" else option
             words += [f"--{option}", str(tmp_path / file)]
@@ -247,7 +279,7 @@ def test_the_command_writes_the_generator_and_its_statistics(command, tmp_path):
     command("tiny-generator.safetensors")
     generator = weights.load_file(Generator, tmp_path / "tiny-generator.safetensors")
     assert generator.resolution == SIDE
-    statistics = weights.read(tmp_path / "tiny-w-statistics.safetensors")[0]
+    statistics = load_file(tmp_path / "tiny-w-statistics.safetensors")
     torch.testing.assert_close(statistics["mean"], generator.mapping.w_avg, atol=1e-3, rtol=1e-2)
     found = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert 0 < found["psnr"] < 60 and found["lpips"] > 0

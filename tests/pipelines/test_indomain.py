@@ -14,6 +14,7 @@ from pipelines.indomain import METHODS, Boundary, InDomain, boundaries_from
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.pictures import box_mask
 from pipelines.networks.stylegan2 import Generator
 
 SIZE, LAYERS = 32, 8
@@ -166,7 +167,7 @@ def test_mixing_takes_the_last_layers(pipeline: InDomain, inverted: list) -> Non
 
 def test_diffusion_ignores_the_context_in_its_losses(pipeline: InDomain) -> None:
     x = torch.cat([pipeline._load(portrait(seed)) for seed in (0, 1)])
-    mask = pipeline.mask(BOX)
+    mask = box_mask(BOX, SIZE)
     x[1] = torch.where(mask[0] > 0, x[0], x[1])  # the same box in other surroundings
     optimise = pipeline._optimise
     start = pipeline.encoder(x[:1])
@@ -187,6 +188,13 @@ def test_diffusion_starts_from_the_stitched_picture(pipeline: InDomain) -> None:
     assert len(result.images) == len(result.encoded) == len(result.inversions) == 2
     assert [len(way) for way in result.intermediate] == [5, 5]
     assert result.losses[-1] < result.losses[0]
+
+
+def test_image2stylegan_rebuilds_the_seam_as_well(pipeline: InDomain) -> None:
+    stitched = pipeline.diffuse(portrait(0), [portrait(1)], BOX, steps=1).stitched[0]
+    whole = pipeline.invert(stitched, method="image2stylegan", steps=4)
+    diffused = pipeline.diffuse(portrait(0), [portrait(1)], BOX, method="image2stylegan", steps=4)
+    assert torch.allclose(diffused.inversions[0].w, whole.w, atol=2e-3)
 
 
 def test_diffusion_in_fewer_steps_than_pictures(pipeline: InDomain) -> None:

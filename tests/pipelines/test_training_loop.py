@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -11,13 +12,24 @@ import pytest
 import torch
 from torch import nn
 
+from examples.clay.dataset import write
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.parts import PART_TO_CLASS, PARTS
+from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.training import augment, identity, parser, perceptual
-from pipelines.training.loop import Average, Loop, cosine, finish, prefetch, shuffled, to_tensor
+from pipelines.training.loop import (
+    Average,
+    Loop,
+    command,
+    cosine,
+    finish,
+    prefetch,
+    shuffled,
+    to_tensor,
+)
 
 
 class MemorySet:
@@ -286,3 +298,28 @@ def test_recipe_trains_evaluates_and_saves(name: str, tmp_path) -> None:
     assert json.loads((tmp_path / "metrics.json").read_text()) == held_out
     assert (tmp_path / "out.safetensors").stat().st_size > 0
     assert len((tmp_path / "log.csv").read_text().splitlines()) >= 2
+
+
+def test_a_command_trains_measures_and_writes_its_card(tmp_path, clock, monkeypatch) -> None:
+    write(tmp_path / "set", "train", 4, size=32)
+    seen = []
+
+    def train(data, loop, network, batch):
+        seen.append((len(data), network.resolution, batch))
+        for _ in loop:
+            clock.step(45.0)
+        return network
+
+    def measure(network, data, device) -> dict[str, float]:
+        return {"pictures": float(len(data))}
+
+    folder, file = str(tmp_path / "set"), tmp_path / "encoder.safetensors"
+    words = ["--data", folder, "--validation", folder, "--out", str(tmp_path / "out")]
+    monkeypatch.setattr("sys.argv", ["encoder", *words, "--weights", str(file), "--device", "cpu"])
+    build = partial(LayerwiseEncoder, num_ws=8, resolution=32, width=4, level_size=8)
+    command("encoder", "Train it.", build, train, measure, minutes=1, batch=3)
+    assert seen == [(4, 32, 3)]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == {"pictures": 4.0}
+    card = file.with_suffix(".md").read_text()
+    for fact in ("python -m pipelines.training.encoder", "| steps | 2 |", "| pictures | 4 |"):
+        assert fact in card

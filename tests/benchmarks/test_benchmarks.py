@@ -1,0 +1,106 @@
+"""The benchmarks' own arithmetic, on tiny networks and on numbers with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipelines.networks.identity import JudgeOutput
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.pictures import box_mask
+from pipelines.networks.stylegan2 import Generator
+from tests.benchmarks import generator as figures
+from tests.benchmarks import indomain
+from tests.pipelines.test_indomain import build
+
+SIDE = 32
+
+
+def seen(*chosen: int) -> JudgeOutput:
+    logits = torch.nn.functional.one_hot(torch.tensor(chosen), 3).float()
+    return JudgeOutput(torch.ones(len(chosen), 1), {"hat": logits}, {})
+
+
+def test_the_gap_of_histograms_is_a_total_variation() -> None:
+    assert figures.histogram_gap([seen(0, 1), seen(2, 2)], [seen(2, 0, 2, 1)]) == {"hat": 0.0}
+    assert figures.histogram_gap([seen(0, 0)], [seen(1, 2)]) == {"hat": 1.0}
+    assert figures.histogram_gap([seen(0, 1)], [seen(0, 0)])["hat"] == pytest.approx(0.5)
+
+
+def test_inversion_reduces_the_error() -> None:
+    torch.manual_seed(0)
+    generator = Generator(SIDE, mapping_layers=1, channels={4: 8, 8: 8, 16: 8, 32: 8})
+    generator.eval().requires_grad_(False)
+    x = generator(torch.randn(2, 512)).clamp(-1, 1)
+    perceptual = PerceptualDistance()
+    errors = [
+        (figures.invert(generator, perceptual, x, steps) - x).square().mean((1, 2, 3))
+        for steps in (1, 40)
+    ]
+    assert (errors[1] < 0.5 * errors[0]).all()
+    assert not errors[1].requires_grad
+
+
+def test_a_verdict_needs_two_standard_errors() -> None:
+    torch.manual_seed(0)
+    noise = torch.randn(100)
+    assert indomain.verdict(noise + 1, noise) == "holds"
+    assert indomain.verdict(noise, noise + 1) == "does not hold"
+    assert indomain.verdict(noise, torch.randn(100)) == "undecided"
+    assert indomain.verdict(0.2, 0.1) == "holds" and indomain.verdict(0.1, 0.1) == "does not hold"
+
+
+def test_accuracy_is_compared_where_identities_meet() -> None:
+    curves = {
+        "image2stylegan": [(0.9, 0.0), (0.5, 0.4), (0.3, 0.6)],
+        "in-domain": [(0.8, 0.1), (0.5, 0.9)],
+    }
+    found = indomain.at_equal_identity({"age": {"curves": curves}, "yaw": {"curves": {}}})
+    assert set(found) == {"age"}
+    assert found["age"] == pytest.approx(
+        {"identity": 0.65, "image2stylegan": 0.25, "in-domain": 0.5}
+    )
+    apart = {"a": [(0.9, 0.0), (0.8, 1.0)], "b": [(0.2, 0.0), (0.1, 1.0)]}
+    assert indomain.at_equal_identity({"age": {"curves": apart}}) == {}
+
+
+def test_decibels_within_a_mask() -> None:
+    x, y = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
+    y[..., : SIDE // 2] = 0.2
+    left = box_mask((0, 0, 0.5, 1), SIDE)
+    assert indomain.psnr(x, y, left).item() == pytest.approx(20, abs=1e-3)
+    assert indomain.psnr(x, y).item() == pytest.approx(20 + 10 * np.log10(2), abs=1e-3)
+    assert indomain.psnr(x, y, 1 - left).item() == np.inf
+
+
+def test_a_crop_fills_the_picture() -> None:
+    x = torch.zeros(1, 3, SIDE, SIDE)
+    x[..., 8:24, 8:24] = 1
+    assert (indomain.cropped(x, box_mask((0.25, 0.25, 0.75, 0.75), SIDE)) == 1).all()
+
+
+def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
+    pipeline = build()
+    boundary = pipeline.boundaries["age"]
+    pipeline.boundaries = dict.fromkeys(indomain.EDITS, boundary)
+    readings = len(indomain.EDITS)
+    monkeypatch.setattr(indomain, "judged", lambda output: output.embedding[:, :readings])
+    project, steps = pipeline.project, []
+
+    def hasty(x, **options):
+        steps.append((options["method"], options["steps"], options["mask"] is not None))
+        return project(x, **{**options, "steps": 2})
+
+    monkeypatch.setattr(pipeline, "project", hasty)
+    monkeypatch.setattr(indomain, "STRANGERS", 6)
+    monkeypatch.setattr(indomain, "PATIENTS", 2)
+    found = indomain.report(indomain.Bench(pipeline, 3, batch=2, bfloat16=False))
+    assert set(found["claims"].values()) <= {
+        "holds", "does not hold", "undecided", "not comparable",
+    }  # fmt: skip
+    assert set(found["reconstruction"]) == {*indomain.METHODS, indomain.PATIENT}
+    masked = {method for method, _, mask in steps if mask}
+    assert masked == {"in-domain"}
+    assert {count for _, count, _ in steps} == {100, indomain.PATIENCE}
+    assert "unreliable: 3 pictures" in capsys.readouterr().out
