@@ -33,8 +33,8 @@ from pipelines.networks.stylegan2 import Generator
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 LAMBDA_DOMAIN = 2.0  # weight of ||w - E(G(w))||, the published setting
 # Departs from paper: 5e-5 belongs to squared VGG features of pictures in [0, 255]; our F is a
-# normalised (LPIPS) distance of order 0.1, to which 1 gives about the share of the pixel term.
-LAMBDA_PERCEPTUAL = 1.0
+# distance of order 1 where the mean squared error is of order 0.05, so that both count alike.
+LAMBDA_PERCEPTUAL = 0.05
 INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
 WORDS = {"faithful": 0.50, "close": 0.90, "loose": 0.99}  # quantiles of validation distances
 

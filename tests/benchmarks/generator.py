@@ -80,7 +80,7 @@ def invert(
         ramp = min(1.0, (1 - t) / 0.25, t / 0.05 + 0.02)
         optimizer.param_groups[0]["lr"] = 0.05 * (0.5 - 0.5 * np.cos(np.pi * ramp))
         image = generator.synthesis(w)
-        loss = (image - x).square().mean((1, 2, 3)) + 0.2 * perceptual(image, target)
+        loss = (image - x).square().mean((1, 2, 3)) + 0.05 * perceptual(image, target)
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
