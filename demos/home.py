@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
+from pathlib import Path
 
 import gradio as gr
 
@@ -52,27 +54,16 @@ PAPERS = (
     ),
 )
 
-_FACE = """<g transform="translate({x} {y}) scale({s})">
-<rect x="-60" y="-60" width="120" height="120" rx="5" fill="{ground}"/>
-<clipPath id="c{id}"><rect x="-60" y="-60" width="120" height="120" rx="5"/></clipPath>
-<g clip-path="url(#c{id})"><path d="M-52 62c4-24 24-30 52-30s48 6 52 30z" fill="{cloth}"/>
-<rect x="-12" y="14" width="24" height="28" fill="#c98d6b"/>
-<path d="M-38 8c-4-44 14-56 38-56s42 12 38 56l-8 {hair}h-60z" fill="#5b3423"/>
-<ellipse cx="0" cy="-2" rx="27" ry="33" fill="#e2ad8b"/>
-<path d="M-28-10c2-22 14-28 28-28s27 6 28 28c-12-10-22-14-28-14s-18 4-28 14z" fill="#5b3423"/>
-<circle cx="-10" cy="-3" r="3.2" fill="#2b211c"/><circle cx="10" cy="-3" r="3.2" fill="#2b211c"/>
-<path d="M{mouth}" fill="none" stroke="#a4543f" stroke-width="3" stroke-linecap="round"/>
-{extra}</g></g>"""
-_GLASSES = """<g fill="none" stroke="#1f3b57" stroke-width="2.4"><circle cx="-11" cy="-3" r="8.5"/>
-<circle cx="11" cy="-3" r="8.5"/><path d="M-2.5-3h5M-27-5l8 1M27-5l-8 1"/></g>"""
+_FACES = Path(__file__).parent.parent / "examples" / "indomain"
 
 
-def _face(id: str, x: int, y: int, *, smile: bool = False, glasses: bool = False) -> str:
-    return _FACE.format(
-        id=id, x=x, y=y, s=1, ground="#a9bfb4", cloth="#d9855b", hair="18",
-        mouth="-10 14q10 10 20 0" if smile else "-8 16q8 3 16 0",
-        extra=_GLASSES if glasses else "",
-    )  # fmt: skip
+def _face(x: int, y: int, name: str) -> str:
+    """A clay portrait of 120 px around (x, y): the same person before and after the edit."""
+    picture = base64.b64encode((_FACES / f"{name}.webp").read_bytes()).decode()
+    return (
+        f'<image x="{x - 60}" y="{y - 60}" width="120" height="120" '
+        f'href="data:image/webp;base64,{picture}"/>'
+    )
 
 
 _SAYS = """A portrait is encoded to a point w inside the region of all faces that the generator can
@@ -100,13 +91,13 @@ stroke-width="2.5"/>"""
 def _wide_picture() -> str:
     """The idea in one drawing: a picture, its code among all faces, and an edit of the code."""
     return f"""<svg viewBox="0 0 1000 300" role="img" aria-label="{_SAYS}">{_TIP.format(id="w")}
-{_face("a", 90, 140)}
+{_face(90, 140, "before")}
 <path d="M355 150C350 70 440 40 520 52s150 20 148 96-92 112-168 104-141-32-145-102z"
 fill="var(--soft)" stroke="var(--line)"/>{_points((447, 149), (577, 121))}
 {_way("M160 140C230 120 330 118 436 146", "w")}
 {_way("M457 150C490 152 530 146 566 126", "w", dashed=True)}
 {_way("M588 121C680 116 760 128 832 138", "w")}
-{_face("b", 910, 140, smile=True, glasses=True)}
+{_face(910, 140, "after")}
 {_label(90, 232, "a picture", "name")}{_label(910, 232, "the same, edited", "name")}
 {_label(446, 182, "w")}{_label(514, 128, "edit")}{_label(250, 106, "invert")}
 {_label(756, 104, "generate")}
@@ -116,13 +107,13 @@ fill="var(--soft)" stroke="var(--line)"/>{_points((447, 149), (577, 121))}
 def _tall_picture() -> str:
     """The same drawing for a phone, from top to bottom."""
     return f"""<svg class="tall" viewBox="0 0 360 640" role="img" aria-label="{_SAYS}">
-{_TIP.format(id="t")}{_face("c", 80, 70)}
+{_TIP.format(id="t")}{_face(80, 70, "before")}
 <path d="M30 330C26 250 90 222 176 232s158 22 156 96-72 106-150 98-148-26-152-96z"
 fill="var(--soft)" stroke="var(--line)"/>{_points((122, 318), (242, 342))}
 {_way("M84 140C84 200 92 262 116 307", "t")}
 {_way("M133 318C170 306 206 314 233 333", "t", dashed=True)}
 {_way("M246 354C268 400 276 440 278 486", "t")}
-{_face("d", 280, 560, smile=True, glasses=True)}
+{_face(280, 560, "after")}
 {_label(206, 76, "a picture", "name")}{_label(132, 190, "invert")}{_label(112, 348, "w")}
 {_label(190, 300, "edit")}{_label(230, 466, "generate")}
 {_label(128, 398, "everything the", "name")}{_label(128, 420, "generator can make", "name")}
