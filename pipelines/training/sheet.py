@@ -1,7 +1,11 @@
-"""Contact sheets: what a network draws, tiled into one picture to look at."""
+"""Contact sheets: what a network draws, tiled into one picture to look at.
+
+    python -m pipelines.training.sheet --out FILE
+"""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -24,3 +28,27 @@ def sheet(images: Float[Tensor, "n 3 h w"], columns: int = 8) -> Image.Image:
 def save_sheet(path: str | Path, images: Float[Tensor, "n 3 h w"], columns: int = 8) -> None:
     """Write `sheet` as a picture file."""
     sheet(images, columns).save(path)
+
+
+def main() -> None:
+    """Write 64 uncurated samples of a generator, from one fixed seed."""
+    import torch
+
+    import weights
+    from pipelines.networks.stylegan2 import Generator
+
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--generator", default="clay-heads/generator", help="name of its weights")
+    parser.add_argument("--count", type=int, default=64)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="picture file")
+    options = parser.parse_args()
+    generator = weights.load(Generator, options.generator)
+    random = torch.Generator().manual_seed(options.seed)
+    with torch.no_grad():
+        images = generator(torch.randn(options.count, generator.z_dim, generator=random))
+    save_sheet(options.out, images)
+
+
+if __name__ == "__main__":
+    main()
