@@ -239,12 +239,14 @@ def compared(measures: Any, first: str, second: str) -> str:
     return said(
         f"Pixel for pixel, {first} and {second} are <b>{pixels or 'far apart'}</b> "
         f"({decibels(measures.psnr)}); to the eye they look <b>{look or 'different'}</b> "
-        f"(LPIPS {measures.lpips:.3f}); the judge sees {same_person(measures.identity)}."
+        f"(LPIPS {measures.lpips:.3f}); on who it is: {same_person(measures.identity)}."
     )
 
 
-def same_person(identity: float) -> str:
+def same_person(identity: float | None) -> str:
     """The judge's cosine between two portraits, in words and as a number."""
+    if identity is None:
+        return "<b>no verdict</b> (it cannot tell people apart reliably yet)"
     word = _grade(identity, (0.8, "the same person"), (0.5, "perhaps the same person"))
     return f"<b>{word or 'another person'}</b> (identity {identity:.2f})"
 

@@ -84,11 +84,14 @@ class Diffusion:
 
 @dataclass(frozen=True)
 class Measures:
-    """psnr [dB], infinite for equal pictures; lpips, 0 or more; identity, a cosine in [-1, 1]."""
+    """psnr [dB], infinite for equal pictures; lpips, 0 or more; identity, a cosine in [-1, 1].
+
+    identity is None while the judge cannot tell people apart.
+    """
 
     psnr: float
     lpips: float
-    identity: float
+    identity: float | None
 
 
 @dataclass(frozen=True)
@@ -296,6 +299,8 @@ class InDomain:
         error = (x - y).square().mean().item()
         psnr = 10 * math.log10(4 / error) if error else math.inf
         lpips = self.perceptual(x, y).item()
+        if not self.judge.verifies:
+            return Measures(psnr, lpips, None)
         embeddings = [self.judge(picture).embedding for picture in (x, y)]
         return Measures(psnr, lpips, F.cosine_similarity(*embeddings).item())
 

@@ -142,13 +142,13 @@ def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictur
     return pipeline.measure(*crops)
 
 
-def _shown(contexts, result, other, kept, identity: float, stopped: bool = False) -> tuple:
+def _shown(contexts, result, other, kept, identity: float | None, stopped: bool = False) -> tuple:
     """What a finished diffusion shows: pictures, report, a pair to compare, the sheet."""
     report = said(
         f"{'Stopped' if stopped else 'Done'} after {len(result.losses)} steps and "
         f"{result.seconds:.1f} s. Inside the crop the first result keeps the target to "
         f"{decibels(kept.psnr)} (LPIPS {kept.lpips:.3f}); compared with the whole target, the "
-        f"judge sees {same_person(identity)}."
+        f"judge says: {same_person(identity)}."
     )
     pair = (result.stitched[0], result.images[0])
     sheet = _sheet(contexts, result, other)

@@ -83,7 +83,11 @@ class _Part:
         return faithful(fidelity), numbers, keep
 
 
-def _numbers(pipeline: Any, image: Any, inversion: Any) -> dict[str, float]:
+def _identity(cosine: float | None) -> str:
+    return "no verdict" if cosine is None else f"{cosine:.2f}"
+
+
+def _numbers(pipeline: Any, image: Any, inversion: Any) -> dict[str, float | None]:
     measures = pipeline.measure(image, inversion.image)
     return {
         "psnr": measures.psnr,
@@ -150,7 +154,7 @@ def _row(method: str, n: dict[str, float], best: bool) -> str:
     psnr = decibels(n["psnr"]).removesuffix(" dB")
     return f"""<tr{' class="best"' if best else ""}><td>{METHODS[method][0]}</td>
 <td class="number">{psnr}</td><td class="number">{n["lpips"]:.3f}</td>
-<td class="number">{n["identity"]:.2f}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
+<td class="number">{_identity(n["identity"])}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
 
 
 def build(load: Callable) -> None:

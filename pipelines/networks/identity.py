@@ -56,7 +56,8 @@ class PortraitJudge(nn.Module, PyTorchModelHubMixin):
 
     choices: how many options each classified attribute has; values: names of the regressed ones;
     channels: of the two strided stem convolutions, then of each residual block;
-    embedding: length of the identity vector.
+    embedding: length of the identity vector; verifies: whether it tells people apart, by the
+    recipe's held-out figures. Until it does, nobody should be told who is the same person.
     """
 
     def __init__(
@@ -65,8 +66,10 @@ class PortraitJudge(nn.Module, PyTorchModelHubMixin):
         values: Sequence[str],
         channels: Sequence[int] = (16, 48, 64, 128, 256),
         embedding: int = 256,
+        verifies: bool = False,
     ) -> None:
         super().__init__()
+        self.verifies = verifies
         self.choice_sizes, self.value_names = dict(choices), tuple(values)
         first, second, *rest = channels
         self.stem = nn.Sequential(

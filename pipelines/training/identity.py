@@ -151,6 +151,9 @@ def train(data: ClaySet, loop: Loop, judge: PortraitJudge, batch: int = 64) -> P
     return average.network
 
 
+VERIFIES = 0.5  # accepted share of true pairs at FAR 1e-3 before anybody is told who is who
+
+
 def verification(embedding: np.ndarray, identities: np.ndarray, far: float = 1e-3) -> float:
     """Share of pairs of one person above the likeness that a share `far` of strangers exceeds.
 
@@ -188,6 +191,8 @@ def evaluate(judge: PortraitJudge, data: ClaySet, device: torch.device) -> dict[
         squares[f"r2 {name}"] = round(1 - error.item(), 4)
     embedding = torch.cat([o.embedding for o in outputs]).cpu().numpy()[:4000]
     tar = verification(embedding, np.asarray(data.identities[:4000]))
+    judge.verifies = tar >= VERIFIES
+    judge._hub_mixin_config["verifies"] = judge.verifies
     return {
         "accuracy": round(float(np.mean(list(accuracy.values()))), 4),
         "r2": round(float(np.mean(list(squares.values()))), 4),

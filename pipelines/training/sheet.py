@@ -1,6 +1,6 @@
 """Contact sheets: what a network draws, tiled into one picture to look at.
 
-    python -m pipelines.training.sheet --out FILE
+python -m pipelines.training.sheet --out FILE
 """
 
 from __future__ import annotations

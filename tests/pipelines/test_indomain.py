@@ -29,7 +29,7 @@ def build(offload: bool = False) -> InDomain:
     normal = torch.nn.functional.normalize(torch.randn(512), dim=0)
     layers = torch.tensor([1.0] * 4 + [0.0] * 4)
     boundaries = {"age": Boundary(normal, layers, 0.05, 0.9, -1.0, 1.0)}
-    judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8, 8), embedding=16)
+    judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8, 8), embedding=16, verifies=True)
     calibration = torch.linspace(0.1, 0.2, 101)
     return InDomain(
         generator, *encoders, PerceptualDistance(), judge, boundaries, calibration, "cpu", offload
