@@ -262,7 +262,9 @@ def build(load: Callable) -> None:
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
         shown = [target.picture, target.seed, contexts, *crop, *outputs]
-        stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(*preview)
+        stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
+            *preview, **QUIET
+        )
 
 
 def _pairs(first: tuple) -> list[Image.Image]:
