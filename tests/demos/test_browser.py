@@ -200,5 +200,5 @@ def test_a_diffusion_with_the_real_networks(visit):
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     page = visit(url)
     report = open_and_diffuse(page, steps=10, seconds=180)
-    assert "dB" in report and "judge sees" in report
+    assert "dB" in report and "judge says" in report
     demo.close()
