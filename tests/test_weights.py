@@ -21,7 +21,6 @@ from torch import nn
 
 import weights
 from weights import manifest as manifests
-from weights import store
 from weights.__main__ import main
 from weights.manifest import WeightsError
 
@@ -323,7 +322,7 @@ def test_shared_network_is_one_object_in_all_threads(listed: Path) -> None:
 def test_checksum_is_computed_once_a_file(listed: Path, monkeypatch) -> None:
     computed = []
     original = hashlib.file_digest
-    monkeypatch.setattr(store.hashlib, "file_digest", lambda *a: computed.append(1) or original(*a))
+    monkeypatch.setattr(hashlib, "file_digest", lambda *a: computed.append(1) or original(*a))
     for _ in range(3):
         weights.fetch("tiny/net", manifest=listed)
     assert len(computed) == 1

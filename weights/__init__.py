@@ -1,18 +1,26 @@
 """Every trained weight of the project, by name: `weights.load(Generator, "clay-heads/generator")`.
 
 `fetch` finds and checks a file, `load` builds the network in it, `shared` does so once for all
-tabs, `load_tensors` reads plain tensors, `save` writes a file with its model card. The list is
-`manifest.toml`; `python -m weights` prints it. Only safetensors are ever opened: no pickle runs.
+tabs, `load_tensors` reads plain tensors, `save` writes a file with its model card, `domains` says
+what each domain offers and lacks. The list is `manifest.toml`; `python -m weights` prints it. Only
+safetensors are opened here: a file published as a pickle is rewritten once by `weights.convert`,
+whose reader builds tensors and runs nothing.
 """
 
+from weights.catalogue import Domain, Missing, Page, domains
 from weights.manifest import MANIFEST, WeightsError
 from weights.modules import load, load_config, load_file, load_tensors, save, shared
-from weights.store import Offline, fetch
+from weights.store import Offline, Progress, fetch
 
 __all__ = [
     "MANIFEST",
+    "Domain",
+    "Missing",
     "Offline",
+    "Page",
+    "Progress",
     "WeightsError",
+    "domains",
     "fetch",
     "load",
     "load_config",

@@ -1,38 +1,36 @@
-"""`python -m weights`: list, fetch, verify and register weights.
+"""`python -m weights`: list, fetch, pin, verify and register weights; assemble a Space.
 
-Every answer is one line a weight; nothing here opens a pickle, imports torch or shows a traceback.
+Every answer is one line a weight; nothing here opens a pickle or shows a traceback, and only a
+conversion imports torch.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from weights import space, space_check
+from weights.catalogue import Domain, Page, domains, needed
+from weights.conversion import converted, is_converted
+from weights.files import check, check_digest, digest, is_safetensors
 from weights.manifest import (
     MANIFEST,
-    NO_CONVERTER,
     Row,
     WeightsError,
     find,
+    pin,
     read,
+    read_domains,
     register,
     starter_file,
 )
-from weights.store import (
-    MIRROR,
-    Offline,
-    check,
-    check_digest,
-    digest,
-    fetch,
-    is_safetensors,
-    located,
-)
+from weights.store import MIRROR, Offline, Progress, fetch, located, source, status
 
-HEADINGS = ("component", "domain", "where", "size", "licence", "state")
+HEADINGS = ("component", "domain", "state", "where", "size", "licence", "cached", "runs now")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,25 +47,35 @@ def main(arguments: list[str] | None = None) -> int:
 
 def table(options: argparse.Namespace) -> int:
     """Print every weight of the manifest with what is on this machine."""
-    rows = read(options.manifest).values()
-    cells = [(r.component, r.domain, r.where, _size(r.bytes), r.licence, _state(r)) for r in rows]
+    cells = [_cells(row) for row in read(options.manifest).values()]
     for line in _aligned([HEADINGS, *cells]):
         print(line)
     return 0
 
 
+def list_domains(options: argparse.Namespace) -> int:
+    """Print every domain: its pages, and what each of them lacks."""
+    for domain in domains(options.manifest):
+        print(_headline(domain))
+        for page in domain.pages:
+            print(f"  {page.paper}: {_lacks(page)}")
+    return 0
+
+
 def fetch_domain(options: argparse.Namespace) -> int:
-    """Fetch each weight of a domain, or one weight; one line each, 1 if any is not usable."""
+    """Fetch what a domain's pages need, or one weight; one line each, 1 if any is not usable."""
     failed, offline = False, False
-    for row in _chosen(options.domain, options.manifest):
+    for row in _chosen(options.domain, options.paper, options.manifest):
         try:
-            path = fetch(
-                row.name,
-                allow_unpinned=options.allow_unpinned,
-                mirror=options.mirror,
-                local_only=offline,
-                manifest=options.manifest,
-            )
+            with _bar() as on_progress:
+                path = fetch(
+                    row.name,
+                    allow_unpinned=options.allow_unpinned,
+                    mirror=options.mirror,
+                    local_only=offline,
+                    on_progress=on_progress,
+                    manifest=options.manifest,
+                )
             print(f"{row.name}: ready in {path}")
         except WeightsError as error:
             failed, offline = True, offline or isinstance(error, Offline)
@@ -75,12 +83,28 @@ def fetch_domain(options: argparse.Namespace) -> int:
     return int(failed)
 
 
+def pin_file(options: argparse.Namespace) -> int:
+    """Write SHA-256 and size of a trusted file, given or downloaded now, into the manifest."""
+    row = find(options.name, options.manifest)
+    path = options.file
+    if path is None:
+        with _bar() as on_progress:
+            path = source(row, mirror=options.mirror, on_progress=on_progress)
+    if not path.is_file():
+        raise WeightsError(f"{row.name}: expected a file to pin; got none at {path}; download it.")
+    size = path.stat().st_size
+    changed = pin(row.name, digest(path), size, options.manifest)
+    said = "pinned" if changed else "unchanged"
+    print(f"{row.name}: {said}, {_size(size)}, {digest(path)}, from {path}")
+    return 0
+
+
 def verify(options: argparse.Namespace) -> int:
     """Check the SHA-256 of every file present; one line a bad file, 1 if there is any."""
     rows = read(options.manifest)
     faults = [fault for row in rows.values() if (fault := _fault(row))]
     faults += _strays(rows.values(), options.manifest.parent)
-    present = sum(located(row) is not None for row in rows.values())
+    present = sum(_present(row) for row in rows.values())
     for fault in faults:
         print(fault, file=sys.stderr)
     absent = len(rows) - present
@@ -104,6 +128,18 @@ def register_starter(options: argparse.Namespace) -> int:
     return 0
 
 
+def build_space(options: argparse.Namespace) -> int:
+    """Assemble the files of a Space, or check those that are there; 1 if the Hub would refuse."""
+    if not options.check:
+        space.assemble(options.out, options.hardware, options.domain or (), options.manifest)
+    faults = space_check.faults(options.out)
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    if not faults:
+        print(f"{options.out}: in order; push it to a Space repository.")
+    return int(bool(faults))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m weights", description="Lists every weight; see also the commands below."
@@ -111,14 +147,28 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of weights")
     parser.set_defaults(run=table)
     commands = parser.add_subparsers(title="commands")
+    mirror = argparse.ArgumentParser(add_help=False)
+    mirror.add_argument("--mirror", type=Path, help=f"directory to look in first (or {MIRROR})")
 
-    command = commands.add_parser("fetch", help="download and check the weights of a domain")
+    command = commands.add_parser("domains", help="what each domain's pages need and lack")
+    command.set_defaults(run=list_domains)
+
+    command = commands.add_parser(
+        "fetch", help="download, check and convert the weights of a domain", parents=[mirror]
+    )
     command.add_argument("domain", help="such as clay-heads, or one weight: clay-heads/generator")
-    command.add_argument("--mirror", type=Path, help=f"directory to look in first (or {MIRROR})")
+    command.add_argument("--paper", default="", help="only what this page needs, such as editgan")
     command.add_argument(
         "--allow-unpinned", action="store_true", help="accept files without a known checksum"
     )
     command.set_defaults(run=fetch_domain)
+
+    command = commands.add_parser(
+        "pin", help="trust a file: write its checksum into the manifest", parents=[mirror]
+    )
+    command.add_argument("name", help="such as lsun-car/generator")
+    command.add_argument("--file", type=Path, help="this file, instead of downloading it now")
+    command.set_defaults(run=pin_file)
 
     command = commands.add_parser("verify", help="check the checksum of every file present")
     command.set_defaults(run=verify)
@@ -127,51 +177,102 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", help="such as clay-heads/generator")
     command.add_argument("--licence", default="Apache-2.0", help="of a row not yet in the list")
     command.set_defaults(run=register_starter)
+
+    command = commands.add_parser("space", help="assemble what a Hugging Face Space needs")
+    command.add_argument("--out", type=Path, required=True, help="an empty folder, or a new clone")
+    command.add_argument("--hardware", choices=sorted(space.HARDWARE), default="cpu")
+    command.add_argument("--domain", action="append", help="preload its pinned Hub weights")
+    command.add_argument("--check", action="store_true", help="only check the files in --out")
+    command.set_defaults(run=build_space)
     return parser
 
 
-def _chosen(domain: str, manifest: Path) -> list[Row]:
-    """The rows of a domain, or the one row of that full name."""
+def _chosen(domain: str, paper: str, manifest: Path) -> list[Row]:
+    """The rows that a domain's pages need, those named after it, or the one row of a full name."""
     if "/" in domain:
         return [find(domain, manifest)]
-    rows = read(manifest).values()
-    if chosen := [row for row in rows if row.domain == domain]:
+    rows = read(manifest)
+    if names := needed(domain, paper, manifest):
+        return [rows[name] for name in names]
+    listed = read_domains(manifest)
+    if paper and domain in listed:
+        papers = " or ".join(listed[domain].needs)
+        raise WeightsError(f"expected a paper of {domain}; got {paper!r}; did you mean {papers}?")
+    if chosen := [row for row in rows.values() if row.domain == domain]:
         return chosen
-    domains = list(dict.fromkeys(row.domain for row in rows))
-    close = difflib.get_close_matches(domain, domains, cutoff=0.4) or domains
+    known = list(dict.fromkeys([*listed, *(row.domain for row in rows.values())]))
+    close = difflib.get_close_matches(domain, known, cutoff=0.4) or known
     raise WeightsError(
         f"expected a domain of the manifest; got {domain!r}; did you mean {' or '.join(close)}?"
     )
 
 
-def _state(row: Row) -> str:
-    """What is on this machine, judged by name and size only: `verify` reads the whole file."""
-    if row.state == "published":
-        return NO_CONVERTER
-    path = located(row)
-    if path is None:
-        return "missing"
-    if not row.sha256:
-        return "not registered"
-    if row.bytes and path.stat().st_size != row.bytes:
-        return "damaged"
-    return "starter" if row.state == "starter" else "cached"
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress | None]:
+    """A progress callback that draws a bar in a terminal; None where nobody watches."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    bars: list[tqdm] = []  # none is drawn for a file that is already here
+
+    def show(name: str, done: int, total: int) -> None:
+        if not bars:
+            bars.append(tqdm(desc=name, total=total or None, unit="B", unit_scale=True))
+        bars[0].update(done - bars[0].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars:
+            bar.close()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    """One line of the table, judged by names and sizes only: `verify` reads the whole files."""
+    ready, reason = status(row)
+    here, now = "yes" if _present(row) else "no", "yes" if ready else "no"
+    return (
+        row.component, row.domain, row.state, row.where, _size(row.bytes), row.licence, here,
+        f"{now}: {reason}",
+    )  # fmt: skip
+
+
+def _present(row: Row) -> bool:
+    return located(row) is not None or bool(row.converter and row.sha256 and is_converted(row))
+
+
+def _headline(domain: Domain) -> str:
+    width, height = domain.pixels
+    parts = [_size(domain.download)] if domain.download else []
+    if count := domain.unknown_sizes:
+        parts.append(f"{count} file{'s' if count > 1 else ''} of unknown size")
+    size = f"{' and '.join(parts) or 'nothing'} to download"
+    return f"{domain.name}: {domain.title}, {width} x {height}, {size}"
+
+
+def _lacks(page: Page) -> str:
+    if page.ready:
+        return "runs now"
+    lacks = [f"{m.name} ({m.reason}{f': {m.recipe}' if m.recipe else ''})" for m in page.missing]
+    return "lacks " + ", ".join(lacks)
 
 
 def _fault(row: Row) -> str | None:
-    """What is wrong with the file of a row, None if it is absent or sound."""
+    """What is wrong with the files of a row, None if they are absent or sound."""
+    if row.converter and row.sha256 and is_converted(row) and not converted(row, row.sha256):
+        return f"{row.name}: expected the converted file as made; got another; it was removed."
     path = located(row)
     if path is None:
         return None
     try:
-        if row.state == "published":
-            check_digest(row, path)
-            return None
-        check(row, path)
+        (check_digest if row.state == "published" else check)(row, path)
     except WeightsError as error:
         return str(error)
     if not row.sha256:
-        return f"{row.name}: expected a sha256 in the manifest; got none for {path}; register it."
+        cure = "register" if row.state == "starter" else "pin"
+        return f"{row.name}: expected a sha256 in the manifest; got none for {path}; {cure} it."
     return None
 
 

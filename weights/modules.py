@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weights.files import is_safetensors, refuse_other_formats
 from weights.manifest import WeightsError, write_atomically
-from weights.store import fetch, is_safetensors, refuse_other_formats
+from weights.store import fetch
 
 if TYPE_CHECKING:
     import torch

@@ -1,29 +1,20 @@
-"""From a name to a checked file: starter folder, mirror, Hub cache, pinned download, in that order.
+"""From a name to a checked safetensors file.
 
-Only safetensors leave here. A file is returned when its SHA-256 is the manifest's; offline is an
-ordinary state, so a missing connection ends in one sentence after seconds, not in retries.
+Looked for in this order: starter folder, mirror, caches, pinned download. The file found must have
+the SHA-256 of the manifest; one in a published format is then converted once (weights/conversion).
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import functools
-import hashlib
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+from weights.conversion import convert, converted, is_converted
+from weights.download import MIRROR, Offline, Progress, download, offline
+from weights.files import check, check_digest, digest, is_pinned_graph, place, refuse_other_formats
 from weights.manifest import NO_CONVERTER, Row, WeightsError, find
 
-MIRROR = "GAN_INVERSION_MIRROR"
-SECONDS = 4.0  # to wait for the Hub to answer at all
-_HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors format itself
-
-
-class Offline(WeightsError):
-    """A weight is on the Hub only, and the Hub cannot be reached."""
+__all__ = ["MIRROR", "Offline", "Progress", "fetch", "located", "source", "status"]
 
 
 def fetch(
@@ -32,112 +23,111 @@ def fetch(
     allow_unpinned: bool = False,
     mirror: str | Path | None = None,
     local_only: bool = False,
+    on_progress: Progress | None = None,
     manifest: Path | None = None,
 ) -> Path:
     """The checked safetensors file of the weight `name` ("domain/component").
 
     `allow_unpinned` accepts a row without a checksum; `mirror` is a directory holding
-    `<repo>/<file>` or `<file>`, by default the environment variable GAN_INVERSION_MIRROR;
-    `local_only` never asks the network. Raises `WeightsError`: unknown name, missing file, wrong
-    checksum or other format; `Offline` if only a connection is missing.
+    `<repo>/<file>`, `<name>/<file>` or `<file>`, by default the environment variable
+    GAN_INVERSION_MIRROR; `local_only` never asks the network; `on_progress(name, bytes so far,
+    all bytes or 0)` is called while downloading. Raises `WeightsError`: unknown name, missing
+    file, wrong checksum or other format; `Offline` if only a connection is missing.
     """
     row = find(name, manifest)
     _refuse(row, allow_unpinned)
-    path = _starter(row) or _mirrored(row, mirror) or _cached(row)
-    if path is None:
-        path = _download(row, local_only)
-    check(row, path)
-    return path
+    if row.converter and row.sha256 and (done := converted(row, row.sha256)):
+        return done
+    path = source(row, mirror=mirror, local_only=local_only, on_progress=on_progress)
+    if not row.converter:
+        check(row, path)
+        return path
+    check_digest(row, path)
+    return convert(row, path, digest(path))
+
+
+def source(
+    row: Row,
+    *,
+    mirror: str | Path | None = None,
+    local_only: bool = False,
+    on_progress: Progress | None = None,
+) -> Path:
+    """The file of a row as it was published, unopened: from this machine, else downloaded.
+
+    Only what is downloaded now has been checked; raises `WeightsError` if there is no way to it.
+    """
+    if path := located(row, mirror):
+        return path
+    if row.state == "starter":
+        raise _missing_starter(row)
+    if not (row.repo or row.url):
+        raise WeightsError(_by_hand(row))
+    if local_only:
+        raise offline(row)
+    return download(row, on_progress)
 
 
 def located(row: Row, mirror: str | Path | None = None) -> Path | None:
     """Where the file of a row is on this machine (unchecked, no network), or None."""
-    return _starter(row) or _mirrored(row, mirror) or _cached(row)
+    if row.state == "starter" and row.local.is_file():
+        return row.local
+    return _mirrored(row, mirror) or _cached(row)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hex, computed once per process for a given path, time and size."""
-    status = path.stat()
-    return _digest(path, status.st_mtime_ns, status.st_size)
+def status(row: Row) -> tuple[bool, str]:
+    """Whether a row can be used now, without a network, and why; no file is read for it."""
+    if row.state == "published" and not row.converter:
+        return False, NO_CONVERTER
+    if row.converter and row.sha256 and is_converted(row):
+        return True, "cached"
+    path = located(row)
+    if path is None:
+        return False, _absence(row)
+    if not row.sha256:
+        return False, "not registered" if row.state == "starter" else "not pinned"
+    if row.bytes and path.stat().st_size != row.bytes:
+        return False, "damaged"
+    return True, "starter" if row.state == "starter" else "cached"
 
 
-def check_digest(row: Row, path: Path) -> None:
-    """Raise `WeightsError` unless `path` has the row's SHA-256; its content is not interpreted."""
-    if row.sha256 and digest(path) != row.sha256:
-        raise WeightsError(
-            f"{row.name}: expected sha256 {row.sha256[:12]}…; got {digest(path)[:12]}… "
-            f"({path.stat().st_size} bytes, {row.bytes or 'unknown'} expected) in {path}; "
-            f"{_repair(row, path)}"
-        )
-
-
-def check(row: Row, path: Path) -> None:
-    """Raise `WeightsError` unless `path` has the row's SHA-256 and is safetensors."""
-    check_digest(row, path)
-    if not is_safetensors(path):
-        raise WeightsError(
-            f"{row.name}: expected a safetensors file; got something else in {path}; "
-            f"{_repair(row, path)}"
-        )
-
-
-def is_safetensors(path: Path) -> bool:
-    """Whether a file begins with a whole safetensors header; reads that header only."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if size < 10 or not 2 <= length <= min(size - 8, _HEADER_LIMIT):
-            return False
-        try:
-            return isinstance(json.loads(stream.read(length)), dict)
-        except ValueError:
-            return False
-
-
-def refuse_other_formats(path: Path) -> None:
-    """Raise `WeightsError` unless a path ends in .safetensors: pickles are never opened."""
-    if path.suffix != ".safetensors":
-        raise WeightsError(
-            f"expected a .safetensors file; got {path.name}, which may execute code when opened; "
-            "convert it first: only safetensors are read here."
-        )
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(path: Path, mtime_ns: int, size: int) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _absence(row: Row) -> str:
+    """Why the file of a row is not here, in the words of the table."""
+    if row.state == "starter":
+        return "missing"
+    if row.state == "recipe":
+        return "not trained yet" if row.recipe else "nobody publishes it, no recipe yet"
+    if row.page:
+        return "to be placed by hand"
+    return "not downloaded" if row.sha256 else "not pinned"
 
 
 def _refuse(row: Row, allow_unpinned: bool) -> None:
     """Stop before touching any file when the row itself cannot be used."""
-    if row.state == "published":
+    if row.state == "published" and not row.converter:
         raise WeightsError(
-            f"{row.name}: expected a safetensors file; got {row.repo} {row.file} "
-            f"({NO_CONVERTER}); use a clay-heads weight, which needs no conversion."
+            f"{row.name}: expected a safetensors file; got {row.where} ({NO_CONVERTER}); "
+            "use a clay-heads weight, which needs no conversion."
         )
-    refuse_other_formats(Path(row.file))
+    if row.state != "published" and not is_pinned_graph(row):
+        refuse_other_formats(Path(row.file))
     if row.sha256 or allow_unpinned:
         return
     if row.state == "starter" and not row.local.is_file():
         raise _missing_starter(row)
-    cure = (
-        f"run `python -m weights register {row.name}` if you trained it"
-        if row.state == "starter"
-        else "write its sha256 into the manifest"
-    )
+    if row.state != "starter" and not (row.repo or row.url) and located(row) is None:
+        raise WeightsError(_by_hand(row))
+    cure = f"run `python -m weights pin {row.name}` once if you trust {row.where}"
+    if row.state == "starter":
+        cure = f"run `python -m weights register {row.name}` if you trained it"
     raise WeightsError(
         f"{row.name}: expected a sha256 in the manifest; got none; "
-        f"{cure}, or pass allow_unpinned=True to trust the file as it is."
+        f"{cure}, or pass allow_unpinned=True (--allow-unpinned) to trust the file as it is."
     )
-
-
-def _starter(row: Row) -> Path | None:
-    return row.local if row.state == "starter" and row.local.is_file() else None
 
 
 def _mirrored(row: Row, mirror: str | Path | None) -> Path | None:
-    """The file in a mirror directory, under its repository's name or directly."""
+    """The file in a mirror directory: under its repository, under the row's name, or directly."""
     mirror = mirror or os.environ.get(MIRROR)
     if not mirror:
         return None
@@ -146,116 +136,53 @@ def _mirrored(row: Row, mirror: str | Path | None) -> Path | None:
         raise WeightsError(
             f"expected a directory as mirror; got {root}; correct --mirror or {MIRROR}."
         )
-    places = [root / row.repo / row.file] if row.repo else []
-    return next((p for p in (*places, root / row.file) if p.is_file()), None)
+    folders = [root / row.repo] if row.repo else []
+    for folder in (*folders, root / row.name, root):
+        if (folder / row.file).is_file():
+            _want_beside(row, folder)
+            return folder / row.file
+    return None
+
+
+def _want_beside(row: Row, folder: Path) -> None:
+    if missing := [file for file in row.beside if not (folder / file).is_file()]:
+        raise WeightsError(
+            f"{row.name}: expected {', '.join(row.beside)} beside {row.file} in {folder}; got no "
+            f"{', '.join(missing)}; copy the whole folder of {row.repo}."
+        )
 
 
 def _cached(row: Row) -> Path | None:
-    """The file in the Hub cache at the pinned revision; never asks the network."""
+    """The file in the Hub's cache at the pinned revision, or in ours; never asks the network."""
     if row.state == "starter":
         return None
+    if not row.repo:
+        return place(row) if place(row).is_file() else None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(row.repo, row.file, revision=row.revision or None)
-    return Path(found) if isinstance(found, str) else None
-
-
-def _download(row: Row, local_only: bool) -> Path:
-    """Download from the Hub at the pinned revision; what fails its checksum is removed."""
-    if row.state == "starter":
-        raise _missing_starter(row)
-    if local_only:
-        raise _offline(row)
-    from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HTTPError
-
-    revision = row.revision or None
-    try:
-        # Ask once first: without a cached file, hf_hub_download retries for half a minute.
-        get_hf_file_metadata(hf_hub_url(row.repo, row.file, revision=revision), timeout=SECONDS)
-        with _without_partial_files(row):
-            path = Path(
-                hf_hub_download(row.repo, row.file, revision=revision, etag_timeout=SECONDS)
-            )
-    except (HTTPError, OSError, ValueError, RuntimeError) as error:
-        raise _undelivered(row, error) from error
-    try:
-        check(row, path)
-    except WeightsError:
-        path.resolve().unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
-        raise
-    return path
-
-
-@contextlib.contextmanager
-def _without_partial_files(row: Row) -> Iterator[None]:
-    """Remove the unfinished files that a failing download of this repository left in the cache."""
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    blobs = Path(HF_HUB_CACHE) / f"models--{row.repo.replace('/', '--')}" / "blobs"
-    before = set(blobs.glob("*.incomplete"))
-    try:
-        yield
-    except BaseException:
-        for path in set(blobs.glob("*.incomplete")) - before:
-            path.unlink(missing_ok=True)
-        raise
+    files = (*row.beside, row.file)
+    found = [try_to_load_from_cache(row.repo, f, revision=row.revision or None) for f in files]
+    return Path(found[-1]) if all(isinstance(path, str) for path in found) else None
 
 
 def _missing_starter(row: Row) -> WeightsError:
     return WeightsError(
         f"{row.name}: expected the starter file {row.local}; got no such file; "
-        "restore it from the repository, or train it with its recipe in pipelines/training."
+        f"restore it from the repository, or train it: {row.recipe or 'pipelines/training'}."
     )
 
 
-def _offline(row: Row) -> Offline:
-    return Offline(
-        f"{row.name}: expected {row.file} of {row.repo} in the Hub cache; got neither the file nor "
-        f"a connection; connect once and run `python -m weights fetch {row.domain}`, or name a "
-        f"directory that holds it with --mirror or {MIRROR}."
-    )
-
-
-def _undelivered(row: Row, error: Exception) -> WeightsError:
-    """One sentence for a failed download: what the Hub, or the lack of it, answered."""
-    from huggingface_hub import errors
-
-    refusals = {
-        errors.GatedRepoError: ("its terms to be accepted first", "accept them on its Hub page"),
-        errors.RepositoryNotFoundError: ("no such public repository", "correct the manifest"),
-        errors.RevisionNotFoundError: ("no such revision", "correct the manifest"),
-        errors.RemoteEntryNotFoundError: ("no such file", "correct the manifest"),
-        errors.HfHubHTTPError: ("a refusal of the Hub", "try again later"),
-    }
-    for kind, (got, cure) in refusals.items():
-        if isinstance(error, kind):
-            return WeightsError(
-                f"{row.name}: expected {row.file} from {row.repo}; got {got}; {cure}, or name a "
-                f"directory that holds the file with --mirror or {MIRROR}."
-            )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-        return WeightsError(
-            f"{row.name}: expected room for {row.bytes or 'its'} bytes in the Hub cache; got "
-            f"{error.strerror}; free some, or point HF_HOME at another disk."
-        )
-    if isinstance(error, errors.HTTPError | ConnectionError | errors.LocalEntryNotFoundError):
-        return _offline(row)
-    return WeightsError(
-        f"{row.name}: expected {row.file} from {row.repo}; got {type(error).__name__}: "
-        f"{str(error).splitlines()[0] if str(error) else 'no reason'}; fetch it again."
-    )
-
-
-def _repair(row: Row, path: Path) -> str:
-    """How to get a sound file in place of a damaged one."""
-    with path.open("rb") as stream:
-        if stream.read(40).startswith(b"version https://git-lfs"):
-            return "this is a Git LFS pointer, run `git lfs pull`."
-    if row.state == "starter":
+def _by_hand(row: Row) -> str:
+    """The sentence for a file that no program can fetch."""
+    if row.state == "recipe":
+        how = f"train it with `{row.recipe}`" if row.recipe else "no recipe for it is written yet"
         return (
-            "restore it from the repository, or, if you trained it anew, run "
-            f"`python -m weights register {row.name}`."
+            f"{row.name}: expected {row.file} in {place(row).parent}; got no such file, and nobody "
+            f"publishes it; {how}."
         )
-    return f"delete it and run `python -m weights fetch {row.domain}` again."
+    pin = "" if row.sha256 else f"; then run `python -m weights pin {row.name}`"
+    return (
+        f"{row.name}: expected {row.file}; got no such file, and there is no direct download; take "
+        f"it from {row.page} and put it at {place(row)}, or name a directory that holds it with "
+        f"--mirror or {MIRROR}{pin}."
+    )

@@ -7,22 +7,24 @@ is chosen for each attribute, so that little else changes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """A linear separator of W: unit normal n, the layers to move, attribute units per unit of n.
+    """A linear separator of W or W+: unit normal n, the layers to move, units per unit of n.
 
-    accuracy: share of held-out samples on the right side; low, high: accepted changes.
+    accuracy: share of held-out samples on the right side, NaN where none is published; low, high:
+    accepted changes.
     """
 
-    normal: Float[Tensor, " 512"]
+    normal: Float[Tensor, "*layers 512"]
     layers: Float[Tensor, " layers"]
     slope: float
     accuracy: float
@@ -36,11 +38,16 @@ class Boundary:
 
 def boundaries_from(tensors: Mapping[str, Tensor]) -> dict[str, Boundary]:
     """Boundaries by attribute name from the tensors `pipelines.training.boundaries` writes."""
-    return {
-        name: Boundary(
-            F.normalize(tensors[f"{name}.normal"], dim=0),
+    unknown = torch.tensor(math.nan)
+    found = {}
+    for name in dict.fromkeys(key.split(".")[0] for key in tensors):
+        normal = tensors[f"{name}.normal"]
+        found[name] = Boundary(
+            normal / normal.norm(),
             tensors[f"{name}.layers"],
-            *(tensors[f"{name}.{key}"].item() for key in ("slope", "accuracy", "low", "high")),
+            tensors[f"{name}.slope"].item(),
+            tensors.get(f"{name}.accuracy", unknown).item(),
+            tensors[f"{name}.low"].item(),
+            tensors[f"{name}.high"].item(),
         )
-        for name in dict.fromkeys(key.split(".")[0] for key in tensors)
-    }
+    return found

@@ -1,0 +1,144 @@
+"""Domains: what each page needs, lacks and costs, and the shipped list in whole."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+import weights
+from tests.test_weights import Tiny, refused
+from tests.weights.conftest import SOURCE
+from weights import manifest as manifests
+from weights.__main__ import main
+
+ROOT = Path(__file__).parent.parent.parent
+PHOTOS = ("ffhq", "lsun-car", "lsun-cat", "lsun-horse", "lsun-church", "afhq-cat", "metfaces")
+DOMAIN = """
+[photo]
+title = "Photographs"
+pixels = [64, 48]
+[photo.needs]
+mixing = ["net"]
+editing = ["net", "shared/other", "branch"]
+"""
+
+
+@pytest.fixture
+def manifest(cache, listed) -> Path:
+    """Domain photo: a network to download, a shared one of unknown size, and one to train."""
+    path = listed(sha256="", bytes=0)
+    path.write_text(DOMAIN + path.read_text())
+    listed("shared/other", bytes=0, licence="BSD")
+    listed(
+        "photo/branch", state="recipe", file="branch.safetensors", converter=None, url=None,
+        recipe="python -m branch", sha256="", bytes=0,
+    )  # fmt: skip
+    return path
+
+
+def test_a_domain_says_what_it_lacks(manifest, cache, converters, tmp_path) -> None:
+    (photo,) = weights.domains(manifest)
+    assert (photo.title, photo.pixels, photo.licences) == ("Photographs", (64, 48), ("MIT", "BSD"))
+    assert not photo.ready and (photo.download, photo.unknown_sizes) == (0, 2)
+    mixing, editing = photo.pages
+    assert [m.reason for m in mixing.missing] == ["not pinned"]
+    assert "pin photo/net" in mixing.missing[0].cure
+    assert [m.name for m in editing.missing] == ["photo/net", "shared/other", "photo/branch"]
+    assert photo.recipes == ("python -m branch",) and len(photo.missing) == 3
+
+    place = cache / "sources" / "photo" / "net" / "net.pt"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(SOURCE)
+    assert main(["--manifest", str(manifest), "pin", "photo/net"]) == 0
+    (photo,) = weights.domains(manifest)
+    assert photo.ready and photo.pages[0].ready and not photo.pages[1].ready
+    place.write_bytes(SOURCE[1:])
+    assert [m.reason for m in weights.domains(manifest)[0].pages[0].missing] == ["damaged"]
+
+
+def test_download_counts_known_sizes(manifest) -> None:
+    text = manifest.read_text().replace("bytes = 0", "bytes = 500", 1)
+    manifest.write_text(text)
+    (photo,) = weights.domains(manifest)
+    assert (photo.download, photo.unknown_sizes) == (500, 1)
+
+
+def test_fetch_takes_what_the_pages_need(manifest, cache, capsys) -> None:
+    ask = ["--manifest", str(manifest), "fetch", "photo"]
+    assert main(ask) == 1
+    said = capsys.readouterr().err
+    assert [line.partition(":")[0] for line in said.splitlines()] == [
+        "photo/net", "shared/other", "photo/branch",
+    ]  # fmt: skip
+    assert main([*ask, "--paper", "mixing"]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert main([*ask, "--paper", "mixin"]) == 1
+    assert "mixing or editing" in capsys.readouterr().err
+    assert main(["--manifest", str(manifest), "fetch", "shared"]) == 1
+    assert capsys.readouterr().err.startswith("shared/other")
+
+
+def test_domains_command(manifest, capsys) -> None:
+    assert main(["--manifest", str(manifest), "domains"]) == 0
+    first, mixing, editing = capsys.readouterr().out.splitlines()
+    assert first == "photo: Photographs, 64 x 48, 2 files of unknown size to download"
+    assert mixing == "  mixing: lacks photo/net (not pinned)"
+    assert "photo/branch (not trained yet: python -m branch)" in editing
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('["net"]', '["nets"]', "photo/nets"),
+        ("[64, 48]", "[64]", "pixels"),
+        ('title = "Photographs"\n', "", "a title, pixels and needs"),
+        ('title = "Photographs"', "title = 3", "another type"),
+    ],
+)
+def test_malformed_domains_are_named(manifest, old, new, said) -> None:
+    manifest.write_text(manifest.read_text().replace(old, new, 1))
+    with refused("'photo'", said):
+        weights.domains(manifest)
+
+
+def test_the_domains_that_ship(cache) -> None:
+    found = {domain.name: domain for domain in weights.domains()}
+    assert {"clay-heads", *PHOTOS} <= set(found)
+    assert found["clay-heads"].pages[0].ready, "the first page must run offline"
+    assert found["ffhq"].pixels == (1024, 1024) and found["lsun-car"].pixels == (512, 384)
+    assert found["ffhq"].download > 1e9 and "NVIDIA-NC" in found["ffhq"].licences
+    for name in PHOTOS:
+        assert not found[name].ready and all(lack.cure for lack in found[name].missing)
+
+
+def test_every_recipe_that_ships_exists() -> None:
+    recipes = {row.recipe for row in manifests.read().values() if row.recipe}
+    assert recipes
+    for recipe in recipes:
+        assert recipe.startswith("python -m pipelines.training.")
+        assert (ROOT / (recipe.split()[2].replace(".", "/") + ".py")).is_file(), recipe
+
+
+def test_every_converter_that_ships_is_known() -> None:
+    from weights.convert import CONVERTERS
+
+    used = {row.converter for row in manifests.read().values() if row.converter}
+    assert used == set(CONVERTERS), "a converter without a file, or a file without a converter"
+    for name in CONVERTERS:
+        module = CONVERTERS[name].partition(":")[0]
+        assert importlib.util.find_spec(f"weights.convert.{module}"), name
+
+
+def test_table_has_a_line_a_weight(manifest, cache, capsys) -> None:
+    assert main(["--manifest", str(manifest)]) == 0
+    heading, net, other, branch = capsys.readouterr().out.splitlines()
+    assert heading.split()[:3] == ["component", "domain", "state"]
+    assert net.endswith("no: not pinned") and other.endswith("no: not downloaded")
+    assert branch.endswith("no: not trained yet") and "python -m branch" in branch
+    card = dict.fromkeys(("recipe", "seeds", "minutes", "device", "held_out"), "none")
+    weights.save(Tiny(2), cache / "trained" / "branch.safetensors", card)
+    assert main(["--manifest", str(manifest), "pin", "photo/branch"]) == 0
+    main(["--manifest", str(manifest)])
+    assert capsys.readouterr().out.splitlines()[-1].endswith("yes     yes: cached")
