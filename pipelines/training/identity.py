@@ -119,7 +119,8 @@ def train(data: ClaySet, loop: Loop, judge: PortraitJudge, batch: int = 64) -> P
     codes, people = identity_codes(data, parameters)
     judge.set_scale(values)
     judge.to(loop.device, memory_format=torch.channels_last).train()
-    margin, centres = ArcFace(), Centres(codes.shape[1]).to(loop.device)
+    margin, centres = ArcFace(scale=16.0), Centres(codes.shape[1]).to(loop.device)
+    full = margin.margin
     average = Average(judge)
     weights = [*judge.parameters(), *centres.parameters()]
     optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.02)
@@ -132,9 +133,11 @@ def train(data: ClaySet, loop: Loop, judge: PortraitJudge, batch: int = 64) -> P
         return data.images[rows], rows
 
     batches = prefetch(map(load, shuffled(len(data), batch, seed=loop.step)))
-    for _, (pixels, rows) in zip(loop, batches, strict=False):
+    for fraction, (pixels, rows) in zip(loop, batches, strict=False):
         images, _ = shift(to_tensor(pixels, loop.device))
         loop.anneal(optimizer)
+        # With the whole margin from the start the embedding stays at chance for minutes.
+        margin.margin = full * min(max(fraction - 0.3, 0.0) / 0.4, 1.0)
         with loop.autocast():
             output = judge(degrade(images))
         truth = {name: label[rows].to(loop.device) for name, label in labels.items()}

@@ -13,7 +13,7 @@ perceptual distance; gamma, the weight of the R1 penalty.
 Departs from paper: D(.) enters as softplus(-D) and its mirror image (the logistic loss), because
 an unbounded score outweighs pixel terms that are averaged over the picture; d replaces VGG
 features, so that the lambdas are our own; R1 is taken every few steps with its weight raised to
-match (Karras et al. 2020, Appendix B); with --init, E starts from the conventional encoder instead
+match (Karras et al. 2020, Appendix B); with --start, E starts from the conventional encoder instead
 of from nothing, and D, which doubles the cost of a step, joins after --adversarial-from of the
 time, because the budget is minutes.
 """
@@ -21,6 +21,7 @@ time, because the budget is minutes.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,8 +142,8 @@ def build(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     """Frozen G and d, and E and D to train."""
     generator = given(Generator, arg.generator, "clay-heads/generator", loop.device)
     perceptual = given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", loop.device)
-    if arg.init is not None:
-        encoder = weights.load_file(LayerwiseEncoder, arg.init, loop.device)
+    if arg.start is not None:
+        encoder = weights.load_file(LayerwiseEncoder, arg.start, loop.device)
     else:
         encoder = LayerwiseEncoder(generator.num_ws, generator.resolution, arg.width)
         encoder.w_mean.copy_(mean_code(generator, loop.device))
@@ -190,7 +191,7 @@ def discriminate(
     discriminator.requires_grad_(True)
     penalise = loop.step % LAZY == 0
     # Second derivatives in bfloat16 lose too many digits: the penalty's step is float32.
-    with torch.autocast(loop.device.type, torch.bfloat16, loop.bfloat16 and not penalise):
+    with contextlib.nullcontext() if penalise else loop.autocast():
         loss = discriminator_loss(discriminator, x, fake, penalise)
     update(critic, loss)
 
@@ -214,7 +215,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--perceptual", type=Path, help="weights file; the registered one if absent"
     )
-    parser.add_argument("--init", type=Path, help="start from this encoder (the conventional one)")
     parser.add_argument("--calibration", type=Path, help="write validation distances here")
     parser.add_argument("--width", type=int, default=24, help="of a fresh encoder")
     parser.add_argument("--rate", type=float, default=5e-4, help="learning rate of the encoder")
@@ -236,7 +236,7 @@ def main() -> None:
         "recipe": "python -m pipelines.training.indomain_encoder",
         "seeds": f"train, {len(data)} pictures",
         **loop.facts(),
-        "init": "conventional encoder" if arg.init else "random",
+        "start": arg.start.stem if arg.start else "random",
         "lambda perceptual, adversarial": f"{arg.perceptual_weight}, {arg.adversarial_weight}",
         "discriminator joins at": arg.adversarial_from,
     }

@@ -97,8 +97,9 @@ class Loop:
                     saved = self.elapsed
 
     def autocast(self) -> torch.autocast:
-        """The precision of forward passes: bfloat16 where it is safe, on CPU and CUDA alike."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16)
+        """The precision of forward passes: bfloat16 where that is safe and saves time."""
+        enabled = self.bfloat16 and fast_bfloat16(self.device)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
 
     def anneal(self, *optimizers: torch.optim.Optimizer, warmup: float = 0.03) -> None:
         """Set learning rates to their initial value times `cosine(fraction)`."""
@@ -221,6 +222,11 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device("cuda:0" if name == "cuda" else name)
 
 
+def fast_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 saves time: on a CPU without AVX-512 it is emulated, ten times slower."""
+    return device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def shuffled(count: int, batch: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Endless batches of indices below `count`, int64 (batch,), each epoch in a new order.
 
@@ -286,6 +292,9 @@ def arguments(description: str, minutes: float, batch: int) -> argparse.Argument
     parser.add_argument("--batch", type=int, default=batch)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads; all by default")
+    parser.add_argument(
+        "--start", type=Path, help="trained weights of the same network to go on from"
+    )
     parser.add_argument("--weights", type=Path, help="write the trained weights here, in fp16")
     return parser
 
@@ -324,11 +333,16 @@ def command(
 
     recipe: name of its module; doc: what --help begins with; minutes, batch: defaults.
     """
+    import weights  # only here, as in `finish`
+
     options = arguments(doc.splitlines()[0], minutes, batch).parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     loop = Loop(options.out, options.minutes, options.device)
-    network = train(ClaySet(options.data), loop, build(), options.batch)
+    network = build()
+    if options.start:
+        network = weights.load_file(type(network), options.start).requires_grad_(True)
+    network = train(ClaySet(options.data), loop, network, options.batch)
     held_out: dict[str, float] = {}
     if options.validation:
         held_out = evaluate(network, ClaySet(options.validation), loop.device)
