@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from demos.bridge import Progress
+from demos.faces import face_panel, wire_faces
 from demos.pictures import open_picture, refuse, squared
 from demos.portraits import never_seen, random_seed
 
@@ -98,10 +99,13 @@ def portrait_input(
     api_name: str | None = None,
     value: Image.Image | None = None,
     seed_value: int | None = None,
+    domain: str = "clay-heads",
+    align_api: str | None = None,
 ) -> PortraitInput:
     """A picture input with a never-seen button, a seed box and a crop by hand.
 
-    With `api_name` drawing a never-seen portrait is a public endpoint.
+    An own picture is replaced by its face, aligned as the pictures of `domain` are. With `api_name`
+    drawing a never-seen portrait is a public endpoint, with `align_api` the alignment.
     """
     picture = Picture(
         value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
@@ -112,6 +116,7 @@ def portrait_input(
         seed = gr.Number(
             seed_value, label="Test seed", precision=0, min_width=140, placeholder="random"
         )
+    panel = face_panel(domain)
     with gr.Accordion("Crop by hand", open=False):
         gr.Markdown("The networks see one square. Move it so that the head fills it.")
         x = Dial(0, 1, 0.5, step=0.01, label="Square, from left")
@@ -123,6 +128,8 @@ def portrait_input(
         )  # fmt: skip
     portrait = PortraitInput(picture, x, y, zoom, seed, button)
     _wire_portrait(portrait, seen, api_name)
+    replaced = [button.click, seed.submit]
+    wire_faces(panel, picture, [x, y, zoom], replaced, QUIET, align_api)
     return portrait
 
 
