@@ -61,7 +61,10 @@ def level_channels(
 
 
 class Mapping(nn.Module):
-    """z -> w: eight fully connected layers on the normalised latent, broadcast to every layer."""
+    """z -> w: eight fully connected layers on the latent, broadcast to every layer.
+
+    normalize_z: bring the latent to unit mean square first, as published.
+    """
 
     def __init__(
         self,
@@ -70,8 +73,10 @@ class Mapping(nn.Module):
         num_ws: int,
         layers: int = 8,
         lr_multiplier: int | float = 0.01,
+        normalize_z: bool = True,
     ) -> None:
         super().__init__()
+        self.normalize_z = normalize_z
         self.z_dim, self.w_dim, self.num_ws, self.num_layers = z_dim, w_dim, num_ws, layers
         for index in range(layers):
             inputs = z_dim if index == 0 else w_dim
@@ -94,7 +99,8 @@ class Mapping(nn.Module):
             raise ValueError(f"z must be (batch, {self.z_dim}); got {tuple(z.shape)}.")
         with torch.autocast(z.device.type, enabled=False):
             w = z.float()
-            w = w * (w.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
+            if self.normalize_z:
+                w = w * (w.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
             for index in range(self.num_layers):
                 w = getattr(self, f"fc{index}")(w)
         return self.truncate(w[:, None].repeat(1, self.num_ws, 1), truncation, truncation_cutoff)
@@ -118,10 +124,16 @@ class SynthesisLayer(nn.Module):
     """Modulated 3 x 3 convolution, noise, bias, leaky ReLU; doubles the resolution if `up`."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, up: bool = False
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        up: bool = False,
+        clamp: int | float | None = None,
     ) -> None:
         super().__init__()
-        self.up = up
+        self.up, self.clamp = up, clamp
         self.affine = EqualisedLinear(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -137,9 +149,10 @@ class SynthesisLayer(nn.Module):
             style = self.affine(w)
             scale = demodulation(self.weight, style) * GAIN
         kernel = self.resample_filter if self.up else None
-        return modulated_layer(
+        x = modulated_layer(
             x, style, scale, self.weight, self.bias * GAIN, self.noise_field(noise, len(x)), kernel
         )
+        return x if self.clamp is None else x.clamp(-self.clamp, self.clamp)
 
     def noise_field(self, noise: Noise, batch: int) -> Float[Tensor, "n 1 h w"] | None:
         """What is added before the activation, with the activation's gain; None for no noise."""
@@ -154,8 +167,11 @@ class SynthesisLayer(nn.Module):
 class ToRGB(nn.Module):
     """Modulated 1 x 1 convolution to colour, without demodulation."""
 
-    def __init__(self, in_channels: int, w_dim: int, img_channels: int = 3) -> None:
+    def __init__(
+        self, in_channels: int, w_dim: int, img_channels: int = 3, clamp: int | float | None = None
+    ) -> None:
         super().__init__()
+        self.clamp = clamp
         self.affine = EqualisedLinear(w_dim, in_channels, bias_init=1)
         self.weight = nn.Parameter(torch.randn(img_channels, in_channels, 1, 1))
         self.bias = nn.Parameter(torch.zeros(img_channels))
@@ -170,14 +186,21 @@ class ToRGB(nn.Module):
             weight = self.weight[None, :, :, 0, 0] * style[:, None]
         # Three output channels: weights per sample are smaller than a scaled copy of x.
         rgb = torch.bmm(weight.to(x.dtype), x.flatten(2)).float() + self.bias[:, None]
-        return rgb.unflatten(2, x.shape[2:])
+        rgb = rgb.unflatten(2, x.shape[2:])
+        return rgb if self.clamp is None else rgb.clamp(-self.clamp, self.clamp)
 
 
 class SynthesisBlock(nn.Module):
     """One resolution: conv0 (doubles the resolution; absent at 4 px), conv1, and colour."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, w_dim: int, resolution: int, img_channels: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int,
+        clamp: int | float | None = None,
     ) -> None:
         super().__init__()
         self.name = f"b{resolution}"
@@ -185,9 +208,9 @@ class SynthesisBlock(nn.Module):
         if resolution == 4:
             self.const = nn.Parameter(torch.randn(out_channels, 4, 4))
         else:
-            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, up=True)
-        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution)
-        self.torgb = ToRGB(out_channels, w_dim, img_channels)
+            self.conv0 = SynthesisLayer(in_channels, out_channels, w_dim, resolution, True, clamp)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, w_dim, resolution, clamp=clamp)
+        self.torgb = ToRGB(out_channels, w_dim, img_channels, clamp)
         self.register_buffer("resample_filter", low_pass())
 
     def forward(
@@ -211,13 +234,19 @@ class SynthesisBlock(nn.Module):
 class Synthesis(nn.Module):
     """ws -> image, through one block a resolution."""
 
-    def __init__(self, channels: Dictionary[int, int], w_dim: int = 512, img_channels: int = 3):
+    def __init__(
+        self,
+        channels: Dictionary[int, int],
+        w_dim: int = 512,
+        img_channels: int = 3,
+        clamp: int | float | None = None,
+    ) -> None:
         super().__init__()
         self.w_dim = w_dim
         self.resolutions = tuple(channels)
         for level in self.resolutions:
             block = SynthesisBlock(
-                channels.get(level // 2, 0), channels[level], w_dim, level, img_channels
+                channels.get(level // 2, 0), channels[level], w_dim, level, img_channels, clamp
             )
             setattr(self, f"b{level}", block)
         self.num_ws = 2 * len(self.resolutions)
@@ -304,19 +333,24 @@ class Generator(nn.Module, PyTorchModelHubMixin):
         channel_multiplier: int | float = 2,
         mapping_lr_multiplier: int | float = 0.01,
         img_channels: int = 3,
+        normalize_z: bool = True,
+        conv_clamp: int | float | None = None,
     ) -> None:
         """Build the network with random weights.
 
         resolution: side of the image in pixels, a power of two from 8 to 1024. channels:
         resolution -> channels from 4 px up; config F times `channel_multiplier` / 2 by default.
-        mapping_lr_multiplier: 0.01 for adversarial training as published.
+        mapping_lr_multiplier: 0.01 for adversarial training as published. conv_clamp: limit of
+        every layer's output, 256 where the network was trained in half precision.
         """
         super().__init__()
         levels = level_channels(resolution, channels, channel_multiplier)
         self.resolution, self.z_dim, self.w_dim = resolution, z_dim, w_dim
-        self.synthesis = Synthesis(levels, w_dim, img_channels)
+        self.synthesis = Synthesis(levels, w_dim, img_channels, conv_clamp)
         self.num_ws = self.synthesis.num_ws
-        self.mapping = Mapping(z_dim, w_dim, self.num_ws, mapping_layers, mapping_lr_multiplier)
+        self.mapping = Mapping(
+            z_dim, w_dim, self.num_ws, mapping_layers, mapping_lr_multiplier, normalize_z
+        )
 
     def forward(
         self,

@@ -184,11 +184,11 @@ def test_other_generators_are_refused(tmp_path):
         mapping["embed"] = published.dense(10, 12)
         path = published.write(tmp_path / "labels.pkl", {"G_ema": saved})
         variables = published.graph_variables(WIDTHS)
-        network = published.tf_network(variables, normalize_latents=False)
+        network = published.tf_network(variables, architecture="resnet")
         raw = published.write(tmp_path / "raw.pkl", (network, network, network))
     with pytest.raises(WeightsError, match="conditioned on labels"):
         convert_file("nvidia-stylegan2", path, tmp_path / "a.safetensors")
-    with pytest.raises(WeightsError, match="normalize_latents"):
+    with pytest.raises(WeightsError, match="architecture"):
         convert_file("tensorflow-stylegan2", raw, tmp_path / "a.safetensors")
     assert not (tmp_path / "a.safetensors").exists()
 
@@ -240,3 +240,17 @@ def test_a_boundary_file_is_converted_by_its_name(tmp_path):
 @pytest.mark.parametrize("name", sorted(CONVERTERS))
 def test_every_registered_converter_is_there(name):
     assert callable(converter(name))
+
+
+def test_settings_of_the_mapping_and_of_half_precision_are_kept(tmp_path: Path) -> None:
+    with published.published_modules():
+        saved = published.nvidia_generator(WIDTHS)
+        synthesis = saved.meta["state"]["_modules"]["synthesis"].meta["state"]["_modules"]
+        first = synthesis["b4"].meta["state"]["_modules"]["conv1"].meta["state"]
+        first["conv_clamp"] = 256
+        clamped = published.write(tmp_path / "clamped.pkl", {"G_ema": saved})
+        network = published.tf_network(published.graph_variables(WIDTHS), normalize_latents=False)
+        raw = published.write(tmp_path / "raw.pkl", (network, network, network))
+    target = tmp_path / "a.safetensors"
+    assert convert_file("nvidia-stylegan2", clamped, target)["conv_clamp"] == 256
+    assert convert_file("tensorflow-stylegan2", raw, target)["normalize_z"] is False

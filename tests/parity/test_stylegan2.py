@@ -72,3 +72,24 @@ def test_discriminator_equals_the_literal_formulation(resolution, batch):
     image = torch.randn(batch, 3, resolution, resolution)
     expected = reference.discriminator(network.state_dict(), image)
     torch.testing.assert_close(network(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mapping_without_normalisation_takes_z_as_it_is(generator):
+    plain = Generator(32, 16, 16, channels=CHANNELS, normalize_z=False).mapping
+    plain.load_state_dict(generator.mapping.state_dict())
+    z = torch.randn(3, 16)
+    unit = z * (z.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    torch.testing.assert_close(plain(unit)[:, 0], generator.mapping(z)[:, 0])
+    assert (plain(z)[:, 0] - generator.mapping(z)[:, 0]).abs().max() > 0.01
+
+
+def test_a_clamp_limits_every_layer_and_the_colour_of_every_block(generator):
+    limited = Generator(
+        generator.resolution, 16, 16, channels=CHANNELS, conv_clamp=0.4
+    ).synthesis  # fmt: skip
+    limited.load_state_dict(generator.synthesis.state_dict())
+    ws = torch.randn(2, generator.num_ws, 16)
+    (_, free), (image, bound) = generator.synthesis(ws, features=True), limited(ws, features=True)
+    torch.testing.assert_close(bound["b4.conv1"], free["b4.conv1"].clamp(-0.4, 0.4))
+    assert all(maps.abs().max() <= 0.4 for maps in bound.values())
+    assert image.abs().max() <= 0.4 * len(limited.blocks)

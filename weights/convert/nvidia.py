@@ -60,7 +60,11 @@ def convert(content: object) -> tuple[dict[str, Tensor], dict[str, object]]:
         if state.get("use_noise") is False and f"{path}weight" in tensors:
             tensors |= _silence(path, state)
     first = modules.get("mapping.fc0.", {})
-    return finished(tensors, SOURCE, float(first.get("bias_gain", LR_MULTIPLIER)))
+    found, settings = finished(tensors, SOURCE, float(first.get("bias_gain", LR_MULTIPLIER)))
+    # Files trained in half precision limit activations, and do so in float32 as well.
+    if clamp := modules.get("synthesis.b4.conv1.", {}).get("conv_clamp"):
+        settings["conv_clamp"] = float(clamp)
+    return found, settings
 
 
 def _modules(module: object, path: str = "") -> Iterator[tuple[str, Mapping[str, object]]]:

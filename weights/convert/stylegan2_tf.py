@@ -24,7 +24,6 @@ SOURCE = "a StyleGAN2 generator of the TensorFlow code"
 KIND = "dnnlib.tflib.network.Network"
 # Settings that change pictures -> the one meaning they have here.
 MEANT = {
-    "normalize_latents": True,
     "architecture": "skip",
     "nonlinearity": "lrelu",
     "mapping_nonlinearity": "lrelu",
@@ -64,7 +63,10 @@ def convert(content: object) -> tuple[dict[str, Tensor], dict[str, object]]:
         tensors |= _block(variables, index, side)
     # What is left has no place in our network: let the comparison of names tell.
     rate = float(settings.get("mapping_lrmul", LR_MULTIPLIER))
-    return finished(tensors | variables, SOURCE, rate)
+    found, arguments = finished(tensors | variables, SOURCE, rate)
+    if settings.get("normalize_latents") is False:
+        arguments["normalize_z"] = False
+    return found, arguments
 
 
 def _variables(network: object, settings: dict[str, object]) -> Iterator[tuple[str, object]]:
