@@ -8,6 +8,9 @@ from pathlib import Path
 
 import gradio as gr
 
+from demos import picker
+from demos.domains import Source
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -40,6 +43,7 @@ PAPERS = (
         "Sanja Fidler. 2021",
         "Repaint the part map of a picture, and the picture follows; the edit becomes a vector "
         "that works on other pictures too.",
+        page="editgan",
     ),
     Paper(
         "MM2Latent: Text-to-facial image generation and editing in GANs with multimodal assistance",
@@ -130,9 +134,10 @@ def _card(paper: Paper) -> str:
 <p class="who">{paper.authors}</p><p>{paper.says}</p>{action}</article>"""
 
 
-def build() -> None:
+def build(source: Source | None = None) -> None:
     """Put the page into the open `gr.Blocks`."""
     gr.Navbar(main_page_name="Home")
+    picker.build("", None, source)
     gr.HTML(f"""<main class="prose-page"><section class="lead">
 <h1>Take a picture apart, and put it together differently</h1>
 <p>A GAN turns a short code into a picture. GAN inversion goes the other way: given a picture, it

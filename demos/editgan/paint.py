@@ -1,0 +1,208 @@
+"""Paint a part mask, then optimise the code towards it (Sec. 3.3, Eqs. 1 to 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import gradio as gr
+import numpy as np
+
+from demos import masks, painter
+from demos.bridge import Stop, spoken_errors
+from demos.editgan.panel import Panel, answered, held, live, mask_picture, shown
+from demos.editgan.session import Subject, free_name, named_after
+from demos.painter import Painting, mask_painter
+from demos.pictures import open_picture
+from demos.widgets import (
+    FOLLOW,
+    QUIET,
+    curve,
+    fresh_folder,
+    refuse,
+    run_buttons,
+    run_options,
+    said,
+)
+
+SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
+shall be. “Left” is left in the picture. Arrow keys move the brush, Space paints; the buttons below
+change the whole part.</p></div>"""
+# name: (label, what it does, change of labels by part and pixels)
+OPERATIONS: dict[str, tuple[str, str, Callable]] = {
+    "grow": ("Grow", "Make the chosen part larger on all sides.", masks.grown),
+    "shrink": ("Shrink", "Make the chosen part smaller on all sides.", masks.shrunk),
+    "fill": (
+        "Fill outline", "Fill what the chosen part encloses; pixels do not matter.",
+        lambda m, part, _: masks.filled(m, part),
+    ),
+    "move_left": (
+        "Left", "Move the chosen part to the left.", lambda m, p, n: masks.moved(m, p, -n, 0)
+    ),
+    "move_right": (
+        "Right", "Move the chosen part to the right.", lambda m, p, n: masks.moved(m, p, n, 0)
+    ),
+    "move_up": ("Up", "Move the chosen part up.", lambda m, p, n: masks.moved(m, p, 0, -n)),
+    "move_down": ("Down", "Move the chosen part down.", lambda m, p, n: masks.moved(m, p, 0, n)),
+}  # fmt: skip
+
+PIXELS = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+
+    def infer(
+        self, subject: Subject | None, painting: Painting | None, chosen: list, inferred: list
+    ) -> tuple:
+        """Q_edit from what was painted, with what the visitor added or removed, and its region."""
+        if subject is None or painting is None:
+            return gr.skip(), gr.skip(), gr.skip()
+        with spoken_errors():
+            before, pipeline = subject.now.mask, self.load()
+            now = list(pipeline.changed_parts(before, painting.labels))
+            chosen = [part for part in pipeline.parts if part in followed(chosen, inferred, now)]
+            region = np.zeros(before.shape, bool)
+            if chosen and now:
+                region = pipeline.region(before, painting.labels, chosen)
+        return chosen, now, painter.outlined(region)
+
+    def optimise(
+        self, subject: Subject | None, painting: Painting | None, chosen: list[str] | None,
+        steps: int, stop: Stop,
+    ) -> Iterator[tuple]:  # fmt: skip
+        """Optimise this session's picture towards the painted mask (Eq. 5).
+
+        `chosen` is Q_edit, the parts that may change; empty, it is inferred. Yields a report with
+        the loss curve, the pictures before and after, the new mask and the edits so far.
+        """
+        stop.renew()
+        base = held(subject).base
+        asked = _painted(painting)
+
+        def work(on_step):
+            return self.load().edit(
+                base, asked.labels, q_edit=chosen or None, steps=int(steps), on_step=on_step
+            )
+
+        edit = yield from live(work, subject.embedding.image, stop, rest=7)
+        with spoken_errors():
+            name = free_name(named_after(edit.vector.q_edit), subject.edits, self.load().library)
+            after = subject.edited(name, edit)
+            report = _report(edit, asked, stop)
+            done = Painting(edit.mask, asked.part)
+            yield report, *shown(self.load(), after, after, done), after.scales, [], []
+
+    def save(self, painting: Painting | None) -> str:
+        """The painted mask as a PNG in the legend's colours, four pixels for each of its own."""
+        with spoken_errors():
+            picture = mask_picture(_painted(painting).labels, self.load().palette)
+        path = fresh_folder() / "mask.png"
+        picture.save(path)
+        return str(path)
+
+    def read(self, file: str | None, subject: Subject | None, painting: Painting | None):
+        """A mask from a PNG in the legend's colours; its size is the mask's or a whole multiple."""
+        side = len(held(subject).now.mask)
+        if not file:
+            raise refuse("There is no file. Choose a mask, such as one downloaded here.")
+        colours = np.asarray(open_picture(file))
+        with spoken_errors():
+            labels = masks.reduced(masks.snapped(colours, self.load().palette), side)
+        return Painting(labels, painting.part if painting else 0)
+
+
+def operation(words: str, change: Callable) -> Callable:
+    """A handler that changes the chosen part of the painted mask."""
+
+    def handler(painting: Painting | None, pixels: float) -> Painting:
+        asked = _painted(painting)
+        return Painting(change(asked.labels, asked.part, int(pixels)), asked.part)
+
+    handler.__doc__ = words
+    return handler
+
+
+def followed(chosen: list[str] | None, inferred: list[str], now: list[str]) -> set[str]:
+    """Q_edit after another stroke: what is inferred now, with the visitor's own changes to it."""
+    chosen, inferred = set(chosen or ()), set(inferred)
+    return (set(now) | (chosen - inferred)) - (inferred - chosen)
+
+
+def _painted(painting: Painting | None) -> Painting:
+    if painting is None:
+        raise refuse("There is no mask yet. Press Embed first.")
+    return painting
+
+
+def _report(edit, asked: Painting, stop: Stop) -> str:
+    share = masks.agreement(asked.labels, edit.mask, edit.region)
+    return said(
+        f"{'Stopped' if stop.pressed else 'Done'} after {len(edit.losses)} steps and "
+        f"{edit.seconds:.1f} s. Where the picture was free to change, <b>{share:.0%}</b> of the "
+        "new mask is as painted."
+    ) + curve(edit.losses)
+
+
+def build() -> tuple:
+    """The painting tab's components."""
+    gr.HTML(SAYS)
+    canvas = mask_painter(elem_id="editgan-painter")
+    with gr.Row(equal_height=True):
+        pixels = gr.Radio(PIXELS, value=1, label="Pixels at a time", min_width=260)
+        with gr.Column(scale=2, min_width=280):
+            with gr.Row():
+                first = [_button(name) for name in ("grow", "shrink", "fill")]
+            with gr.Row():
+                second = [_button(name) for name in list(OPERATIONS)[3:]]
+    buttons = dict(zip(OPERATIONS, [*first, *second], strict=True))
+    parts = gr.Dropdown(
+        [], value=[], multiselect=True, label="Parts that may change: Q_edit", elem_id="q-edit",
+        info="Inferred from what is painted; add or remove parts.",
+    )  # fmt: skip
+    steps, run, halt = run_buttons("Optimise", fewest=10)
+    with gr.Accordion("Masks as files", open=False):
+        with gr.Row(equal_height=True):
+            save = gr.Button("Prepare the mask", size="md", min_width=140)
+            read = gr.UploadButton("Upload a mask", size="md", file_types=["image"], min_width=140)
+        file = gr.File(label="Mask", show_label=False, interactive=False, elem_id="mask-file")
+    return canvas, pixels, buttons, parts, steps, run, halt, save, read, file
+
+
+def _button(name: str) -> gr.Button:
+    return gr.Button(OPERATIONS[name][0], size="md", min_width=60)
+
+
+def wire(load: Callable, panel: Panel, ui: tuple) -> None:
+    """Connect the tab to the page."""
+    canvas, pixels, buttons, parts, steps, run, halt, save, read, file = ui
+    part = _Part(load)
+    infer = (
+        part.infer, [panel.subject, canvas, parts, panel.inferred],
+        [parts, panel.inferred, canvas],
+    )  # fmt: skip
+    canvas.input(*infer, **QUIET, **FOLLOW)
+    for name, button in buttons.items():
+        _, words, change = OPERATIONS[name]
+        button.click(
+            operation(words, change), [canvas, pixels], canvas, api_name=f"editgan_{name}",
+            show_progress="hidden",
+        ).success(*infer, **QUIET)  # fmt: skip
+    parts.input(_region(part), infer[1], canvas, **QUIET)
+    run.click(
+        part.optimise, [panel.subject, canvas, parts, steps, panel.stop],
+        [panel.report, *panel.shown, panel.history, parts, panel.inferred],
+        api_name="editgan_optimise", **run_options(panel.report),
+    ).success(answered, panel.subject, [panel.answer, panel.verdict], **QUIET)  # fmt: skip
+    halt.click(lambda s: s.press(), panel.stop, None, queue=False, api_visibility="private")
+    save.click(part.save, canvas, file, api_name="editgan_mask_file", show_progress="hidden")
+    read.upload(
+        part.read, [read, panel.subject, canvas], canvas, api_name="editgan_read_mask",
+        show_progress="hidden",
+    ).success(*infer, **QUIET)  # fmt: skip
+
+
+def _region(part: _Part) -> Callable:
+    """The outline alone, for a Q_edit that the visitor has just changed."""
+    return lambda *inputs: part.infer(*inputs)[2]

@@ -1,0 +1,178 @@
+"""What every part of the page shows alike: before and after, the new mask, the edits, the truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demos import masks, painter
+from demos.bridge import Done, Stop, stream
+from demos.dials import Dials, dials
+from demos.editgan.session import HIGH, LOW, Subject
+from demos.editgan.truth import truth
+from demos.painter import MaskPainter, Painting
+from demos.widgets import Keepsake, aligned, decibels, refuse, running, said
+
+TIMES = 4  # a mask's pixels are shown and handed out enlarged
+NO_SUBJECT = "There is no embedded picture yet. Press Embed first."
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The result's components and the session's states; `shown` is what every edit changes."""
+
+    compare: gr.ImageSlider
+    report: gr.HTML
+    mask: gr.Image
+    answer: gr.Image
+    verdict: gr.HTML
+    history: Dials
+    library: Dials
+    painter: MaskPainter
+    parts: gr.Dropdown
+    inferred: gr.State
+    which: gr.Dropdown
+    subject: gr.State
+    own: gr.State
+    keep: gr.State
+    stop: gr.State
+
+    @property
+    def shown(self) -> list:
+        return [self.subject, self.compare, self.mask, self.painter, self.keep, self.which]
+
+
+def held(subject: Subject | None) -> Subject:
+    """The embedded picture; `gr.Error` before there is one."""
+    if subject is None:
+        raise refuse(NO_SUBJECT)
+    return subject
+
+
+def shown(pipeline: Any, subject: Subject, before: Subject, painting: Painting | None) -> tuple:
+    """What an edit changes on the page, in the order of `Panel.shown`.
+
+    Strokes that were painted on the picture before the edit stay, laid over the new mask.
+    """
+    mask = subject.now.mask
+    painting = painting or Painting(before.now.mask, 0)
+    carried = masks.carried(painting.labels, before.now.mask, mask)
+    return (
+        subject,
+        (subject.embedding.image, subject.now.image),
+        mask_picture(mask, pipeline.palette),
+        painter.continued(subject.now.image, mask, Painting(carried, painting.part)),
+        keepsake(pipeline, subject),
+        choice(subject),
+    )
+
+
+def choice(subject: Subject) -> Any:
+    """The edits in the picture to choose one from, the newest chosen."""
+    names = list(subject.edits)
+    return gr.update(choices=names, value=names[-1] if names else None)
+
+
+def mask_picture(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
+    """A mask in its palette's colours, enlarged; a PNG of it keeps the palette."""
+    picture = Image.fromarray(masks.enlarged(labels, TIMES), "P")
+    picture.putpalette(np.asarray(palette, np.uint8).tobytes())
+    return picture
+
+
+def keepsake(pipeline: Any, subject: Subject) -> Keepsake:
+    """The pictures, codes and parameters to take home."""
+    parameters = {
+        "method": "EditGAN",
+        "seed": subject.seed,
+        "crop": subject.crop,
+        "edits": [
+            {"name": name, "scale": scale, "q_edit": list(vector.q_edit)}
+            for name, (vector, scale) in subject.edits.items()
+        ],
+        "parts": list(pipeline.parts),
+    }
+    pictures = {
+        "picture": subject.source,
+        "embedding": subject.embedding.image,
+        "edited": subject.now.image,
+        "mask": mask_picture(subject.now.mask, pipeline.palette),
+    }
+    return Keepsake(
+        pictures, {"embedding": subject.embedding.w, "edited": subject.now.w}, parameters
+    )
+
+
+def answered(subject: Subject | None) -> tuple[Any, str]:
+    """The true answer to this session's edits where the renderer knows it, and how far it is."""
+    scales = subject.scales if subject else {}
+    picture = truth(subject.seed, scales) if scales and subject.from_library else None
+    if picture is None:
+        return gr.update(value=None, visible=False), _no_truth(subject)
+    picture = aligned(picture, *subject.crop)
+    words = (
+        "The true answer is the same person rendered with "
+        f"{escape(', '.join(scales))}: the edit is {decibels(psnr(subject.now.image, picture))} "
+        f"from it, the unedited picture {decibels(psnr(subject.embedding.image, picture))}."
+    )
+    return gr.update(value=picture, visible=True), said(words)
+
+
+def _no_truth(subject: Subject | None) -> str:
+    if subject is None or not subject.edits:
+        return ""
+    reason = (
+        "nobody knows it for an uploaded picture"
+        if subject.seed is None
+        else "the renderer knows it for library vectors alone"
+    )
+    return said(f'<span class="quiet">No true answer here: {reason}.</span>')
+
+
+def psnr(a: Image.Image, b: Image.Image) -> float:
+    """Of two RGB pictures of one size, in dB; infinite when they are equal."""
+    error = np.square(np.asarray(a, float) - np.asarray(b, float)).mean()
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def live(work: Callable, before: Image.Image, stop: Stop, rest: int) -> Iterator[tuple]:
+    """Run an optimisation: yields report and pictures, `rest` outputs as they are; its result."""
+    for news in stream(work, stop):
+        if isinstance(news, Done):
+            return news.result
+        pair = (before, news.images[0]) if news.images else gr.skip()
+        yield running(news), gr.skip(), pair, *(gr.skip(),) * rest
+
+
+def build_result() -> tuple:
+    """Before and after, report, new mask, true answer and its verdict, and the edits so far."""
+    compare = gr.ImageSlider(
+        label="Before and after", format="png", height=360, elem_id="editgan-compare",
+        buttons=["fullscreen"], elem_classes="filled",
+    )  # fmt: skip
+    report = gr.HTML(elem_id="editgan-report")
+    with gr.Row():
+        mask = gr.Image(
+            label="The part mask now", interactive=False, format="png", height=230, min_width=130,
+            alt_text="The part mask of the edited picture.", elem_id="editgan-mask",
+            buttons=["download", "fullscreen"], elem_classes="filled",
+        )  # fmt: skip
+        answer = gr.Image(
+            label="True answer", interactive=False, format="png", height=230, min_width=130,
+            alt_text="The same portrait rendered with the edits.", elem_id="editgan-answer",
+            buttons=["download", "fullscreen"], elem_classes="filled", visible=False,
+        )  # fmt: skip
+    verdict = gr.HTML(elem_id="editgan-verdict")
+    gr.HTML('<div class="prose-page"><h2>Edits in the picture</h2></div>')
+    history = dials(
+        LOW, HIGH, "None yet: paint a mask, or move a slider of the library.",
+        elem_id="editgan-history",
+    )  # fmt: skip
+    return compare, report, mask, answer, verdict, history

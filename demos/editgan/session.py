@@ -1,0 +1,97 @@
+"""What one visitor's session holds: an embedded picture, and the edits that are in it, in order.
+
+Editing vectors add up (Sec. 3.4), so one edit can be taken back from the middle: the picture is
+made anew from the embedding and the remaining ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+LOW, HIGH = -2.0, 2.0  # of a scale: the paper's slider, and the other way round
+
+Vectors = Mapping[str, Any]  # editing vectors by name
+Edits = Mapping[str, tuple[Any, float]]  # vectors with their scales, by name
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An embedded picture and its edits; `now` is the embedding or the pipeline's last edit.
+
+    seed is that of a never-seen portrait, else None; crop is x, y and zoom of the input.
+    """
+
+    embedding: Any
+    source: Image.Image
+    seed: int | None
+    crop: tuple[float, float, float]
+    edits: Edits
+    now: Any
+
+    @property
+    def base(self) -> Any:
+        """The picture as it is, to paint on: the next vector is its own."""
+        return self.now.go_on(self.embedding) if self.edits else self.embedding
+
+    @property
+    def scales(self) -> dict[str, float]:
+        """The edits that are in the picture, by name."""
+        return {name: scale for name, (_, scale) in self.edits.items()}
+
+    @property
+    def from_library(self) -> bool:
+        """Whether every edit was learnt by the library's recipe, and none painted here."""
+        return all(vector.seed is not None for vector, _ in self.edits.values())
+
+    def made_of(self, pipeline: Any, edits: Edits) -> Subject:
+        """The same picture with these edits instead, made anew from the embedding."""
+        strengths = list(edits.values())
+        now = pipeline.apply(self.embedding, strengths) if strengths else self.embedding
+        return replace(self, edits=dict(edits), now=now)
+
+    def edited(self, name: str, edit: Any) -> Subject:
+        """The picture after one more edit, which stands in the history under this name."""
+        vector = replace(edit.vector, name=name)
+        return replace(self, edits={**self.edits, name: (vector, 1.0)}, now=edit)
+
+    def refined(self, name: str, edit: Any) -> Subject:
+        """The picture after refinement: what that added to the edits is an entry of its own."""
+        added = replace(edit.vector, delta=(edit.w - self.now.w)[0])
+        return self.edited(name, replace(edit, vector=added))
+
+    def renamed(self, old: str, new: str) -> Subject:
+        """The same with one edit under another name, at its place in the history."""
+        pairs = [(new if name == old else name, entry) for name, entry in self.edits.items()]
+        edits = {name: (replace(vector, name=name), scale) for name, (vector, scale) in pairs}
+        return replace(self, edits=edits)
+
+
+def with_library(edits: Edits, scales: Mapping[str, float], library: Vectors) -> Edits:
+    """The edits with the library's sliders moved: a slider at zero takes its vector out."""
+    kept = {name: entry for name, entry in edits.items() if name not in library or name in scales}
+    moved = {name: (library[name], scale) for name, scale in scales.items() if name in library}
+    return {**kept, **moved}
+
+
+def with_scales(edits: Edits, scales: Mapping[str, float]) -> Edits:
+    """The edits with other scales; those that are not named are taken back."""
+    return {name: (vector, scales[name]) for name, (vector, _) in edits.items() if name in scales}
+
+
+def free_name(wanted: str, *taken: Mapping) -> str:
+    """The name, or the name with the first number that makes it new."""
+    used = {name for names in taken for name in names}
+    number, name = 1, wanted
+    while name in used:
+        number += 1
+        name = f"{wanted} {number}"
+    return name
+
+
+def named_after(parts: tuple[str, ...]) -> str:
+    """A name for an edit of these parts, such as "upper lip and teeth"."""
+    return " and ".join(parts[:2]) + (" and more" if len(parts) > 2 else "")

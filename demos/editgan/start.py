@@ -1,0 +1,167 @@
+"""The picture: a never-seen portrait, a painting or one's own, embedded into W+ (Sec. 3.2)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demos import painter
+from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.dials import relisted
+from demos.editgan.panel import Panel, answered, choice, keepsake, mask_picture, psnr
+from demos.editgan.session import HIGH, LOW, Subject
+from demos.portraits import seed_of
+from demos.widgets import (
+    QUIET,
+    aligned,
+    curve,
+    decibels,
+    portrait_input,
+    run_buttons,
+    run_options,
+    running,
+    said,
+)
+
+PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan"
+FIRST_PART = "upper lip"
+FAR = 0.9  # LPIPS: as far as a validation portrait is from itself blurred by 4 px
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+
+    def embed(
+        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, own: dict,
+        stop: Stop,
+    ) -> Iterator[tuple]:  # fmt: skip
+        """Embed a picture for editing; it stays in this session with its part mask.
+
+        The true answer to an edit is known when the picture is the never-seen portrait of `seed`.
+        Yields the embedding, a report, the pictures, the mask and the painter's value.
+        """
+        stop.renew()
+        source, seed = aligned(picture, x, y, zoom), seed_of(picture, seed)
+
+        def work(on_step):
+            return self.load().embed(source, steps=int(steps), on_step=on_step)
+
+        for news in stream(work, stop):
+            if not isinstance(news, Done):
+                yield news.images[0] if news.images else gr.skip(), running(news), *_same(11)
+                continue
+            found = news.result
+            subject = Subject(found, source, seed, (x, y, zoom), {}, found)
+            with spoken_errors():
+                yield found.image, _report(found, source, stop), *_begun(self.load(), subject, own)
+
+
+def _same(count: int) -> tuple:
+    return (gr.skip(),) * count
+
+
+def _report(found: Any, source: Image.Image, stop: Stop) -> str:
+    words = said(
+        f"{'Stopped' if stop.pressed else 'Embedded'} after {len(found.losses)} steps and "
+        f"{found.seconds:.1f} s. The embedding is {decibels(psnr(source, found.image))} from the "
+        f"picture (LPIPS {found.distance:.3f})."
+    )
+    if found.distance > FAR:
+        words += said(
+            "That is <b>far away</b>: what is edited is the nearest clay portrait that the "
+            "generator can make, not this picture.",
+            outside=True,
+        )
+    return words + curve(found.losses)
+
+
+def _begun(pipeline: Any, subject: Subject, own: dict) -> tuple:
+    """What a new picture puts on the page: in the order of the outputs in `wire`."""
+    names, mask = pipeline.parts, subject.now.mask
+    part = names.index(FIRST_PART) if FIRST_PART in names else 1
+    opened = painter.begun(
+        subject.now.image, mask, names, pipeline.palette, secrets.token_hex(4), part
+    )
+    rows = library_rows({**pipeline.library, **own})
+    return (
+        subject, (subject.now.image,) * 2,
+        mask_picture(mask, pipeline.palette), opened, keepsake(pipeline, subject), choice(subject),
+        relisted(LOW, HIGH, rows, {}), [], said(), gr.update(choices=list(names), value=[]), [],
+    )  # fmt: skip
+
+
+def library_rows(vectors: dict[str, Any]) -> list[list[str]]:
+    """Name, note and thumbnail of every vector, for its slider."""
+    return [[name, _note(v), _thumbnail(v)] for name, v in vectors.items()]
+
+
+def _note(vector: Any) -> str:
+    measured = vector.success or {}
+    if "success" not in measured or "portraits" not in measured:
+        return "of your own, not measured"
+    return f"works on {measured['success']:.0%} of {measured['portraits']:.0f} held-out portraits"
+
+
+def _thumbnail(vector: Any) -> str:
+    return "" if vector.thumbnail is None else painter.data_uri(vector.thumbnail)
+
+
+def _paintings() -> dict[str, Path]:
+    return {
+        path.stem.replace("-", " ").capitalize(): path for path in sorted(PAINTINGS.glob("*.png"))
+    }
+
+
+def painting(name: str) -> tuple[Image.Image, None]:
+    """A stored painting by its name: a test portrait turned into flat or painterly colours."""
+    with Image.open(_paintings()[name]) as file:
+        return file.convert("RGB"), None
+
+
+def build_input() -> tuple:
+    """The picture's components: input, steps, run, stop, embedding, report."""
+    with gr.Row():
+        with gr.Column(min_width=280):
+            portrait = portrait_input(
+                "Picture", "The picture to edit.", "editgan_never_seen_portrait"
+            )
+            paintings = gr.Radio(
+                list(_paintings()), value=None, label="Paintings, outside the domain",
+                info="Test portraits turned into paintings by image filters.",
+                elem_classes="bare", visible=bool(_paintings()),
+            )  # fmt: skip
+        with gr.Column(min_width=280):
+            embedded = gr.Image(
+                label="Embedding: what the generator makes of it", interactive=False, height=366,
+                format="png", alt_text="The generator's nearest picture.", buttons=["fullscreen"],
+                elem_classes="filled", elem_id="editgan-embedded",
+            )  # fmt: skip
+            steps, run, halt = run_buttons("Embed", fewest=10)
+            report = gr.HTML(elem_id="editgan-embedding-report")
+    return portrait, steps, run, halt, embedded, report, paintings
+
+
+def wire(load: Callable, panel: Panel, parts: tuple) -> None:
+    """Connect the input to the page."""
+    portrait, steps, run, halt, embedded, report, paintings = parts
+    part = _Part(load)
+    outputs = [
+        embedded, report, *panel.shown, panel.library, panel.history, panel.report, panel.parts,
+        panel.inferred,
+    ]  # fmt: skip
+    run.click(
+        part.embed, [*portrait.inputs, portrait.seed, steps, panel.own, panel.stop], outputs,
+        api_name="editgan_embed", **run_options(report),
+    ).success(answered, panel.subject, [panel.answer, panel.verdict], **QUIET)  # fmt: skip
+    halt.click(lambda s: s.press(), panel.stop, None, queue=False, api_visibility="private")
+    paintings.input(
+        painting, paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
+        show_progress="hidden",
+    )  # fmt: skip

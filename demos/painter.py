@@ -1,0 +1,140 @@
+"""A mask painter that knows its labels: a picture, its part mask over it, and a legend of names.
+
+The browser paints whole labels, never colours, on the mask's own pixels, which the screen shows
+enlarged. Brush, eraser, bucket, undo and redo answer there at once, by mouse, pen, finger or keys;
+everything else is an operation of `demos.masks` whose result is handed back to the painter.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demos.pictures import data_uri, refuse
+
+_SCRIPT = Path(__file__).with_suffix(".js").read_text()
+_TOOLS = {
+    "brush": "Brush", "eraser": "Eraser", "fill": "Fill", "pick": "Pick", "move": "Hand",
+}  # fmt: skip
+
+
+def _tool(name: str, label: str) -> str:
+    checked = " checked" if name == "brush" else ""
+    return f'<label><input type="radio" name="tool" value="{name}"{checked}>{label}</label>'
+
+
+def _dial(name: str, label: str, low: int, high: int, value: int, step: float = 1) -> str:
+    return f"""<label class="dial">{label}<input type="range" name="{name}" min="{low}"
+max="{high}" step="{step}" value="{value}"></label>"""
+
+
+_TEMPLATE = f"""<div class="painter" inert>
+<div class="tools"><fieldset class="choice"><legend>Tool</legend>
+{"".join(_tool(*item) for item in _TOOLS.items())}</fieldset>
+<div class="acts"><button type="button" data-action="undo">Undo</button>
+<button type="button" data-action="redo">Redo</button>
+<button type="button" data-action="reset">Reset</button></div>
+{_dial("size", "Brush", 1, 24, 4)}{_dial("cover", "Mask over picture", 0, 100, 60)}
+{_dial("zoom", "Zoom", 1, 6, 1, 0.5)}
+<label class="check"><input type="checkbox" name="region" checked>Outline what may change</label>
+</div><div class="stage"><canvas width="512" height="512" tabindex="0" role="application"
+aria-label="Mask painter. Arrow keys move the brush, with Shift by eight pixels; Space paints;
+Control Z undoes."></canvas><p class="empty">The part mask appears here</p>
+<p class="status" aria-live="polite"></p></div>
+<fieldset class="legend"><legend>Part</legend></fieldset></div>"""
+
+
+@dataclass(frozen=True)
+class Painting:
+    """What the painter holds: labels, uint8 (H, W), and the chosen part's label."""
+
+    labels: np.ndarray
+    part: int
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """What the browser holds of it."""
+        return {"labels": _packed(self.labels), "part": self.part}
+
+
+class MaskPainter(gr.HTML):
+    """The painter; handlers get a `Painting`, or None before there is a mask."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Painting | None:
+        if not isinstance(payload, dict) or not payload.get("labels"):
+            return None
+        part = payload.get("part")
+        if type(part) is not int or not 0 <= part <= 255:
+            raise refuse(f"The chosen part must be a whole number; got {part!r}.")
+        return Painting(_unpacked(payload["labels"]), part)
+
+    def postprocess(self, value: Painting | dict | None) -> dict | None:
+        return value.value if isinstance(value, Painting) else value
+
+    def api_info(self) -> dict[str, Any]:
+        return {
+            "type": "object",
+            "properties": {"labels": {"type": "string"}, "part": {"type": "integer"}},
+            "description": "labels: base64 of one byte a pixel, row by row; part: a label",
+        }
+
+
+def mask_painter(**options: Any) -> MaskPainter:
+    """An empty painter; `begun` opens a picture in it."""
+    return MaskPainter(
+        {"labels": "", "part": 0}, html_template=_TEMPLATE, js_on_load=_SCRIPT,
+        apply_default_css=False, picture="", predicted="", region="", names=[], palette=[],
+        session="", **options,
+    )  # fmt: skip
+
+
+def begun(
+    picture: Image.Image,
+    predicted: np.ndarray,
+    names: tuple[str, ...],
+    palette: np.ndarray,
+    session: str,
+    part: int,
+) -> Any:
+    """An update that opens a picture with its predicted mask and forgets all earlier strokes."""
+    return gr.update(
+        value=Painting(predicted, part), picture=data_uri(picture), predicted=_packed(predicted),
+        names=list(names), palette=np.asarray(palette).tolist(), session=session, region="",
+    )  # fmt: skip
+
+
+def continued(picture: Image.Image, predicted: np.ndarray, painting: Painting) -> Any:
+    """An update to another picture of the same person; undo still reaches the earlier strokes."""
+    return gr.update(
+        value=painting, picture=data_uri(picture), predicted=_packed(predicted), region=""
+    )
+
+
+def outlined(region: np.ndarray) -> Any:
+    """An update that outlines what may change, bool (H, W)."""
+    return gr.update(region=_packed(region.astype(np.uint8)) if region.any() else "")
+
+
+def _packed(labels: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(labels, np.uint8).tobytes()).decode()
+
+
+def _unpacked(text: Any) -> np.ndarray:
+    try:
+        labels = np.frombuffer(base64.b64decode(text, validate=True), np.uint8)
+    except (TypeError, ValueError, binascii.Error) as error:
+        raise refuse("The painted mask must be base64 text of one byte a pixel.") from error
+    side = math.isqrt(labels.size)
+    if side * side != labels.size or not side:
+        raise refuse(f"The painted mask must be square; got {labels.size} labels.")
+    return labels.reshape(side, side)

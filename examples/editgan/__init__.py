@@ -1,0 +1,1 @@
+"""Inputs of the EditGAN page: paintings, made from test portraits by image filters."""

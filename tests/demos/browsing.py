@@ -1,0 +1,52 @@
+"""What the tests in a real browser share: how it starts, and how a visitor finds things."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page, Request
+
+CHROMIUM = shutil.which("chromium")
+ARGUMENTS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync"
+).split()
+SECONDS = 1000
+
+
+def outside(request: Request) -> bool:
+    """Whether a request leaves this machine."""
+    return not request.url.startswith(("http://127.0.0.1", "http://localhost", "data:", "blob:"))
+
+
+def panel(page: Page, tab: str) -> Locator:
+    """The panel of a tab, opened."""
+    page.get_by_role("tab", name=tab, exact=True).click()
+    return page.get_by_role("tabpanel").filter(visible=True)
+
+
+def press(place: Page | Locator, name: str, nth: int = 0) -> None:
+    """Click a visible button by its name."""
+    place.get_by_role("button", name=name, exact=True).filter(visible=True).nth(nth).click()
+
+
+def _files(page: Page, selector: str) -> list[bytes]:
+    images = page.locator(f"{selector} img")
+    images.first.get_attribute("src", timeout=20 * SECONDS)
+    return [page.request.get(image.get_attribute("src")).body() for image in images.all()]
+
+
+def picture(page: Page, selector: str) -> str:
+    """What an image shows, as a hash of its file."""
+    return hashlib.sha256(_files(page, selector)[0]).hexdigest()
+
+
+def pictures(page: Page, selector: str) -> list[Image.Image]:
+    """All images of a component, RGB."""
+    return [Image.open(io.BytesIO(file)).convert("RGB") for file in _files(page, selector)]

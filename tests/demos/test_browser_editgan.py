@@ -1,0 +1,307 @@
+"""A visitor paints masks in a real browser, with the fake and with the real networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+import app
+from demos import theme
+from demos.bridge import Lazy
+from demos.painter import Painting, mask_painter
+from demos.portraits import TEST
+from examples.clay.parts import PART_PALETTE, PARTS
+from tests.demos.browsing import CHROMIUM, SECONDS, panel, pictures, press
+
+WEIGHTS = Path(__file__).parents[2] / "weights/starter"
+NEEDED = ("generator", "editgan-encoder", "segmentation-branch", "editing-vectors")
+MISSING = [n for n in NEEDED if not (WEIGHTS / f"clay-heads-{n}.safetensors").exists()]
+SIDE = 128
+
+expect.set_options(timeout=15 * SECONDS)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
+
+
+def embed(page: Page, steps: int = 10, seconds: int = 60, seed: int = TEST.start + 15) -> None:
+    """A never-seen portrait, embedded."""
+    page.get_by_label("Test seed").fill(str(seed))
+    page.get_by_label("Test seed").press("Enter")
+    page.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    fill_number(page, "Optimisation steps", steps)
+    press(page, "Embed")
+    report = page.locator("#editgan-embedding-report")
+    expect(report).to_contain_text(f"Embedded after {steps} steps", timeout=seconds * SECONDS)
+    expect(page.locator("#editgan-painter .legend label")).to_have_count(len(PARTS))
+
+
+def fill_number(page: Page, name: str, value: int, nth: int = 0) -> None:
+    box = page.get_by_label(f"number input for {name}").nth(nth)
+    box.fill(str(value))
+    box.press("Enter")
+
+
+def painter(page: Page) -> Locator:
+    return page.locator("#editgan-painter")
+
+
+def choose(page: Page, part: str) -> None:
+    painter(page).locator(".legend").get_by_text(part, exact=True).click()
+
+
+def status(page: Page) -> Locator:
+    return page.locator("#editgan-painter .status")
+
+
+def canvas(page: Page) -> Locator:
+    found = page.locator("#editgan-painter canvas")
+    found.scroll_into_view_if_needed()
+    return found
+
+
+def stroke(page: Page, *points: tuple[float, float]) -> None:
+    """Draw along points given in the mask's own pixels."""
+    box = canvas(page).bounding_box()
+    ways = [(box["x"] + x * box["width"] / SIDE, box["y"] + y * box["width"] / SIDE)
+            for x, y in points]  # fmt: skip
+    page.mouse.move(*ways[0])
+    page.mouse.down()
+    for way in ways[1:]:
+        page.mouse.move(*way, steps=6)
+    page.mouse.up()
+
+
+def mask(page: Page) -> np.ndarray:
+    """The labels that the page shows as the part mask, in the mask's own pixels."""
+    colours = np.asarray(pictures(page, "#editgan-mask")[0])[2::4, 2::4].astype(int)
+    distances = np.abs(colours[:, :, None] - PART_PALETTE.astype(int)).sum(-1)
+    assert not distances.min(-1).any()
+    return distances.argmin(-1)
+
+
+def lip_of(labels: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the upper lip."""
+    rows, columns = np.nonzero(labels == PARTS.index("upper lip"))
+    return columns.min(), rows.min(), columns.max(), rows.max()
+
+
+def paint_the_lip(page: Page) -> tuple[int, int, int, int]:
+    """A stroke over the upper edge of the upper lip; where the lip was."""
+    left, top, right, bottom = lip_of(mask(page))
+    choose(page, "upper lip")
+    stroke(page, (left + 1, top), ((left + right) / 2, top), (right, top))
+    expect(status(page)).to_have_text("Painted upper lip.")
+    return left, top, right, bottom
+
+
+def painted(page: Page) -> np.ndarray:
+    """What the browser holds, from the file that the page makes of it."""
+    if not page.get_by_role("button", name="Prepare the mask").is_visible():
+        page.get_by_role("button", name="Masks as files").click()
+    old = page.locator("#mask-file a")
+    before = old.first.get_attribute("href") if old.count() else ""
+    press(page, "Prepare the mask")
+    page.wait_for_function(
+        "old => { const a = document.querySelector('#mask-file a'); return a && a.href !== old }",
+        arg=before,
+    )
+    with page.expect_download() as download:
+        page.locator("#mask-file a").first.click()
+    with Image.open(download.value.path()) as file:
+        assert file.size == (4 * SIDE, 4 * SIDE)
+        return np.asarray(file)[2::4, 2::4].copy()
+
+
+def changes(page: Page) -> np.ndarray:
+    """How much each pixel differs between the two pictures of the slider."""
+    before, after = (np.asarray(p, int) for p in pictures(page, "#editgan-compare"))
+    return np.abs(before - after).sum(-1)
+
+
+def edit_with_vectors(page: Page, embed_steps: int, steps: int, seconds: int) -> np.ndarray:
+    """The whole way: paint, undo, optimise, take back, vectors. What the painted edit changed."""
+    embed(page, embed_steps, seconds)
+    paint_the_lip(page)
+    expect(page.locator("#q-edit")).to_contain_text("upper lip")
+    press(painter(page), "Undo")
+    expect(page.locator("#q-edit")).not_to_contain_text("upper lip")
+    press(painter(page), "Redo")
+    expect(page.locator("#q-edit")).to_contain_text("upper lip")
+    fill_number(page, "Optimisation steps", steps, nth=1)
+    press(page, "Optimise")
+    report = page.locator("#editgan-report")
+    expect(report).to_contain_text(f"Done after {steps} steps", timeout=seconds * SECONDS)
+    found = changes(page)
+    page.locator("#editgan-history button").first.click()
+    expect(report).to_contain_text("this is the embedding", timeout=seconds * SECONDS)
+    assert not changes(page).any()
+    use_the_library(page, seconds)
+    return found
+
+
+def use_the_library(page: Page, seconds: int) -> None:
+    """Apply the first vector, save it under a name, download it and load it again."""
+    tab = panel(page, "Vectors")
+    slider = tab.locator("#editgan-library input[type=range]").first
+    name = slider.get_attribute("data-name")
+    slider.fill("1")
+    report, history = page.locator("#editgan-report"), page.locator("#editgan-history")
+    expect(report).to_contain_text(f"{name} +1: applied", timeout=seconds * SECONDS)
+    expect(history).to_contain_text(name)
+    assert changes(page).any()
+    tab.get_by_role("button", name="Your own vectors").click()
+    tab.get_by_label("Name", exact=True).fill("mine")
+    press(tab, "Save as vector")
+    expect(history).to_contain_text("mine")
+    with page.expect_download() as download:
+        page.locator("#vector-file a").first.click()
+    assert download.value.suggested_filename == "mine.safetensors"
+    path = download.value.path().rename(download.value.path().with_suffix(".safetensors"))
+    tab.locator("input[type=file]").last.set_input_files(str(path))
+    expect(page.locator("#vector-words")).to_contain_text("Loaded mine 2")
+    expect(page.locator("#editgan-library")).to_contain_text("mine 2")
+    press(page, "Take back mine")
+    expect(report).to_contain_text("this is the embedding", timeout=seconds * SECONDS)
+    tab.locator("#editgan-library input[data-name='mine 2']").fill("1")
+    expect(report).to_contain_text("mine 2 +1: applied", timeout=seconds * SECONDS)
+
+
+def test_paint_optimise_take_back_and_vectors(visit, served):
+    page = visit(f"{served}/editgan")
+    moved = edit_with_vectors(page, embed_steps=10, steps=20, seconds=30) > 0
+    rows, columns = np.nonzero(moved)
+    left, top, right, bottom = lip_of(mask(page))
+    assert moved.any()
+    assert rows.min() >= top - 6 and rows.max() <= bottom + 6
+    assert columns.min() >= left - 6 and columns.max() <= right + 6
+
+
+def test_tools_on_the_canvas(visit, served):
+    page = visit(f"{served}/editgan")
+    embed(page)
+    start = mask(page)
+    press(page, "Grow")
+    choose(page, "hat")
+    stroke(page, (20, 20), (60, 20), (60, 50), (20, 50), (20, 20))
+    hat, ring = PARTS.index("hat"), painted(page)
+    assert ring[20, 40] == hat and ring[35, 40] == start[35, 40]
+    painter(page).get_by_text("Fill", exact=True).click()
+    stroke(page, (4.5, 4.5))
+    expect(status(page)).to_have_text("Filled: background became hat.")
+    assert painted(page)[4, 4] == hat
+    painter(page).get_by_text("Eraser", exact=True).click()
+    stroke(page, (20, 20), (60, 20))
+    assert painted(page)[20, 40] == start[20, 40]
+    painter(page).get_by_text("Pick", exact=True).click()
+    stroke(page, (64, 125))
+    expect(status(page)).to_have_text("clothing is chosen.")
+    press(painter(page), "Reset")
+    assert (painted(page) == start).all()
+    press(painter(page), "Undo")
+    assert painted(page)[4, 4] == hat
+
+
+def test_buttons_and_keys_need_no_pointer(visit, served):
+    page = visit(f"{served}/editgan")
+    embed(page)
+    start, lip = mask(page), PARTS.index("upper lip")
+    page.locator("#editgan-painter .legend input:checked").focus()
+    page.keyboard.press("ArrowDown")
+    expect(status(page)).to_have_text("lower lip is chosen.")
+    page.keyboard.press("ArrowUp")
+    press(page, "Up")
+    expect(page.locator("#q-edit")).to_contain_text("upper lip")
+    assert (painted(page) == lip)[lip_of(start)[1] - 1].any()
+    press(painter(page), "Undo")
+    canvas(page).focus()
+    for key in ("Shift+ArrowUp", "Shift+ArrowUp", "ArrowRight", "Space"):
+        page.keyboard.press(key)
+    expect(status(page)).to_have_text("Painted upper lip.")
+    spot = (painted(page) != start).nonzero()
+    assert 4 <= len(spot[0]) <= 20 and spot[0].max() < lip_of(start)[1]
+    page.keyboard.press("Control+z")
+    canvas(page).focus()
+    page.keyboard.press("Control+z")
+    assert (painted(page) == start).all()
+
+
+def test_a_finger_paints_and_zoom_magnifies(visit, served):
+    page = visit(f"{served}/editgan", 390, has_touch=True, is_mobile=True)
+    embed(page)
+    start = mask(page)
+    choose(page, "left iris")
+    page.locator("#editgan-painter input[name=zoom]").fill("4")
+    box = canvas(page).bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(status(page)).to_contain_text("left iris")
+    page.locator("#editgan-painter input[name=size]").fill("8")
+    page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    rows, columns = (painted(page) != start).nonzero()
+    assert len(rows) and np.ptp(rows) <= 9
+    assert abs(columns.mean() - 52) < 6 and abs(rows.mean() - 54) < 6  # where the drawn iris is
+
+
+def test_a_mask_file_is_loaded_and_a_bad_one_explained(visit, served, tmp_path):
+    page = visit(f"{served}/editgan")
+    embed(page)
+    labels = mask(page).astype(np.uint8)
+    labels[:12, :12] = PARTS.index("hat")
+    Image.fromarray(PART_PALETTE[labels]).save(tmp_path / "mask.png")
+    Image.new("RGB", (90, 70), "red").save(tmp_path / "bad.png")
+    page.get_by_role("button", name="Masks as files").click()
+    upload = page.get_by_role("tabpanel").filter(visible=True).locator("input[type=file]").last
+    upload.set_input_files(str(tmp_path / "mask.png"))
+    expect(page.locator("#q-edit")).to_contain_text("hat")
+    upload.set_input_files(str(tmp_path / "bad.png"))
+    expect(page.get_by_text("colours of a mask must be").first).to_be_visible()
+
+
+def test_stop_keeps_the_edit_so_far(visit, served, fake_editgan, monkeypatch):
+    page = visit(f"{served}/editgan")
+    embed(page)
+    paint_the_lip(page)
+    monkeypatch.setattr(fake_editgan, "seconds_a_step", 0.05)
+    press(page, "Optimise")
+    report = page.locator("#editgan-report")
+    expect(report).to_contain_text("step", timeout=10 * SECONDS)
+    press(page, "Stop", nth=1)
+    expect(report).to_contain_text("Stopped after", timeout=10 * SECONDS)
+    expect(page.locator("#editgan-history")).to_contain_text("upper lip")
+
+
+def test_library_edits_have_a_true_answer(visit, served):
+    page = visit(f"{served}/editgan")
+    embed(page)
+    tab = panel(page, "Vectors")
+    tab.locator("#editgan-library input[data-name='smile']").fill("1")
+    expect(page.locator("#editgan-verdict")).to_contain_text("true answer", timeout=30 * SECONDS)
+    page.locator("#editgan-answer img").wait_for()
+    panel(page, "Paint")
+    canvas(page)
+    expect(page.locator("#editgan-painter .legend label")).to_have_count(len(PARTS))
+
+
+def test_the_value_of_the_browser_is_read_by_the_server():
+    labels = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    back = mask_painter(render=False).preprocess(Painting(labels, 3).value)
+    assert (back.labels == labels).all() and back.part == 3
+
+
+@pytest.mark.real
+@pytest.mark.skipif(bool(MISSING), reason=f"needs the starter weights {', '.join(MISSING)}")
+def test_the_lip_changes_and_the_rest_stays_with_the_real_networks(visit):
+    from pipelines.editgan import EditGAN
+    from tests.demos.fake_pipeline import FakeInDomain
+
+    demo = app.build(FakeInDomain, Lazy(EditGAN.from_pretrained))
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    page = visit(f"{url.rstrip('/')}/editgan")
+    moved = edit_with_vectors(page, embed_steps=50, steps=50, seconds=240)
+    left, top, right, bottom = lip_of(mask(page))
+    near = np.zeros((SIDE, SIDE), bool)
+    near[max(top - 8, 0) : bottom + 8, max(left - 8, 0) : right + 8] = True
+    assert moved[near].mean() > 3 * moved[~near].mean()
+    demo.close()
