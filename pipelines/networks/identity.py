@@ -58,6 +58,7 @@ class PortraitJudge(nn.Module, PyTorchModelHubMixin):
     channels: of the two strided stem convolutions, then of each residual block;
     embedding: length of the identity vector; verifies: whether it tells people apart, by the
     recipe's held-out figures. Until it does, nobody should be told who is the same person.
+    thresholds: cosines that one in a thousand, and one in a hundred, pairs of strangers exceed.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class PortraitJudge(nn.Module, PyTorchModelHubMixin):
         channels: Sequence[int] = (16, 48, 64, 128, 256),
         embedding: int = 256,
         verifies: bool = False,
+        thresholds: Sequence[float] = (0.8, 0.5),
     ) -> None:
         super().__init__()
-        self.verifies = verifies
+        self.verifies, self.thresholds = verifies, tuple(thresholds)
         self.choice_sizes, self.value_names = dict(choices), tuple(values)
         first, second, *rest = channels
         self.stem = nn.Sequential(

@@ -6,7 +6,7 @@ Renders what is missing under DIR/train and DIR/validation, then runs the recipe
 which they need each other. A recipe keeps its checkpoints in DIR/<recipe> and goes on where it was
 interrupted; weights and cards are written to DIR/weights. With --register they replace those in
 weights/starter. Rendering is not counted in the minutes; recipes that solve instead of training
-(boundaries) take what they take.
+(boundaries, editing vectors) take what they take.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Recipe:
 
 RECIPES = (
     Recipe("perceptual", "perceptual", 0.06, {}),
-    Recipe("identity", "judge", 0.16, {}),
-    Recipe("parser", "parser", 0.08, {}),
+    Recipe("identity", "judge", 0.14, {}),
+    Recipe("parser", "parser", 0.07, {}),
     Recipe("generator", "generator", 0.50, {"perceptual": "perceptual"}),
     Recipe(
         "conventional_encoder", "conventional-encoder", 0.06,
@@ -53,6 +53,16 @@ RECIPES = (
         {"generator": "generator", "perceptual": "perceptual", "start": "conventional-encoder"},
     ),
     Recipe("boundaries", "boundaries", 0, {"generator": "generator", "judge": "judge"}, data=False),
+    Recipe(
+        "segmentation_branch", "segmentation-branch", 0.03,
+        {"generator": "generator", "encoder": "indomain-encoder", "perceptual": "perceptual",
+         "judge": "judge", "parser": "parser"}, data=False,
+    ),
+    Recipe(
+        "editing_vectors", "editing-vectors", 0,
+        {"generator": "generator", "encoder": "indomain-encoder", "perceptual": "perceptual",
+         "judge": "judge", "branch": "segmentation-branch"}, data=False,
+    ),
 )  # fmt: skip
 
 

@@ -34,8 +34,9 @@ from examples.clay import parameters
 from examples.clay.edits import BEARDED, EDITS
 from pipelines.networks.identity import JudgeOutput, PortraitJudge
 from pipelines.networks.stylegan2 import Generator
-from pipelines.training.indomain_encoder import given
-from pipelines.training.loop import choose_device
+from pipelines.runtime import choose_device
+from pipelines.training.indomain_encoder import network_of, network_options
+from pipelines.training.sharding import here
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # in units of the mean variance of w
 TOLERANCE = 0.02  # of held-out R^2 that a larger ridge may cost
@@ -74,17 +75,18 @@ def label(
     """Codes of random latents and the values of their attributes."""
     device = generator.mapping.w_avg.device
     z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(seed))
-    codes, values = [], []
-    for part in tqdm(z.split(64), desc="label"):
+    shard, found = here(device), []
+    for part in tqdm(shard.part(z.split(64)), desc="label", disable=not shard.first):
         ws = generator.mapping(part.to(device))
-        codes.append(ws[:, 0])
         if truth:
             p = parameters.draw(part.numpy())
             known = np.stack([edit.value(p) for edit in EDITS.values()], axis=1)
-            values.append(torch.from_numpy(known).float().to(device))
+            seen = torch.from_numpy(known).float()
         else:
-            values.append(look(generator, judge, ws))
-    return torch.cat(codes), torch.cat(values)
+            seen = look(generator, judge, ws)
+        found.append((ws[:, 0].cpu(), seen.cpu()))
+    codes, values = zip(*shard.gather(found), strict=True)
+    return torch.cat(codes).to(device), torch.cat(values).to(device)
 
 
 def separate(
@@ -171,8 +173,9 @@ def fit(
         normals = conditioned(normals)
     codes = (w_test + mean).float()[:, None].repeat(1, generator.num_ws, 1)
     choosing, measuring = codes[: arg.samples], codes[arg.samples : 3 * arg.samples]
-    tensors, rows = {}, {}
-    for i, (name, edit) in enumerate(tqdm(EDITS.items(), desc="layers and slopes")):
+    shard, found = here(w.device), []
+    own = shard.part(list(enumerate(EDITS.items())))
+    for i, (name, edit) in tqdm(own, desc="layers and slopes", disable=not shard.first):
         n, sd = normals[i].float(), (w @ normals[i]).std().item()
         layers = choose_layers(effect_of(generator, judge, choosing, i), n, generator.num_ws, sd)
         slope = effect_of(generator, judge, measuring, i)(n, layers, sd)
@@ -181,19 +184,21 @@ def fit(
         )
         right = accuracy(normals[i], w, y[:, i], w_test, y_test[:, i], middle)
         numbers = {"slope": slope, "accuracy": right, "low": edit.low, "high": edit.high}
-        tensors |= {f"{name}.{key}": torch.tensor(float(v)) for key, v in numbers.items()}
-        tensors |= {f"{name}.normal": n, f"{name}.layers": layers}
+        tensors = {f"{name}.{key}": torch.tensor(float(v)) for key, v in numbers.items()}
+        tensors |= {f"{name}.normal": n.cpu(), f"{name}.layers": layers.cpu()}
         chosen = layers.nonzero().flatten().tolist()
-        rows[name] = {"accuracy": right, "slope": slope, "sd": sd, "layers": chosen}
-    return tensors, rows
+        row = {"accuracy": right, "slope": slope, "sd": sd, "layers": chosen}
+        found.append((tensors, {name: row}))
+    found = shard.gather(found)
+    tensors = {key: value for mine, _ in found for key, value in mine.items()}
+    return tensors, {name: row for _, mine in found for name, row in mine.items()}
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Find attribute boundaries in W.")
     parser.add_argument("--out", type=Path, required=True, help="folder for metrics.json")
     parser.add_argument("--weights", type=Path, help="write the boundaries here")
-    parser.add_argument("--generator", type=Path, help="weights file; the registered one if absent")
-    parser.add_argument("--judge", type=Path, help="weights file; the registered one if absent")
+    network_options(parser, "generator", "judge")
     parser.add_argument("--labels", choices=("judge", "truth"), default="judge")
     parser.add_argument("--condition", action="store_true", help="project the others out of each")
     parser.add_argument("--count", type=int, default=20_000, help="labelled training samples")
@@ -208,9 +213,11 @@ def main() -> None:
     if arg.threads:
         torch.set_num_threads(arg.threads)
     device, start = choose_device(arg.device), time.monotonic()
-    generator = given(Generator, arg.generator, "clay-heads/generator", device)
-    judge = given(PortraitJudge, arg.judge, "clay-heads/judge", device)
+    generator = network_of(arg, "generator", device)
+    judge = network_of(arg, "judge", device)
     tensors, rows = fit(generator, judge, arg)
+    if not here(device).first:
+        return
     card = {
         "recipe": "pipelines.training.boundaries",
         "seeds": "torch seeds 0 (training) and 1 (held out)",

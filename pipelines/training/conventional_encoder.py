@@ -1,6 +1,6 @@
 """Train the conventional encoder, which in-domain GAN inversion is compared with.
 
-    python -m pipelines.training.conventional_encoder --out RUN --minutes 8
+    python -m pipelines.training.conventional_encoder --out RUN --minutes 8 [--domain ffhq]
 
 Main Eq. 1 of Zhu et al. (ECCV 2020), after Zhu, Kraehenbuehl, Shechtman, Efros (ECCV 2016):
 
@@ -22,12 +22,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from examples.clay.dataset import ClaySet
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
-from pipelines.training.indomain_encoder import evaluate, fast, given, mean_code, update
+from pipelines.training.indomain_encoder import (
+    encoder_for,
+    evaluate,
+    fast,
+    mean_code,
+    network_of,
+    network_options,
+    update,
+)
 from pipelines.training.loop import Average, Loop, finish
+from pipelines.training.photographs import pictures
 
 MIXING = 0.5  # share of samples with two codes
 HELD_OUT_SEED = 1_000_000  # training draws from small seeds
@@ -35,33 +42,36 @@ HELD_OUT_SEED = 1_000_000  # training draws from small seeds
 
 @torch.no_grad()
 def sample(
-    generator: Generator, count: int, device: torch.device, random: torch.Generator
+    generator: Generator,
+    count: int,
+    device: torch.device,
+    random: torch.Generator,
+    rows: slice = slice(None),
 ) -> tuple[Float[Tensor, "b layers 512"], Float[Tensor, "b 3 h w"]]:
-    """Codes of random latents, some of them mixed, and their pictures."""
+    """Codes of random latents, some of them mixed, and their pictures; rows: those to keep."""
     z = torch.randn(2 * count, generator.z_dim, generator=random).to(device)
     ws, others = generator.mapping(z).chunk(2)
     crossing = torch.randint(1, generator.num_ws, (count, 1), generator=random)
     mixed = torch.rand(count, 1, generator=random) < MIXING
     swap = (mixed & (torch.arange(generator.num_ws) >= crossing)).to(device)
-    ws = torch.where(swap[:, :, None], others, ws)
+    ws = torch.where(swap[:, :, None], others, ws)[rows]
     return ws, generator.synthesis(ws)
 
 
 def train(arg: argparse.Namespace, loop: Loop, generator: Generator) -> nn.Module:
     """Minimise main Eq. 1 until the budget is spent; the averaged encoder."""
     torch.manual_seed(0)
-    encoder = LayerwiseEncoder(generator.num_ws, generator.resolution, arg.width)
-    encoder = fast(encoder.to(loop.device))
+    encoder = fast(encoder_for(generator, arg.width).to(loop.device))
     encoder.w_mean.copy_(mean_code(generator, loop.device))
     average = Average(encoder)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=arg.rate, betas=(0.9, 0.99))
     loop.keep(encoder=encoder, average=average.network, optimizer=optimizer)
     loop.resume()
-    random = torch.Generator().manual_seed(loop.step)
+    random, own = torch.Generator().manual_seed(loop.step), loop.shard.rows(arg.batch)
     for _ in loop:
         loop.anneal(optimizer)
         with loop.autocast():
-            ws, x = sample(generator, arg.batch, loop.device, random)
+            ws, x = sample(generator, arg.batch, loop.device, random, own)
             loss = (ws - encoder(x)).square().mean()
         update(optimizer, loss)
         average.update(encoder, loop.step)
@@ -85,17 +95,14 @@ def unexplained(encoder: LayerwiseEncoder, generator: Generator, device: torch.d
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Train the conventional encoder.")
-    parser.add_argument("--validation", type=Path, help="rendered validation split")
+    parser.add_argument("--validation", type=Path, help="rendered split, or photographs")
     parser.add_argument("--out", type=Path, required=True, help="log, checkpoint, metrics")
     parser.add_argument("--minutes", type=float, default=8, help="budget over all runs")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads; all by default")
     parser.add_argument("--weights", type=Path, help="write the trained weights here, in fp16")
-    parser.add_argument("--generator", type=Path, help="weights file; the registered one if absent")
-    parser.add_argument(
-        "--perceptual", type=Path, help="weights file; the registered one if absent"
-    )
+    network_options(parser, "generator", "perceptual")
     parser.add_argument("--width", type=int, default=24, help="channels of the encoder's stem")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     return parser.parse_args()
@@ -106,12 +113,12 @@ def main() -> None:
     if arg.threads:
         torch.set_num_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
-    generator = given(Generator, arg.generator, "clay-heads/generator", loop.device)
+    generator = network_of(arg, "generator", loop.device)
     encoder = train(arg, loop, generator)
     held_out = {"unexplained share of w": unexplained(encoder, generator, loop.device)}
     if arg.validation:
-        perceptual = given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", loop.device)
-        data = ClaySet(arg.validation)
+        perceptual = network_of(arg, "perceptual", loop.device)
+        data = pictures(arg.validation, generator.resolution)
         held_out |= evaluate(encoder, generator, perceptual, data, loop.device)[0]
     recipe = "python -m pipelines.training.conventional_encoder"
     seeds = "samples of the generator, torch seed 0"

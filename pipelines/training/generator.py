@@ -105,7 +105,7 @@ class Trainer:
         random = np.random.default_rng(loop.step)
         for _ in loop:
             loop.anneal(optimizer)
-            z = random.standard_normal((batch, LATENT), dtype=np.float32)
+            z = random.standard_normal((batch, LATENT), dtype=np.float32)[loop.shard.rows(batch)]
             parameters = torch.from_numpy(draw(z)).to(loop.device)
             w = mapping(torch.from_numpy(z).to(loop.device))[:, 0]
             error = F.mse_loss(w, self.writer(parameters))

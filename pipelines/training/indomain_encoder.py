@@ -1,6 +1,7 @@
 """Train the domain-guided encoder E of in-domain GAN inversion (Zhu et al., ECCV 2020).
 
     python -m pipelines.training.indomain_encoder --data RENDERED --validation RENDERED --out RUN
+    python -m pipelines.training.indomain_encoder --domain lsun-cat --data PHOTOGRAPHS --out RUN
 
 Main Eqs. 3 and 4, on real (rendered) pictures through the frozen generator:
 
@@ -34,8 +35,10 @@ from torch.nn import functional as F
 
 import weights
 from examples.clay.dataset import ClaySet
+from pipelines import domains
 from pipelines.networks.discriminator import Discriminator
 from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.loop import (
@@ -47,9 +50,12 @@ from pipelines.training.loop import (
     shuffled,
     to_tensor,
 )
+from pipelines.training.photographs import Photographs, pictures
+from weights.catalogue import needed
 
 GAMMA, LAZY = 10.0, 8  # weight of R1, and steps from one penalty to the next
 DISCRIMINATOR_CHANNELS = {4: 128, 8: 128, 16: 128, 32: 64, 64: 32, 128: 16}
+NARROWEST = 16  # channels of the discriminator above 128 px
 QUANTILES = 1001
 
 
@@ -62,6 +68,41 @@ def given(network: type[nn.Module], path: Path | None, name: str, device: torch.
     return fast(loaded)
 
 
+CLASSES = {  # option -> the components of a domain that can be it, by class
+    "generator": domains.GENERATOR, "perceptual": domains.PERCEPTUAL,
+    "judge": {"judge": PortraitJudge},
+}  # fmt: skip
+
+
+def network_options(parser: argparse.ArgumentParser, *options: str) -> None:
+    """Add --domain, and for each network an option that takes a file instead of the domain's."""
+    parser.add_argument("--domain", default="clay-heads", help="whose registered weights to take")
+    for option in options:
+        parser.add_argument(
+            f"--{option}", type=Path, help="weights file; the domain's registered one if absent"
+        )
+
+
+def network_of(arg: argparse.Namespace, option: str, device: torch.device) -> nn.Module:
+    """A frozen network: from the option's file, else what the domain's in-domain page has.
+
+    Raises `WeightsError` where it has none.
+    """
+    classes, path = CLASSES[option], getattr(arg, option)
+    names = {name.partition("/")[2]: name for name in needed(arg.domain, "indomain")}
+    component = next((word for word in classes if word in names), None)
+    if path is not None:
+        return given(classes[component or option], path, "", device)
+    if component is None:
+        raise weights.WeightsError(
+            f"expected a {option} among the weights of {arg.domain}; got none; "
+            f"give --{option} FILE."
+        )
+    if arg.domain == "clay-heads":
+        return given(classes[component], None, names[component], device)
+    return fast(weights.load(classes[component], names[component], device))
+
+
 def fast(network: nn.Module) -> nn.Module:
     """The network with channels last in memory: in bfloat16 a third faster on CPUs."""
     return network.to(memory_format=torch.channels_last)
@@ -71,7 +112,9 @@ def fast(network: nn.Module) -> nn.Module:
 def mean_code(generator: Generator, device: torch.device, count: int = 10_000) -> Tensor:
     """The mean w of `count` latents of seed 0, (512,)."""
     z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(0))
-    return torch.cat([generator.mapping(part.to(device))[:, 0] for part in z.split(2000)]).mean(0)
+    # Over the layers too: some mappings give each its own w.
+    codes = [generator.mapping(part.to(device)).mean(1) for part in z.split(2000)]
+    return torch.cat(codes).mean(0)
 
 
 def encoder_loss(
@@ -111,11 +154,15 @@ def discriminator_loss(
 
 @torch.no_grad()
 def reconstructions(
-    encoder: LayerwiseEncoder, generator: Generator, data: ClaySet, device: torch.device, count: int
+    encoder: LayerwiseEncoder,
+    generator: Generator,
+    data: ClaySet | Photographs,
+    device: torch.device,
+    count: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of real pictures and their reconstructions G(E(x))."""
     for start in range(0, min(count, len(data)), 32):
-        x = to_tensor(np.array(data.images[start : min(start + 32, count)]), device)
+        x = to_tensor(np.array(data.images[start : min(start + 32, count, len(data))]), device)
         yield x, generator.synthesis(encoder(x))
 
 
@@ -124,7 +171,7 @@ def evaluate(
     encoder: LayerwiseEncoder,
     generator: Generator,
     perceptual: PerceptualDistance,
-    data: ClaySet,
+    data: ClaySet | Photographs,
     device: torch.device,
     count: int = 1000,
 ) -> tuple[dict[str, float], Float[Tensor, " n"]]:
@@ -140,23 +187,30 @@ def evaluate(
 
 def build(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     """Frozen G and d, and E and D to train."""
-    generator = given(Generator, arg.generator, "clay-heads/generator", loop.device)
-    perceptual = given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", loop.device)
+    generator = network_of(arg, "generator", loop.device)
+    perceptual = network_of(arg, "perceptual", loop.device)
     if arg.start is not None:
         encoder = weights.load_file(LayerwiseEncoder, arg.start, loop.device)
     else:
-        encoder = LayerwiseEncoder(generator.num_ws, generator.resolution, arg.width)
+        encoder = encoder_for(generator, arg.width)
         encoder.w_mean.copy_(mean_code(generator, loop.device))
-    channels = {k: v for k, v in DISCRIMINATOR_CHANNELS.items() if k <= generator.resolution}
+    levels = (2**k for k in range(2, generator.resolution.bit_length()))
+    channels = {level: DISCRIMINATOR_CHANNELS.get(level, NARROWEST) for level in levels}
     discriminator = Discriminator(generator.resolution, channels)
     encoder, discriminator = (fast(m.to(loop.device)).train() for m in (encoder, discriminator))
     return generator, perceptual, encoder.requires_grad_(True), discriminator
 
 
-def train(arg: argparse.Namespace, loop: Loop, data: ClaySet) -> tuple[nn.Module, ...]:
+def encoder_for(generator: nn.Module, width: int) -> LayerwiseEncoder:
+    """A fresh encoder for a generator's codes and pictures."""
+    return LayerwiseEncoder(generator.num_ws, generator.resolution, width, w_dim=generator.w_dim)
+
+
+def train(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     """Alternate main Eqs. 3 and 4 until the budget is spent; averaged E, G and d."""
     torch.manual_seed(0)
     generator, perceptual, encoder, discriminator = build(arg, loop)
+    data = pictures(arg.data, generator.resolution)
     average = Average(encoder)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=arg.rate, betas=(0.9, 0.99))
     critic = torch.optim.Adam(discriminator.parameters(), lr=arg.critic_rate, betas=(0.0, 0.99))
@@ -211,10 +265,7 @@ def save_calibration(distances: Tensor, path: Path, card: dict) -> None:
 
 def parse() -> argparse.Namespace:
     parser = arguments("Train the domain-guided encoder.", minutes=20, batch=8)
-    parser.add_argument("--generator", type=Path, help="weights file; the registered one if absent")
-    parser.add_argument(
-        "--perceptual", type=Path, help="weights file; the registered one if absent"
-    )
+    network_options(parser, "generator", "perceptual")
     parser.add_argument("--calibration", type=Path, help="write validation distances here")
     parser.add_argument("--width", type=int, default=24, help="of a fresh encoder")
     parser.add_argument("--rate", type=float, default=5e-4, help="learning rate of the encoder")
@@ -230,11 +281,10 @@ def main() -> None:
     if arg.threads:
         torch.set_num_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
-    data = ClaySet(arg.data)
-    encoder, generator, perceptual = train(arg, loop, data)
+    encoder, generator, perceptual = train(arg, loop)
     facts: dict[str, object] = {
         "recipe": "python -m pipelines.training.indomain_encoder",
-        "seeds": f"train, {len(data)} pictures",
+        "seeds": f"train, {len(pictures(arg.data, generator.resolution))} pictures",
         **loop.facts(),
         "start": arg.start.stem if arg.start else "random",
         "lambda perceptual, adversarial": f"{arg.perceptual_weight}, {arg.adversarial_weight}",
@@ -243,8 +293,9 @@ def main() -> None:
     held_out: dict[str, float] = {}
     if arg.validation:
         held_out, distances = evaluate(
-            encoder, generator, perceptual, ClaySet(arg.validation), loop.device
-        )
+            encoder, generator, perceptual,
+            pictures(arg.validation, generator.resolution), loop.device,
+        )  # fmt: skip
         if arg.calibration:
             save_calibration(distances, arg.calibration, {**facts, "held_out": held_out})
     finish(arg.out, held_out, encoder, arg.weights, **facts)

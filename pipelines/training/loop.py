@@ -17,7 +17,9 @@ A recipe keeps its networks and optimisers in a `Loop`, zips it with its batches
 
 Training stops after so many minutes, not steps, because that is what differs between a laptop and
 a GPU; the schedule is a function of the fraction of the budget spent. Minutes count across
-interruptions: a resumed loop trains what is left.
+interruptions: a resumed loop trains what is left. Under `accelerate launch` every process takes its
+rows of each batch, the gradients of kept optimisers are averaged before their steps, and the first
+process keeps the time, the log and the checkpoints: see `sharding`.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from examples.clay.dataset import ClaySet
+from pipelines.runtime import choose_device
+from pipelines.training.sharding import here
 
 Item = TypeVar("Item")
 
@@ -71,7 +75,9 @@ class Loop:
         self.out.mkdir(parents=True, exist_ok=True)
         self.budget = 60.0 * minutes
         self.device = choose_device(device)
-        self.save_every, self.bfloat16, self.progress = save_every, bfloat16, progress
+        self.shard = here(self.device)
+        self.save_every, self.bfloat16 = save_every, bfloat16
+        self.progress = progress and self.shard.first
         self.step = 0  # optimisation steps begun, over all runs
         self.elapsed = 0.0  # seconds of training, over all runs
         self._kept: dict[str, nn.Module | torch.optim.Optimizer] = {}
@@ -84,13 +90,17 @@ class Loop:
 
     def __iter__(self) -> Iterator[float]:
         saved = self.elapsed
+        for member in self._kept.values():
+            if isinstance(member, nn.Module):
+                self.shard.alike(member)
         with tqdm(total=round(self.budget), unit="s", disable=not self.progress) as self._bar:
             self._bar.update(round(self.elapsed))
             while self.elapsed < self.budget:
                 start = time.monotonic()
                 self.step += 1
                 yield self.fraction
-                self.elapsed += time.monotonic() - start
+                # One clock for all: a process that stopped before the others would strand them.
+                self.elapsed = self.shard.agree(self.elapsed + time.monotonic() - start)
                 self._bar.update(max(round(self.elapsed) - self._bar.n, 0))
                 if self.elapsed - saved >= self.save_every or self.elapsed >= self.budget:
                     self.save()
@@ -113,11 +123,21 @@ class Loop:
         return self.step == 1 or self.step % every == 0
 
     def keep(self, **members: nn.Module | torch.optim.Optimizer) -> None:
-        """Name the modules and optimisers that a checkpoint holds."""
+        """Name the modules and optimisers that a checkpoint holds; all that train are here."""
         self._kept.update(members)
+        for member in members.values() if self.shard.count > 1 else ():
+            if isinstance(member, torch.optim.Optimizer):
+                member.register_step_pre_hook(lambda stepped, *_: self.average_gradients(stepped))
+
+    def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Average an optimiser's gradients over the processes; before they are clipped, say."""
+        groups = optimizer.param_groups
+        self.shard.average([p for group in groups for p in group["params"]])
 
     def save(self) -> None:
         """Write everything kept and the progress; the previous checkpoint goes last."""
+        if not self.shard.first:
+            return
         tensors, others = {}, {}
         for name, member in self._kept.items():
             if isinstance(member, nn.Module):
@@ -139,7 +159,8 @@ class Loop:
     def facts(self) -> dict[str, object]:
         """Minutes, steps and device of the training, for the model card."""
         minutes = round(self.elapsed / 60, 2)
-        return {"minutes": minutes, "steps": self.step, "device": self.device.type}
+        facts = {"minutes": minutes, "steps": self.step, "device": self.device.type}
+        return facts | ({"processes": self.shard.count} if self.shard.count > 1 else {})
 
     def resume(self) -> bool:
         """Load the newest checkpoint of `out` into everything kept; whether there was one."""
@@ -163,6 +184,8 @@ class Loop:
 
         Raises ValueError where the names differ from the file's first row.
         """
+        if not self.shard.first:
+            return
         values = {name: float(torch.as_tensor(v).detach()) for name, v in numbers.items()}
         row = {"step": self.step, "seconds": round(self.elapsed, 1)}
         row |= {name: float(f"{value:.6g}") for name, value in values.items()}
@@ -214,14 +237,6 @@ def cosine(fraction: float, warmup: float = 0.03) -> float:
     return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))
 
 
-def choose_device(name: str = "auto") -> torch.device:
-    """The named device; "auto" is the first GPU where there is one."""
-    if name == "auto":
-        name = "cuda:0" if torch.cuda.is_available() else "cpu"
-    # "cuda" and "cuda:0" compare unequal, so that only the latter is let through.
-    return torch.device("cuda:0" if name == "cuda" else name)
-
-
 def fast_bfloat16(device: torch.device) -> bool:
     """Whether bfloat16 saves time: on a CPU without AVX-512 it is emulated, ten times slower."""
     return device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -230,15 +245,16 @@ def fast_bfloat16(device: torch.device) -> bool:
 def shuffled(count: int, batch: int, seed: int = 0) -> Iterator[np.ndarray]:
     """Endless batches of indices below `count`, int64 (batch,), each epoch in a new order.
 
-    Indices of a batch are sorted, which reads memory-mapped files front to back.
+    Indices of a batch are sorted, which reads memory-mapped files front to back. Of several
+    processes each gets its rows of every batch.
     """
     if not 0 < batch <= count:
         raise ValueError(f"batch must lie in 1 to {count}, the number of items; got {batch}.")
-    random = np.random.default_rng(seed)
+    random, own = np.random.default_rng(seed), here().rows(batch)
     while True:
         order = random.permutation(count)
         for start in range(0, count - batch + 1, batch):
-            yield np.sort(order[start : start + batch])
+            yield np.sort(order[start : start + batch])[own]
 
 
 def prefetch(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
@@ -285,7 +301,7 @@ def to_tensor(
 def arguments(description: str, minutes: float, batch: int) -> argparse.ArgumentParser:
     """The command line that all recipes share; add your own options to it."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=Path, required=True, help="rendered training split")
+    parser.add_argument("--data", type=Path, required=True, help="rendered split, or photographs")
     parser.add_argument("--validation", type=Path, help="rendered validation split")
     parser.add_argument("--out", type=Path, required=True, help="log, checkpoint, metrics")
     parser.add_argument("--minutes", type=float, default=minutes, help="budget over all runs")
@@ -308,8 +324,10 @@ def finish(
 ) -> None:
     """Print the held-out numbers, write `metrics.json`, and the weights with their model card.
 
-    card: further facts such as recipe, minutes, device.
+    card: further facts such as recipe, minutes, device. Of several processes the first one does so.
     """
+    if not here().first:
+        return
     text = json.dumps(metrics, indent=2)
     print(text)
     (Path(out) / "metrics.json").write_text(text + "\n")
@@ -342,9 +360,15 @@ def command(
     network = build()
     if options.start:
         network = weights.load_file(type(network), options.start).requires_grad_(True)
-    network = train(ClaySet(options.data), loop, network, options.batch)
+    data = ClaySet(options.data)
+    network = train(data, loop, network, options.batch)
     held_out: dict[str, float] = {}
     if options.validation:
         held_out = evaluate(network, ClaySet(options.validation), loop.device)
-    facts = {"recipe": f"python -m pipelines.training.{recipe}", **loop.facts()}
+    facts = {
+        "recipe": f"python -m pipelines.training.{recipe}",
+        "seeds": f"train {data.seeds.min()} to {data.seeds.max()}",
+        "goes on from": options.start.name if options.start else "nothing",
+        **loop.facts(),
+    }
     finish(options.out, held_out, network, options.weights, **facts)

@@ -59,6 +59,7 @@ def train(data: ClaySet, loop: Loop, network: FaceParser, batch: int = 32) -> Fa
         loss = F.cross_entropy(logits, masks, weight)
         optimizer.zero_grad()
         loss.backward()
+        loop.average_gradients(optimizer)
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
         average.update(network, loop.step)

@@ -107,6 +107,7 @@ def train(
         losses = task_losses(outputs, labels, values[rows].to(loop.device), masks, images)
         optimizer.zero_grad()
         sum(losses.values()).backward()
+        loop.average_gradients(optimizer)
         torch.nn.utils.clip_grad_norm_(weights, 2.0)
         optimizer.step()
         average.update(network, loop.step)

@@ -1,0 +1,425 @@
+"""EditGAN: High-Precision Semantic Image Editing (Ling, Kreis, Li, Kim, Torralba, Fidler; 2021).
+
+Stages: `embed` a picture into W+ (Sec. 3.2), `edit` it towards a painted part mask (Sec. 3.3,
+Eqs. 1-5); on other pictures `apply` the vectors found, at once, or `refine` them (Sec. 3.4).
+
+Symbols: x, a picture; y, the part label of each pixel; w, codes of W+; (x, y) = G~(w), the
+synthesis network and its segmentation branch; delta, the editing vector; r, the region where the
+picture may change; Q_edit (q_edit), the parts that r is made of; R, the judge's embedding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+import weights
+from pipelines import domains
+from pipelines.networks.descent import Report, descend
+from pipelines.networks.editing_vector import (
+    EditingVector,
+    check_belongs,
+    fingerprint,
+    from_tensors,
+    side_by_side,
+)
+from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.masks import BUFFER, PartMasks, window_of
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.pictures import as_images, as_tensor
+from pipelines.networks.segmentation import SegmentationBranch
+from pipelines.networks.stylegan2 import Generator
+from pipelines.runtime import Placed, choose_device, may_move, stage
+
+# lambda_1 to lambda_3 of Eq. 5, and of the encoder's term, which the published code adds to it.
+LAMBDA_RGB, LAMBDA_CE, LAMBDA_ID, LAMBDA_ENCODER = 2.0, 1.0, 0.5, 0.5
+EMBEDDING_RATE, EDITING_RATE = 0.05, 0.02  # of Adam
+UNTITLED = "untitled edit"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One moment of a running stage: `index` of `total` steps done, images every few steps."""
+
+    stage: str
+    index: int
+    total: int
+    loss: float
+    images: list[Image.Image] | None = None
+
+
+OnStep = Callable[[Step], bool | None]  # True stops the stage
+Strengths = Sequence[tuple[EditingVector, float]]  # vectors with their scales s_edit
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Result of `embed`, detached and on the CPU (safe inside gr.State): G~(w) = (image, mask).
+
+    source: the picture as it was embedded, centre-cropped; distance: LPIPS of image and source.
+    """
+
+    w: Float[Tensor, "1 layers dim"]
+    image: Image.Image
+    mask: UInt8[np.ndarray, "h w"]
+    source: Image.Image
+    losses: tuple[float, ...]
+    seconds: float
+    distance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Result of `edit`, `apply` and `refine`: G~(w) = (image, mask), w = embedding + vector.
+
+    vector: the whole change, Q_edit included, unnamed: dataclasses.replace(vector, name=...) names
+    it. region: r, where the picture was free to change.
+    """
+
+    vector: EditingVector
+    w: Float[Tensor, "1 layers dim"]
+    image: Image.Image
+    mask: UInt8[np.ndarray, "h w"]
+    region: Bool[np.ndarray, "h w"]
+    losses: tuple[float, ...]
+    seconds: float
+
+    def go_on(self, embedding: Embedding) -> Embedding:
+        """The edited picture as an embedding, to be edited further: the next vector is its own."""
+        return replace(embedding, w=self.w, image=self.image, mask=self.mask)
+
+
+class EditGAN(Placed):
+    """Edits portraits through the part masks that a generator draws beside its pictures.
+
+    generator, encoder, branch, perceptual and judge are ready modules; library: vectors by name.
+    The modules are frozen and placed as `Runtime.decide` says for device and offload (False, True,
+    "model", "sequential"; None decides by the free memory). parts and palette: names and colours
+    of the labels of a mask.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: LayerwiseEncoder,
+        branch: SegmentationBranch,
+        perceptual: PerceptualDistance,
+        judge: PortraitJudge,
+        library: Mapping[str, EditingVector] | None = None,
+        domain: str = "clay-heads",
+        device: str | torch.device | None = None,
+        offload: bool | str | None = None,
+    ):
+        self.generator, self.encoder, self.branch = generator, encoder, branch
+        self.perceptual, self.judge, self.domain = perceptual, judge, domain
+        self.size, self.parts, self.palette = generator.resolution, branch.parts, branch.palette
+        self.masks = PartMasks(self.parts, self.size)
+        self.fingerprint = fingerprint(generator.synthesis)
+        self.library = dict(library or {})
+        for vector in self.library.values():
+            self.check_vector(vector)
+        # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
+        distance = (perceptual.lpips.scaling_layer, perceptual.lpips.net)
+        # A copy: a branch reads the constant itself, and offloaded parameters come and go.
+        self._const = generator.synthesis.b4.const.detach().clone()[None]
+        networks = (generator.synthesis, encoder, branch, judge, *distance)
+        self.place(networks, device, offload, self.size)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        domain: str = "clay-heads",
+        device: str | None = None,
+        offload: bool | str | None = None,
+    ) -> EditGAN:
+        """The method with the weights of a domain; `WeightsError` says all that it lacks there."""
+        if domain != "clay-heads" and (lacks := domains.lacking(domain, "editgan")):
+            raise weights.WeightsError(lacks)
+        networks = (
+            (Generator, "generator"),
+            (LayerwiseEncoder, "editgan-encoder"),
+            (SegmentationBranch, "segmentation-branch"),
+            (PerceptualDistance, "perceptual"),
+            (PortraitJudge, "judge"),
+        )
+        device = choose_device(device)
+        if may_move(device, offload):  # these must be this object's own
+            loaded = [weights.load(network, f"{domain}/{name}") for network, name in networks]
+        else:
+            loaded = [
+                weights.shared(network, f"{domain}/{name}", device) for network, name in networks
+            ]
+        name = f"{domain}/editing-vectors"
+        library = from_tensors(weights.load_tensors(name), weights.load_config(name))
+        return cls(*loaded, library, domain, device, offload)
+
+    # ---- stages on pictures and masks ----------------------------------------------------------
+
+    @stage
+    def embed(
+        self,
+        image: Image.Image,
+        *,
+        steps: int = 100,
+        image_every: int = 10,
+        on_step: OnStep | None = None,
+    ) -> Embedding:
+        """Codes that rebuild a picture, centre-cropped to a square, and its part mask (Sec. 3.2).
+
+        The encoder, then `steps` (0 to 1000) of optimisation. on_step may return True to stop with
+        the result so far; every `image_every` steps it is handed the picture.
+        """
+        start = time.perf_counter()
+        x = as_tensor(image, self.size).to(self.device)
+        report = self._reporter("embed", on_step, image_every)
+        w, losses = self.project(x, steps=steps, report=report)
+        rebuilt, labels = self.generate(w)
+        return Embedding(
+            w.cpu(), as_images(rebuilt)[0], _bytes(labels)[0], as_images(x)[0], losses,
+            time.perf_counter() - start, self.perceptual(x, rebuilt.clamp(-1, 1)).item(),
+        )  # fmt: skip
+
+    @stage
+    def edit(
+        self,
+        embedding: Embedding,
+        mask: UInt8[np.ndarray, "h w"],
+        *,
+        q_edit: Sequence[str] | None = None,
+        steps: int = 100,
+        start: Strengths = (),
+        identity: bool = True,
+        buffer: int = BUFFER,
+        image_every: int = 10,
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """The picture changed towards a painted mask, and the vector that does it (Eqs. 1 to 5).
+
+        mask: labels, indices into `parts`, of the picture's size. q_edit: names of the parts that
+        r is made of, `changed_parts` by default. start: vectors to begin from instead of zero.
+        identity: use Eq. 4, which counts only where the judge can tell people apart. Raises
+        ValueError for a mask that cannot be used and for unknown parts.
+        """
+        begin = time.perf_counter()
+        mask = self.masks.check(mask)
+        changed = self.changed_parts(embedding.mask, mask)
+        if not changed:
+            raise ValueError("mask must differ from the picture's own; got no change. Paint first.")
+        q_edit = changed if q_edit is None else tuple(dict.fromkeys(q_edit))
+        region = self.region(embedding.mask, mask, q_edit, buffer)
+        if not region[embedding.mask != mask].any():
+            raise ValueError(
+                f"q_edit must name a part that was painted or painted over ({', '.join(changed)}); "
+                f"got {', '.join(q_edit)}. Add one of them."
+            )
+        report = self._reporter("edit", on_step, image_every)
+        delta, losses = self.optimise(
+            embedding.w.to(self.device), mask[None], region[None], start=self._sum(start),
+            steps=steps, identity=identity, report=report,
+        )  # fmt: skip
+        return self._edited(embedding, delta, q_edit, region, losses, begin)
+
+    @stage
+    def apply(self, embedding: Embedding, vectors: Strengths) -> Edit:
+        """The picture with editing vectors added at once, w + sum of s delta (Sec. 3.4).
+
+        vectors: each with its scale s: 1 as learnt, 0 nothing, below 0 the other way round.
+        """
+        begin = time.perf_counter()
+        return self._edited(embedding, self._sum(vectors), self._parts_of(vectors), None, (), begin)
+
+    @stage
+    def refine(
+        self,
+        embedding: Embedding,
+        vectors: Strengths,
+        *,
+        steps: int = 30,
+        identity: bool = True,
+        buffer: int = BUFFER,
+        image_every: int = 10,
+        on_step: OnStep | None = None,
+    ) -> Edit:
+        """`apply`, then steps of self-supervised refinement (Sec. 3.4): Eqs. 1 to 5 with the mask
+        that the vectors lead to in place of a painted one."""
+        begin = time.perf_counter()
+        first, q_edit = self._sum(vectors), self._parts_of(vectors)
+        w = embedding.w.to(self.device)
+        mask = _bytes(self.generate(w + first)[1])[0]
+        region = self.region(embedding.mask, mask, q_edit, buffer)
+        report = self._reporter("refine", on_step, image_every)
+        delta, losses = self.optimise(
+            w, mask[None], region[None], start=first, steps=steps, identity=identity, report=report
+        )
+        return self._edited(embedding, delta, q_edit, region, losses, begin)
+
+    # ---- masks and vectors ---------------------------------------------------------------------
+
+    def changed_parts(
+        self, before: UInt8[np.ndarray, "h w"], after: UInt8[np.ndarray, "h w"]
+    ) -> tuple[str, ...]:
+        """Q_edit as painting suggests it; see `PartMasks.changed`."""
+        return self.masks.changed(before, after)
+
+    def region(
+        self,
+        before: UInt8[np.ndarray, "h w"],
+        after: UInt8[np.ndarray, "h w"],
+        q_edit: Sequence[str],
+        buffer: int = BUFFER,
+    ) -> Bool[np.ndarray, "h w"]:
+        """r of Eq. 1, where the picture may change."""
+        return self.masks.region(before, after, q_edit, buffer)
+
+    def read_vector(self, path: str | Path) -> EditingVector:
+        """The vector of a file; ValueError unless it is whole and for this very generator."""
+        vector = EditingVector.load(path)
+        self.check_vector(vector)
+        return vector
+
+    def check_vector(self, vector: EditingVector) -> None:
+        """ValueError unless a vector belongs to this generator and names parts of its masks."""
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        check_belongs(vector, self.domain, self.fingerprint, shape)
+        self.masks.labels(vector.q_edit)
+
+    # ---- the method on tensors -----------------------------------------------------------------
+
+    def generate(
+        self, w: Float[Tensor, "b layers dim"]
+    ) -> tuple[Float[Tensor, "b 3 h w"], Int[Tensor, "b h w"]]:
+        """G~(w): pictures in about [-1, 1] and the most likely part of each pixel."""
+        x, maps = self._features(w)
+        return x, self.branch(maps).argmax(dim=1)
+
+    @torch.no_grad()
+    def project(
+        self, x: Float[Tensor, "b 3 h w"], *, steps: int = 100, report: Report | None = None
+    ) -> tuple[Float[Tensor, "b layers dim"], tuple[float, ...]]:
+        """Codes of pictures in [-1, 1] on `device`, and the mean loss before each step.
+
+        min_w d(x, G(w)) + ||x - G(w)||^2 from the encoder's codes; d, the perceptual distance.
+        """
+        start, target = self.encoder(x), self.perceptual.stages(x)
+
+        def loss(w: Tensor) -> tuple[Tensor, Tensor]:
+            rebuilt = self.generator.synthesis(w)
+            return self.perceptual(rebuilt, target) + _mean_square(rebuilt - x), rebuilt
+
+        return descend(loss, start, steps, EMBEDDING_RATE, report, anneal=True)
+
+    @torch.no_grad()
+    def optimise(
+        self,
+        w: Float[Tensor, "b layers dim"],
+        masks: UInt8[np.ndarray, "b h w"],
+        regions: Bool[np.ndarray, "b h w"],
+        *,
+        start: Float[Tensor, "layers dim"] | Float[Tensor, "b layers dim"],
+        steps: int = 100,
+        identity: bool = True,
+        report: Report | None = None,
+    ) -> tuple[Float[Tensor, "b layers dim"], tuple[float, ...]]:
+        """Eq. 5 by Adam on delta, from `start`; masks: y_edited; regions: r. Pictures of a batch
+        do not influence each other. Returns delta and the mean loss before each step."""
+        x = self.generator.synthesis(w)  # not the embedded picture: delta holds the edit alone
+        rows, columns = window = window_of(regions)
+        inside = torch.from_numpy(regions).to(self.device)
+        outside = (~inside[:, None]).float()
+        target = torch.from_numpy(masks[:, rows, columns]).to(self.device).long()
+        share = inside[:, rows, columns].float()
+        share = share / share.sum((1, 2), keepdim=True).clamp(min=1)
+        stages, codes = self.perceptual.stages(x * outside), self.encoder(x)
+        person = self.judge(x).embedding if identity and self.judge.verifies else None
+
+        def loss(delta: Tensor) -> tuple[Tensor, Tensor]:
+            changed, maps = self._features(w + delta)
+            rgb = self.perceptual(changed * outside, stages)  # Eq. 2
+            rgb = rgb + _mean_square((changed - x) * outside)
+            entropy = F.cross_entropy(self.branch(maps, window), target, reduction="none")
+            total = LAMBDA_RGB * rgb + LAMBDA_CE * (entropy * share).sum((1, 2))  # Eqs. 3 and 5
+            # Departs from paper: what E sees must change as delta does, which keeps the change
+            # among those that pictures of the domain can have.
+            seen = self.encoder(changed) - codes
+            total = total + LAMBDA_ENCODER * (delta - seen).square().mean((1, 2))
+            if person is not None:
+                # Departs from paper: 1 - cosine, because Eq. 4 as printed prefers other people.
+                likeness = F.cosine_similarity(self.judge(changed).embedding, person)
+                total = total + LAMBDA_ID * (1 - likeness)
+            return total, changed
+
+        start = start.to(w).expand_as(w)
+        return descend(loss, start, steps, EDITING_RATE, report)
+
+    def _features(self, w: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Pictures, and every feature map that the branch reads."""
+        synthesis = self.generator.synthesis
+        x, maps = synthesis(w, features=True)
+        return x, {"b4.const": self._const.to(w.device), **maps}
+
+    def _sum(self, vectors: Strengths) -> Float[Tensor, "layers dim"]:
+        total = torch.zeros(self.generator.num_ws, self.generator.w_dim)
+        for vector, scale in vectors:
+            self.check_vector(vector)
+            if not -10 <= scale <= 10:  # NaN fails this too
+                raise ValueError(f"scale must lie in -10 to 10; got {scale!r}. Use -2 to 2.")
+            total = total + float(scale) * vector.delta
+        return total.to(self.device)
+
+    def _parts_of(self, vectors: Strengths) -> tuple[str, ...]:
+        if not vectors:
+            raise ValueError("vectors must hold at least one; got none. Choose one.")
+        return tuple(dict.fromkeys(part for vector, _ in vectors for part in vector.q_edit))
+
+    def _edited(
+        self,
+        embedding: Embedding,
+        delta: Tensor,
+        q_edit: tuple[str, ...],
+        region: np.ndarray | None,
+        losses: tuple[float, ...],
+        begin: float,
+    ) -> Edit:
+        """G~(w + delta) with everything a page shows of it."""
+        w = embedding.w + delta.cpu()
+        x, labels = self.generate(w.to(self.device))
+        image, mask = as_images(x)[0], _bytes(labels)[0]
+        if region is None:
+            region = self.region(embedding.mask, mask, q_edit)
+        vector = EditingVector(
+            UNTITLED, (w - embedding.w)[0], q_edit, self.domain, self.fingerprint,
+            thumbnail=side_by_side(embedding.image, image),
+        )  # fmt: skip
+        return Edit(vector, w, image, mask, region, losses, time.perf_counter() - begin)
+
+    @staticmethod
+    def _reporter(stage: str, on_step: OnStep | None, image_every: int) -> Report | None:
+        """A callback for the methods on tensors that passes Steps on."""
+        if image_every < 1:
+            raise ValueError(f"image_every must be at least 1; got {image_every}.")
+        if on_step is None:
+            return None
+
+        def report(index: int, total: int, loss: float, images: Tensor, codes: Tensor):
+            shown = as_images(images) if index % image_every == 0 or index == total else None
+            return on_step(Step(stage, index, total, loss, shown))
+
+        return report
+
+
+def _mean_square(x: Tensor) -> Float[Tensor, " b"]:
+    return x.square().mean((1, 2, 3))
+
+
+def _bytes(labels: Int[Tensor, "b h w"]) -> UInt8[np.ndarray, "b h w"]:
+    return labels.byte().cpu().numpy()

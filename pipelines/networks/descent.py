@@ -1,0 +1,45 @@
+"""Optimisation of codes by Adam, with a callback that can stop it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+Report = Callable[[int, int, float, Tensor, Tensor], bool | None]
+"""Called with index, total, loss, pictures, codes after each step; True stops."""
+
+
+def descend(
+    loss: Callable[[Tensor], tuple[Tensor, Tensor]],
+    start: Float[Tensor, "b layers dim"],
+    steps: int,
+    rate: float,
+    report: Report | None,
+    anneal: bool = False,
+) -> tuple[Float[Tensor, "b layers dim"], tuple[float, ...]]:
+    """Adam on codes from `start`; loss: codes -> (one number a picture, pictures).
+
+    anneal: let the rate fall to zero along half a cosine over the last quarter.
+    """
+    if not (isinstance(steps, int) and 0 <= steps <= 1000):
+        raise ValueError(f"steps must be a whole number from 0 to 1000; got {steps!r}.")
+    losses: list[float] = []
+    with torch.enable_grad():
+        codes = start.detach().clone().requires_grad_(True)
+        optimizer = torch.optim.Adam([codes], lr=rate)
+        for index in range(steps):
+            left = min(1.0, 4 * (1 - index / steps)) if anneal else 1.0
+            optimizer.param_groups[0]["lr"] = rate * (0.5 - 0.5 * math.cos(math.pi * left))
+            each, pictures = loss(codes)
+            optimizer.zero_grad()
+            each.sum().backward()  # a sum: each picture's gradient is its own
+            optimizer.step()
+            losses.append(each.mean().item())
+            now = pictures.detach(), codes.detach()
+            if report and report(index + 1, steps, losses[-1], *now):
+                break
+    return codes.detach(), tuple(losses)

@@ -1,0 +1,83 @@
+"""EditGAN's benchmark: its own arithmetic, and the whole of it on tiny networks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipelines.networks.boundary import Boundary
+from tests.benchmarks import editgan, segmentation
+from tests.benchmarks.figure import SIZE, draw_curves
+from tests.pipelines import test_editgan as tiny
+
+SIDE = tiny.SIZE
+
+
+def test_decibels_where_it_counts() -> None:
+    x, y = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
+    y[..., :8] = 0.2
+    share = torch.zeros(1, SIDE, SIDE)
+    share[..., :8] = 1
+    assert editgan.psnr(x, y, share).item() == pytest.approx(20, abs=1e-3)
+    assert editgan.psnr(x, y, 1 - share).item() > 100
+
+
+def test_a_figure_has_a_line_for_every_curve() -> None:
+    image = draw_curves({"a": [(0, 0), (1, 1)], "b": [(0, 1), (1, 0)]}, "x", "y")
+    assert image.size == SIZE
+    colours = {colour for _, colour in image.getcolors(SIZE[0] * SIZE[1])}
+    assert {(0xD1, 0x49, 0x5B), (0x00, 0x79, 0x8C)} <= colours
+    draw_curves({"a point": [(0.5, 0.5)]}, "x", "y")
+
+
+def test_both_forms_of_the_branch_are_measured(tmp_path) -> None:
+    files = [tmp_path / f"{form}.safetensors" for form in segmentation.FORMS]
+    pairs = zip(segmentation.FORMS, files, strict=True)
+    rows = [segmentation.measure(form, 16, file) for form, file in pairs]
+    assert all(row["seconds"] > 0 and row["channels"] == 3072 for row in rows)
+    logits = [load_file(file)["logits"] for file in files]
+    assert logits[0].std() > 0.1
+    assert torch.allclose(*logits, atol=1e-4)
+
+
+def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
+    pipeline = tiny.build()
+    pipeline.library = {"smile": tiny.vector_of(pipeline, q_edit=("hair",))}
+    normal = torch.nn.functional.normalize(torch.ones(512), dim=0)
+    boundary = Boundary(normal, torch.ones(tiny.LAYERS), 0.05, 0.9, -1.0, 1.0)
+    monkeypatch.setattr(editgan.weights, "load_tensors", lambda name: name)
+    monkeypatch.setattr(editgan, "boundaries_from", lambda tensors: {"smile": boundary})
+    monkeypatch.setattr(editgan, "REFINEMENTS", (2, 30))
+    monkeypatch.setattr(editgan, "REFERENCES", 2)
+
+    def rendered(self, parameters: np.ndarray):
+        random = np.random.RandomState(len(parameters))
+        x = torch.from_numpy(random.uniform(-1, 1, (len(parameters), 3, SIDE, SIDE))).float()
+        return x, random.randint(0, 5, (len(parameters), SIDE, SIDE)).astype(np.uint8)
+
+    monkeypatch.setattr(editgan.Bench, "rendered", rendered)
+    monkeypatch.setattr(editgan.weights, "load", _no_parser)
+    threads = torch.get_num_threads()
+    bench = editgan.Bench(pipeline, 3, batch=2, steps=2, strangers=6)
+    arg = argparse.Namespace(attribute_labels=7, curve=2, quick=True, threads=threads)
+    found = editgan.report(bench, arg)
+    assert set(found["claims"].values()) <= {"holds", "does not hold", "undecided"}
+    assert {"no edit", "EditGAN", "EditGAN +30", "InterFaceGAN", "style mixing"} <= set(
+        found["smile"]
+    )
+    assert found["smile"]["EditGAN"]["labels"] == 16
+    assert found["smile"]["true smile"]["psnr to truth"] > 100
+    assert found["smile"]["no edit"]["psnr outside"] > 100
+    assert set(found["seconds"]) == set(editgan.V100)
+    assert [len(curve) for curve in found["curves"].values()] == [2, 2, 2, 2]
+    assert "No parser to compare with" in capsys.readouterr().out
+    assert "matplotlib" not in sys.modules
+
+
+def _no_parser(*_):
+    raise editgan.weights.WeightsError("none")
