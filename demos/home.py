@@ -32,18 +32,18 @@ PAPERS = (
         page="indomain",
     ),
     Paper(
-        "Spatially-Adaptive Multilayer GAN Inversion and Editing",
-        "Gaurav Parmar. 2022",
-        "Hard regions of a picture, such as hats or hands, go into later layers of the generator; "
-        "easy ones stay where they can be edited.",
-    ),
-    Paper(
         "EditGAN: High-Precision Semantic Image Editing",
         "Huan Ling, Karsten Kreis, Daiqing Li, Seung Wook Kim, Antonio Torralba, "
         "Sanja Fidler. 2021",
         "Repaint the part map of a picture, and the picture follows; the edit becomes a vector "
         "that works on other pictures too.",
         page="editgan",
+    ),
+    Paper(
+        "Spatially-Adaptive Multilayer GAN Inversion and Editing",
+        "Gaurav Parmar. 2022",
+        "Hard regions of a picture, such as hats or hands, go into later layers of the generator; "
+        "easy ones stay where they can be edited.",
     ),
     Paper(
         "MM2Latent: Text-to-facial image generation and editing in GANs with multimodal assistance",

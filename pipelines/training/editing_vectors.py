@@ -41,8 +41,9 @@ from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
+from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import given
-from pipelines.training.loop import choose_device, to_tensor
+from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import embedded, masks_of
 
 SOURCES = SEEDS["train"][500_000:]  # of the training range, rendered for no other training
@@ -213,7 +214,8 @@ def library(
         row = measure(pipeline, edit, vector, torch.stack([codes[s] for s in seeds]), seeds)
         rows[edit.name] = {**row, "source": vector.seed}
         if row["success"] >= arg.keep:
-            kept.append(replace(vector, success={"success": row["success"]}))
+            measured = {key: row[key] for key in ("success", "portraits")}
+            kept.append(replace(vector, success=measured))
     return kept, rows
 
 
