@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,9 +15,6 @@ from demos.portraits import TEST
 from examples.clay.parts import PART_PALETTE, PARTS
 from tests.demos.browsing import CHROMIUM, SECONDS, panel, pictures, press
 
-WEIGHTS = Path(__file__).parents[2] / "weights/starter"
-NEEDED = ("generator", "editgan-encoder", "segmentation-branch", "editing-vectors")
-MISSING = [n for n in NEEDED if not (WEIGHTS / f"clay-heads-{n}.safetensors").exists()]
 SIDE = 128
 
 expect.set_options(timeout=15 * SECONDS)
@@ -291,7 +286,6 @@ def test_the_value_of_the_browser_is_read_by_the_server():
 
 
 @pytest.mark.real
-@pytest.mark.skipif(bool(MISSING), reason=f"needs the starter weights {', '.join(MISSING)}")
 def test_the_lip_changes_and_the_rest_stays_with_the_real_networks(visit):
     from pipelines.editgan import EditGAN
     from tests.demos.fake_pipeline import FakeInDomain
