@@ -8,6 +8,8 @@ result so far is kept) and when the visitor leaves (the generator is closed).
 from __future__ import annotations
 
 import contextlib
+import contextvars
+import functools
 import logging
 import queue
 import threading
@@ -19,6 +21,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from weights import WeightsError
+
+CLAY = "clay-heads"  # the domain that every page starts in
 SECONDS_BETWEEN_UPDATES = 0.25
 
 
@@ -64,6 +69,54 @@ class Lazy:
             logging.getLogger(__name__).exception("warm-up failed; the page says so when used")
 
 
+class Pipelines:
+    """One paper's pipelines, one a domain, each built at its first use, once."""
+
+    def __init__(self, build: Callable[[str], Any]) -> None:
+        self._build = build
+        self._lock = threading.Lock()
+        self._entries: dict[str, Lazy] = {}
+
+    def __call__(self, domain: str = CLAY) -> Any:
+        with self._lock:  # held while an entry is made, not while a pipeline is built
+            entry = self._entries.setdefault(domain, Lazy(functools.partial(self._build, domain)))
+        return entry()
+
+    def warm_up(self) -> None:
+        """Build the first domain's pipeline ahead of the first visitor, as `Lazy.warm_up` does."""
+        Lazy(self).warm_up()
+
+
+class Board:
+    """What runs on this machine now, for every visitor to see: stages, no pictures, no names."""
+
+    def __init__(self) -> None:
+        self._running: dict[object, str] = {}
+
+    @contextlib.contextmanager
+    def entry(self) -> Iterator[Callable[[Any], None]]:
+        """An entry while the block runs; what is yielded takes every step of it."""
+        key = object()
+
+        def put(step: Any) -> None:
+            share = f", {step.index / step.total:.0%}" if step.total else ""
+            self._running[key] = f"{step.stage.capitalize()}{share}"
+
+        self._running[key] = "Starting"
+        try:
+            yield put
+        finally:
+            del self._running[key]
+
+    @property
+    def running(self) -> list[str]:
+        """Every stage that runs, the oldest first."""
+        return list(self._running.values())
+
+
+BOARD = Board()
+
+
 @dataclass(frozen=True)
 class Progress:
     """What a stage has reported so far: its newest pictures and every loss."""
@@ -93,7 +146,7 @@ def spoken_errors() -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError, WeightsError) as error:
         raise gr.Error(str(error), print_exception=False) from error
     except Exception as error:
         raise gr.Error(f"{type(error).__name__}: {error}") from error
@@ -105,20 +158,26 @@ def stream(work: Callable[[Callable], Any], stop: Stop) -> Iterator[Progress | D
     gone = threading.Event()
 
     def run() -> None:
-        report = _reporter(news, lambda: stop.pressed or gone.is_set())
-        try:
-            news.put(Done(work(report)))
-        except BaseException as error:  # handed over: it is raised in the visitor's handler
-            news.put(error)
+        with BOARD.entry() as put:
+            report = _reporter(news, lambda: stop.pressed or gone.is_set(), put)
+            try:
+                ended = Done(work(report))
+            except BaseException as error:  # handed over: it is raised in the visitor's handler
+                ended = error
+        news.put(ended)
 
-    threading.Thread(target=run, daemon=True).start()
+    # With the visitor's context, by which a Space knows who asks for a GPU.
+    context = contextvars.copy_context()
+    threading.Thread(target=context.run, args=(run,), daemon=True).start()
     try:
         yield from _until_done(news)
     finally:
         gone.set()  # reached by a visitor who leaves too: Gradio closes this generator
 
 
-def _reporter(news: queue.SimpleQueue, stopped: Callable[[], bool]) -> Callable[[Any], bool]:
+def _reporter(
+    news: queue.SimpleQueue, stopped: Callable[[], bool], put: Callable[[Any], None]
+) -> Callable[[Any], bool]:
     losses: list[float] = []
     images: tuple[Image.Image, ...] = ()
 
@@ -127,6 +186,7 @@ def _reporter(news: queue.SimpleQueue, stopped: Callable[[], bool]) -> Callable[
         images = tuple(step.images) if step.images else images
         if step.loss is not None:
             losses.append(float(step.loss))
+        put(step)
         news.put(Progress(step.stage, step.index, step.total, tuple(losses), images))
         return stopped()
 

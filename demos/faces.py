@@ -110,9 +110,9 @@ class FacePanel:
         return found.crops[index], words, choice, found, 0.5, 0.5, 1
 
 
-def face_panel(domain: str) -> FacePanel:
-    """The components, put where the page is open."""
-    switch = gr.Checkbox(True, label="Align an own picture to its face")
+def face_panel(domain: str, faces: bool = True) -> FacePanel:
+    """The components, put where the page is open; without `faces` nothing shows or happens."""
+    switch = gr.Checkbox(faces, label="Align an own picture to its face", visible=faces)
     words = gr.HTML()
     choice = gr.Gallery(
         label="Choose the face", visible=False, columns=4, height=220, object_fit="cover",

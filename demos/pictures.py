@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
-SIDE = 128  # what the networks see
+SIDE = 128  # what the networks of clay heads see
 SMALLEST, LARGEST = 32, 8192  # pixels a side of an upload
 SMALLEST_CROP = 0.05  # of a side
 
@@ -81,17 +81,19 @@ def _eight_bits(values: np.ndarray) -> np.ndarray:
     return np.clip(values / top * 255.0, 0, 255).round().astype(np.uint8)
 
 
-def squared(picture: Image.Image, x: float = 0.5, y: float = 0.5, zoom: float = 1.0) -> Image.Image:
-    """The square that the networks see, RGB SIDE x SIDE: centre (x, y) in fractions, zoom >= 1.
+def squared(
+    picture: Image.Image, x: float = 0.5, y: float = 0.5, zoom: float = 1.0, side: int = SIDE
+) -> Image.Image:
+    """The square that the networks see, RGB side x side: centre (x, y) in fractions, zoom >= 1.
 
     The square is as large as fits, divided by `zoom`, and is moved inside the picture.
     """
     width, height = picture.size
-    side = min(width, height) / zoom
-    left = min(max(x * width - side / 2, 0), width - side)
-    top = min(max(y * height - side / 2, 0), height - side)
-    box = (left, top, left + side, top + side)
-    return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS, box=box)
+    length = min(width, height) / zoom
+    left = min(max(x * width - length / 2, 0), width - length)
+    top = min(max(y * height - length / 2, 0), height - length)
+    box = (left, top, left + length, top + length)
+    return picture.resize((side, side), Image.Resampling.LANCZOS, box=box)
 
 
 def crop_box(x: float, y: float, width: float, height: float) -> Box:
@@ -114,7 +116,7 @@ def crop_box(x: float, y: float, width: float, height: float) -> Box:
 
 def pasted(target: Image.Image, context: Image.Image, box: Box) -> Image.Image:
     """The crop of the target pasted on the context: what the encoder will be shown."""
-    left, top, right, bottom = (round(v * SIDE) for v in box)
+    left, top, right, bottom = (round(v * target.width) for v in box)
     stitched = context.copy()
     stitched.paste(target.crop((left, top, right, bottom)), (left, top))
     return stitched

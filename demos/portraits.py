@@ -13,6 +13,7 @@ from PIL import Image
 from demos.pictures import refuse
 from examples.clay.parameters import SEEDS
 
+DOMAIN = "clay-heads"  # the only one with a renderer
 TEST = SEEDS["test"]
 
 

@@ -19,8 +19,8 @@ from safetensors.numpy import save_file
 
 from demos.bridge import Progress
 from demos.faces import face_panel, wire_faces
-from demos.pictures import open_picture, refuse, squared
-from demos.portraits import never_seen, random_seed
+from demos.pictures import SIDE, open_picture, refuse, squared
+from demos.portraits import DOMAIN, never_seen, random_seed
 
 SOURCES = ["upload", "webcam", "clipboard"]
 
@@ -86,11 +86,13 @@ class PortraitInput:
         return [self.picture, self.x, self.y, self.zoom]
 
 
-def aligned(picture: Image.Image | None, x: float, y: float, zoom: float) -> Image.Image:
+def aligned(
+    picture: Image.Image | None, x: float, y: float, zoom: float, side: int = SIDE
+) -> Image.Image:
     """The square that the networks will see; raises `gr.Error` when there is no picture."""
     if picture is None:
-        raise refuse("There is no picture yet. Upload one, or press “Never-seen portrait”.")
-    return squared(picture, x, y, zoom)
+        raise refuse("There is no picture yet. Upload one, or take a never-seen portrait.")
+    return squared(picture, x, y, zoom, side)
 
 
 def portrait_input(
@@ -99,26 +101,30 @@ def portrait_input(
     api_name: str | None = None,
     value: Image.Image | None = None,
     seed_value: int | None = None,
-    domain: str = "clay-heads",
+    domain: str = DOMAIN,
     align_api: str | None = None,
+    side: int = SIDE,
+    faces: bool = True,
 ) -> PortraitInput:
-    """A picture input with a never-seen button, a seed box and a crop by hand.
+    """A picture input with a never-seen button, a seed box and a crop by hand to `side` px.
 
-    An own picture is replaced by its face, aligned as the pictures of `domain` are. With `api_name`
+    An own picture is replaced by its face, aligned as the pictures of `domain` are, where these
+    show `faces`. Only clay heads can be drawn never seen. With `api_name`
     drawing a never-seen portrait is a public endpoint, with `align_api` the alignment.
     """
     picture = Picture(
         value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
         elem_classes="filled", buttons=["fullscreen"],
     )  # fmt: skip
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, visible=domain == DOMAIN):
         button = gr.Button("Never-seen portrait", size="md", min_width=140)
         seed = gr.Number(
             seed_value, label="Test seed", precision=0, min_width=140, placeholder="random"
         )
-    panel = face_panel(domain)
+    panel = face_panel(domain, faces)
     with gr.Accordion("Crop by hand", open=False):
-        gr.Markdown("The networks see one square. Move it so that the head fills it.")
+        what = "head" if faces else "subject"
+        gr.Markdown(f"The networks see one square. Move it so that the {what} fills it.")
         x = Dial(0, 1, 0.5, step=0.01, label="Square, from left")
         y = Dial(0, 1, 0.5, step=0.01, label="Square, from top")
         zoom = Dial(1, 4, 1, step=0.05, label="Zoom")
@@ -127,13 +133,15 @@ def portrait_input(
             alt_text="The square crop of the picture above.", buttons=[], elem_classes="filled",
         )  # fmt: skip
     portrait = PortraitInput(picture, x, y, zoom, seed, button)
-    _wire_portrait(portrait, seen, api_name)
+    _wire_portrait(portrait, seen, api_name, side)
     replaced = [button.click, seed.submit]
     wire_faces(panel, picture, [x, y, zoom], replaced, QUIET, align_api)
     return portrait
 
 
-def _wire_portrait(portrait: PortraitInput, seen: gr.Image, api_name: str | None) -> None:
+def _wire_portrait(
+    portrait: PortraitInput, seen: gr.Image, api_name: str | None, side: int
+) -> None:
     drawn = [portrait.picture, portrait.seed]
 
     def draw(seed: int | None) -> tuple[Image.Image, int]:
@@ -153,7 +161,7 @@ def _wire_portrait(portrait: PortraitInput, seen: gr.Image, api_name: str | None
     ]
     gr.on(
         changes,
-        lambda picture, *crop: picture and squared(picture, *crop),
+        lambda picture, *crop: picture and squared(picture, *crop, side),
         portrait.inputs,
         seen,
         **QUIET,
@@ -161,14 +169,18 @@ def _wire_portrait(portrait: PortraitInput, seen: gr.Image, api_name: str | None
 
 
 def gallery_input(
-    label: str, most: int, columns: int = 2, value: Sequence[Image.Image] = ()
+    label: str,
+    most: int,
+    columns: int = 2,
+    value: Sequence[Image.Image] = (),
+    domain: str = DOMAIN,
 ) -> Pictures:
-    """Up to `most` pictures, with a button that adds a never-seen portrait."""
+    """Up to `most` pictures; for clay heads with a button that adds a never-seen portrait."""
     gallery = Pictures(
         list(value) or None, label=label, columns=columns, height=366, object_fit="contain",
         file_types=["image"], sources=SOURCES, buttons=[], format="png", interactive=True,
     )  # fmt: skip
-    button = gr.Button("Add a never-seen portrait", size="md")
+    button = gr.Button("Add a never-seen portrait", size="md", visible=domain == DOMAIN)
 
     def add(pictures: list[Image.Image]) -> list[tuple[Image.Image, str]]:
         if len(pictures) >= most:
@@ -180,11 +192,13 @@ def gallery_input(
     return gallery
 
 
-def at_most(pictures: Sequence[Image.Image], most: int, what: str) -> list[Image.Image]:
-    """The pictures, square; raises `gr.Error` when there are none or too many."""
+def at_most(
+    pictures: Sequence[Image.Image], most: int, what: str, side: int = SIDE
+) -> list[Image.Image]:
+    """The pictures, squares of `side` px; raises `gr.Error` when there are none or too many."""
     if not 1 <= len(pictures) <= most:
         raise refuse(f"Give 1 to {most} {what}; got {len(pictures)}.")
-    return [squared(picture) for picture in pictures]
+    return [squared(picture, side=side) for picture in pictures]
 
 
 def run_buttons(label: str, fewest: int = 0, most: int = 300, steps: int = 100) -> tuple:
@@ -250,11 +264,18 @@ def compared(measures: Any, first: str, second: str) -> str:
     )
 
 
-def same_person(identity: float | None) -> str:
-    """The judge's cosine between two portraits, in words and as a number."""
+# Cosines of the shipped judge that one in a thousand, and in a hundred, pairs of strangers exceed.
+SAME, PERHAPS = 0.65, 0.52
+
+
+def same_person(identity: float | None, graded: bool = True) -> str:
+    """The judge's cosine between two portraits as a number, and in words that clay heads graded."""
     if identity is None:
-        return "<b>no verdict</b> (it cannot tell people apart reliably yet)"
-    word = _grade(identity, (0.8, "the same person"), (0.5, "perhaps the same person"))
+        why = "it cannot tell people apart reliably yet" if graded else "there is none here"
+        return f"<b>no verdict</b> ({why})"
+    if not graded:
+        return f"identity {identity:.2f}, from -1 to 1; no words are calibrated for this judge"
+    word = _grade(identity, (SAME, "the same person"), (PERHAPS, "perhaps the same person"))
     return f"<b>{word or 'another person'}</b> (identity {identity:.2f})"
 
 
@@ -264,6 +285,11 @@ def _grade(value: float, *grades: tuple[float, str]) -> str:
 
 def faithful(fidelity: Any) -> str:
     """How faithful an inversion is, and honestly when the picture is outside the domain."""
+    if fidelity.inside is None:
+        return said(
+            f"The inversion is {fidelity.distance:.3f} from the picture (LPIPS); how faithful that "
+            f"is in words is <b>{html.escape(fidelity.words)}</b>."
+        )
     words = f"The inversion is <b>{html.escape(fidelity.words)}</b>"
     words += f' <span class="quiet">(distance {fidelity.distance:.3f})</span>.'
     if fidelity.inside:

@@ -23,12 +23,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import weights
-from pipelines.networks.boundary import Boundary, boundaries_from
+from pipelines import domains
+from pipelines.networks import stylegan1, stylegan2
+from pipelines.networks.boundary import Boundary
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.indomain_encoder import InDomainEncoder
+from pipelines.networks.irse import FaceJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.pictures import as_images, as_tensor, box_mask
-from pipelines.networks.stylegan2 import Generator
+from pipelines.runtime import Placed, choose_device, may_move, stage
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 LAMBDA_DOMAIN = 2.0  # weight of ||w - E(G(w))||, the published setting
@@ -86,7 +90,7 @@ class Diffusion:
 class Measures:
     """psnr [dB], infinite for equal pictures; lpips, 0 or more; identity, a cosine in [-1, 1].
 
-    identity is None while the judge cannot tell people apart.
+    identity is None without a judge, and while the judge cannot tell people apart.
     """
 
     psnr: float
@@ -96,102 +100,80 @@ class Measures:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """lpips distance of an inversion, in words, and whether its picture is inside the domain."""
+    """lpips distance of an inversion, in words, and whether its picture is inside the domain.
+
+    inside is None where no calibration says so.
+    """
 
     distance: float
     words: str
-    inside: bool
+    inside: bool | None
 
 
-def choose_device(device: str | torch.device | None = None) -> torch.device:
-    """The given device, or the first GPU where there is one."""
-    if device is None:
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    # "cuda" compares unequal to the "cuda:0" of tensors, which defeats the hooks' early return.
-    return torch.device("cuda:0" if str(device) == "cuda" else device)
-
-
-def _stage(method: Callable) -> Callable:
-    """A public stage: no gradients, and at its end offloaded networks go back to the CPU."""
-
-    @functools.wraps(method)
-    def stage(self, *args, **kwargs):
-        try:
-            with torch.no_grad():
-                return method(self, *args, **kwargs)
-        finally:
-            for hook in self._hooks:
-                hook.offload()
-
-    return stage
-
-
-class InDomain:
+class InDomain(Placed):
     """Inverts pictures into the generator's domain and edits them there.
 
     generator, encoder (E), conventional (the encoder trained on samples alone), perceptual and
     judge are ready modules; boundaries by attribute; calibration: ascending LPIPS distances of
-    encoder reconstructions of validation pictures. All are frozen and moved to `device`; with
-    `offload` they wait on the CPU and visit `device` one stage at a time.
+    encoder reconstructions of validation pictures. All are frozen and placed as `Runtime.decide`
+    says for device and offload (False, True, "model", "sequential"; None decides by the free
+    memory). conventional, judge and calibration may be None where a domain has none; missing: why,
+    a sentence for each component.
     """
 
     def __init__(
         self,
-        generator: Generator,
-        encoder: LayerwiseEncoder,
-        conventional: LayerwiseEncoder,
+        generator: stylegan1.Generator | stylegan2.Generator,
+        encoder: InDomainEncoder | LayerwiseEncoder,
+        conventional: LayerwiseEncoder | None,
         perceptual: PerceptualDistance,
-        judge: PortraitJudge,
+        judge: PortraitJudge | FaceJudge | None,
         boundaries: Mapping[str, Boundary],
-        calibration: Float[Tensor, " n"],
+        calibration: Float[Tensor, " n"] | None,
         device: str | torch.device | None = None,
-        offload: bool = False,
+        offload: bool | str | None = None,
+        missing: Mapping[str, str] | None = None,
     ):
-        self.device = choose_device(device)
         self.generator, self.encoder, self.conventional = generator, encoder, conventional
         self.perceptual, self.judge = perceptual, judge
         self.boundaries, self.calibration = dict(boundaries), calibration
+        self.missing = dict(missing or {})
         self.size = generator.resolution
-        perceptual.lpips.scaling_layer.to(self.device)  # three numbers and no parameter to hook
         # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
-        modules = (generator.synthesis, encoder, conventional, judge, perceptual.lpips.net)
-        for module in modules:
-            module.eval().requires_grad_(False)
-        self._hooks = []
-        if offload:
-            from accelerate import cpu_offload_with_hook  # needed here alone
-
-            self._hooks = [cpu_offload_with_hook(m, self.device)[1] for m in modules]
-        else:
-            for module in modules:
-                module.to(self.device)
+        distance = (perceptual.lpips.scaling_layer, perceptual.lpips.net)
+        networks = (generator.synthesis, encoder, conventional, judge, *distance)
+        self.place([n for n in networks if n is not None], device, offload, self.size)
 
     @classmethod
     def from_pretrained(
-        cls, domain: str = "clay-heads", device: str | None = None, offload: bool = False
+        cls,
+        domain: str = "clay-heads",
+        device: str | None = None,
+        offload: bool | str | None = None,
     ) -> InDomain:
-        """The method with the weights of a domain."""
-        networks = (
-            (Generator, "generator"),
-            (LayerwiseEncoder, "indomain-encoder"),
-            (LayerwiseEncoder, "conventional-encoder"),
-            (PerceptualDistance, "perceptual"),
-            (PortraitJudge, "judge"),
-        )
+        """The method with the weights of a domain; `missing` says what it does without.
+
+        Raises `WeightsError` for an unknown domain and for weights that it cannot do without.
+        """
         device = choose_device(device)
-        if offload:  # hooks move networks about: these must be this object's own
-            loaded = [weights.load(network, f"{domain}/{name}") for network, name in networks]
-        else:
-            loaded = [
-                weights.shared(network, f"{domain}/{name}", device) for network, name in networks
-            ]
-        boundaries = boundaries_from(weights.load_tensors(f"{domain}/boundaries"))
-        calibration = weights.load_tensors(f"{domain}/indomain-calibration")["distance"]
-        return cls(*loaded, boundaries, calibration, device, offload)
+        # Hooks move networks about: with offload they must be this object's own.
+        stay = functools.partial(weights.shared, device=device)
+        load = weights.load if may_move(device, offload) else stay
+        return cls(**vars(domains.indomain(domain, load)), device=device, offload=offload)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The METHODS that this domain has the networks for."""
+        return tuple(m for m in METHODS if m != "conventional" or self.conventional is not None)
+
+    @property
+    def layers(self) -> int:
+        """How many codes a picture has, one a layer of the generator."""
+        return self.generator.num_ws
 
     # ---- stages on pictures ------------------------------------------------------------------
 
-    @_stage
+    @stage
     def invert(
         self,
         image: Image.Image,
@@ -217,7 +199,7 @@ class InDomain:
         picture = self._synthesise(ws)[0]
         return Inversion(ws.cpu(), picture, method, time.perf_counter() - start, losses)
 
-    @_stage
+    @stage
     def interpolate(self, a: Inversion, b: Inversion, count: int = 7) -> list[Image.Image]:
         """`count` (at least 2) pictures from a to b, on the straight line between their codes."""
         if count < 2:
@@ -225,7 +207,7 @@ class InDomain:
         t = torch.linspace(0, 1, count)[:, None, None]
         return self._synthesise((1 - t) * a.w + t * b.w)
 
-    @_stage
+    @stage
     def manipulate(self, inversion: Inversion, changes: Mapping[str, float]) -> Image.Image:
         """The picture with attributes changed, w + sum of distances times n (suppl. Sec. 4).
 
@@ -237,7 +219,7 @@ class InDomain:
             w += self._boundary(name, change).move(float(change))
         return self._synthesise(w)[0]
 
-    @_stage
+    @stage
     def mix(self, content: Inversion, style: Inversion, layers: int = 4) -> Image.Image:
         """Content with the codes of its last `layers` layers taken from style (suppl. Sec. 5)."""
         count = content.w.shape[1]
@@ -246,7 +228,7 @@ class InDomain:
         w = torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
         return self._synthesise(w)[0]
 
-    @_stage
+    @stage
     def diffuse(
         self,
         target: Image.Image,
@@ -292,19 +274,19 @@ class InDomain:
             as_images(stitched), encoded, images, intermediate, inversions, losses, seconds
         )
 
-    @_stage
+    @stage
     def measure(self, a: Image.Image, b: Image.Image) -> Measures:
         """How alike two pictures are: in pixels, in perceptual features, as the same person."""
         x, y = self._load(a), self._load(b)
         error = (x - y).square().mean().item()
         psnr = 10 * math.log10(4 / error) if error else math.inf
         lpips = self.perceptual(x, y).item()
-        if not self.judge.verifies:
+        if self.judge is None or not self.judge.verifies:
             return Measures(psnr, lpips, None)
         embeddings = [self.judge(picture).embedding for picture in (x, y)]
         return Measures(psnr, lpips, F.cosine_similarity(*embeddings).item())
 
-    @_stage
+    @stage
     def fidelity(self, image: Image.Image, inversion: Inversion) -> Fidelity:
         """How faithful an inversion is, against what E reaches on validation pictures.
 
@@ -313,6 +295,8 @@ class InDomain:
         """
         x = self._load(image)
         distance = self.perceptual(x, self._load(inversion.image)).item()
+        if self.calibration is None:
+            return Fidelity(distance, "not calibrated for this domain", None)
         encoded = self.generator.synthesis(self.encoder(x)).clamp(-1, 1)
         limits = [torch.quantile(self.calibration, q).item() for q in WORDS.values()]
         if self.perceptual(x, encoded).item() > limits[-1]:
@@ -341,10 +325,13 @@ class InDomain:
         _check_choice("method", method, METHODS)
         if not (isinstance(steps, int) and 1 <= steps <= 1000):
             raise ValueError(f"steps must be a whole number from 1 to 1000; got {steps!r}.")
+        if method == "conventional" and self.conventional is None:
+            raise ValueError(self._no_conventional())
         if method in ("conventional", "domain-guided"):
             return (self.conventional if method == "conventional" else self.encoder)(x), ()
         if method == "image2stylegan":  # from the mean code, pixels and features alone
-            start = self.encoder.w_mean.to(x).repeat(len(x), self.encoder.num_ws, 1)
+            average = self.generator.mapping.w_avg.to(x).expand(self.layers, -1)
+            start = average.repeat(len(x), 1, 1)
             return self._optimise(start, x, mask, 0.0, steps, learning_rate, report)
         domain = LAMBDA_DOMAIN if mask is None else 0.0
         return self._optimise(self.encoder(x), x, mask, domain, steps, learning_rate, report)
@@ -388,9 +375,22 @@ class InDomain:
         return as_tensor(image, self.size).to(self.device)
 
     def _synthesise(self, ws: Tensor) -> list[Image.Image]:
-        return as_images(self.generator.synthesis(ws.to(self.device)))
+        return as_images(self.runtime.picture(self.generator.synthesis, ws.to(self.device)))
+
+    def _no_conventional(self) -> str:
+        why = self.missing.get("conventional-encoder")
+        why = why or "train it with `python -m pipelines.training.conventional_encoder`."
+        return (
+            f"method must be one of {', '.join(self.methods)} in this domain; got 'conventional', "
+            f"whose encoder is not here: {why}"
+        )
 
     def _boundary(self, name: str, change: float) -> Boundary:
+        if not self.boundaries:
+            raise ValueError(
+                f"attribute must have a boundary; got {name!r}, and this domain has none here. "
+                "Fetch some, or train them with `python -m pipelines.training.boundaries`."
+            )
         _check_choice("attribute", name, tuple(self.boundaries))
         boundary = self.boundaries[name]
         if not boundary.low <= change <= boundary.high:  # NaN fails this too

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from weights import space, space_check
-from weights.catalogue import Domain, Page, domains, needed
+from weights.catalogue import Domain, Page, domains, needed, optional
 from weights.conversion import converted, is_converted
 from weights.files import check, check_digest, digest, is_safetensors
 from weights.manifest import (
@@ -63,7 +63,11 @@ def list_domains(options: argparse.Namespace) -> int:
 
 
 def fetch_domain(options: argparse.Namespace) -> int:
-    """Fetch what a domain's pages need, or one weight; one line each, 1 if any is not usable."""
+    """Fetch what a domain's pages need and their extras, or one weight; one line each.
+
+    1 if any is not usable, extras apart.
+    """
+    extras = optional(options.domain, options.paper, options.manifest)
     failed, offline = False, False
     for row in _chosen(options.domain, options.paper, options.manifest):
         try:
@@ -78,7 +82,8 @@ def fetch_domain(options: argparse.Namespace) -> int:
                 )
             print(f"{row.name}: ready in {path}")
         except WeightsError as error:
-            failed, offline = True, offline or isinstance(error, Offline)
+            failed = failed or row.name not in extras
+            offline = offline or isinstance(error, Offline)
             print(error, file=sys.stderr)
     return int(failed)
 
@@ -254,7 +259,8 @@ def _headline(domain: Domain) -> str:
 
 def _lacks(page: Page) -> str:
     if page.ready:
-        return "runs now"
+        without = ", ".join(lack.name for lack in page.without)
+        return f"runs now, without {without}" if without else "runs now"
     lacks = [f"{m.name} ({m.reason}{f': {m.recipe}' if m.recipe else ''})" for m in page.missing]
     return "lacks " + ", ".join(lacks)
 

@@ -7,7 +7,7 @@ network, so a page may call it at every visit.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,37 +18,58 @@ from weights.store import status
 
 @dataclass(frozen=True)
 class Missing:
-    """One weight that a page cannot use now: `reason` is a few words, `cure` a sentence."""
+    """One weight that a page cannot use now: `reason` is a few words, `cure` a sentence.
+
+    `fetchable`: whether a program can get it as it stands, pinned and with a known converter.
+    """
 
     name: str
     reason: str
     cure: str
     recipe: str
     bytes: int
+    fetchable: bool = False
 
 
 @dataclass(frozen=True)
 class Page:
-    """One paper's page in a domain: all the weights it needs, and those that it lacks now."""
+    """One paper's page in a domain: all the weights it needs, and those that it lacks now.
+
+    `extras` are weights that it uses where they are; `without` are those of them that it lacks;
+    `licences` are those of needs and extras, in order of appearance.
+    """
 
     paper: str
     needs: tuple[str, ...]
     missing: tuple[Missing, ...]
+    extras: tuple[str, ...] = ()
+    without: tuple[Missing, ...] = ()
+    licences: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
         """Whether the page runs now, without a network."""
         return not self.missing
 
+    @property
+    def coming(self) -> tuple[Missing, ...]:
+        """What a download brings: every need and extra that it lacks and a program can get."""
+        return tuple(lack for lack in (*self.missing, *self.without) if lack.fetchable)
+
+    @property
+    def within_reach(self) -> bool:
+        """Whether the page runs after that download."""
+        return all(lack.fetchable for lack in self.missing)
+
 
 @dataclass(frozen=True)
 class Domain:
     """One domain for a picker, before anything of it is downloaded.
 
-    `pixels` is (width, height) of its pictures; `licences` are those of all it needs, in order of
-    appearance; `download` counts the bytes still to be downloaded, as far as sizes are known, and
-    `unknown_sizes` the files among them whose size is not. What a person places or trains is
-    counted in neither.
+    `pixels` is (width, height) of its pictures; `licences` are those of all it needs and its
+    extras, in order of appearance; `download` counts the bytes still to be downloaded, as far as
+    sizes are known, and `unknown_sizes` the files among them whose size is not. What a person
+    places or trains is counted in neither.
     """
 
     name: str
@@ -66,8 +87,12 @@ class Domain:
 
     @property
     def missing(self) -> tuple[Missing, ...]:
-        """What any of its pages lacks, each weight once."""
+        """What any of its pages lacks and cannot do without, each weight once."""
         return tuple({lack.name: lack for page in self.pages for lack in page.missing}.values())
+
+    def page(self, paper: str) -> Page | None:
+        """The page of a paper, None if this domain has none."""
+        return next((page for page in self.pages if page.paper == paper), None)
 
     @property
     def recipes(self) -> tuple[str, ...]:
@@ -82,27 +107,48 @@ def domains(manifest: Path | None = None) -> list[Domain]:
 
 
 def needed(domain: str, paper: str = "", manifest: Path | None = None) -> list[str]:
-    """The full names of what a domain's pages need, or one page of it; [] for an unknown one."""
+    """The full names of what a domain's pages need, or one page of it, then of their extras.
+
+    [] for an unknown domain.
+    """
     row = read_domains(manifest).get(domain)
     if row is None:
         return []
-    chosen = [needs for word, needs in row.needs.items() if paper in ("", word)]
-    return list(dict.fromkeys(name for needs in chosen for name in needs))
+    lists = [*row.needs.items(), *row.extras.items()]
+    return list(dict.fromkeys(n for word, names in lists if paper in ("", word) for n in names))
+
+
+def optional(domain: str, paper: str = "", manifest: Path | None = None) -> set[str]:
+    """Those of `needed` that are extras alone: no page of the domain needs them."""
+    row = read_domains(manifest).get(domain)
+    if row is None:
+        return set()
+    needs = {name for word, names in row.needs.items() if paper in ("", word) for name in names}
+    return set(needed(domain, paper, manifest)) - needs
 
 
 def _domain(domain: DomainRow, rows: Mapping[str, Row]) -> Domain:
-    names = dict.fromkeys(name for needs in domain.needs.values() for name in needs)
+    lists = [*domain.needs.values(), *domain.extras.values()]
+    names = dict.fromkeys(name for some in lists for name in some)
     lacks = {name: lack for name in names if (lack := _missing(rows[name]))}
     coming = [rows[name] for name in lacks if _direct(rows[name])]
+
+    def lacking(names: tuple[str, ...]) -> tuple[Missing, ...]:
+        return tuple(lacks[name] for name in names if name in lacks)
+
+    def licences(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(rows[name].licence for name in names))
+
     pages = [
-        Page(paper, needs, tuple(lacks[name] for name in needs if name in lacks))
+        Page(paper, needs, lacking(needs), extras, lacking(extras), licences((*needs, *extras)))
         for paper, needs in domain.needs.items()
+        for extras in [domain.extras.get(paper, ())]
     ]
     return Domain(
         name=domain.name,
         title=domain.title,
         pixels=domain.pixels,
-        licences=tuple(dict.fromkeys(rows[name].licence for name in names)),
+        licences=licences(names),
         download=sum(row.bytes for row in coming),
         unknown_sizes=sum(not row.bytes for row in coming),
         pages=tuple(pages),
@@ -111,7 +157,10 @@ def _domain(domain: DomainRow, rows: Mapping[str, Row]) -> Domain:
 
 def _missing(row: Row) -> Missing | None:
     ready, reason = status(row)
-    return None if ready else Missing(row.name, reason, _cure(row), row.recipe, row.bytes)
+    if ready:
+        return None
+    fetchable = _direct(row) and bool(row.sha256) and reason != "damaged"
+    return Missing(row.name, reason, _cure(row), row.recipe, row.bytes, fetchable)
 
 
 def _direct(row: Row) -> bool:

@@ -10,8 +10,9 @@ size), under which licence, and in which state it is:
   safetensors in the cache. Without a converter it is listed, not usable;
 - `recipe`: published by nobody; the command in `recipe` trains it, none if there is no recipe yet.
 
-A table without a slash, such as `[ffhq]`, is a domain: its title, the pixels of its pictures, and
-for each paper the weights that its page needs there.
+A table without a slash, such as `[ffhq]`, is a domain: its title, the pixels of its pictures, for
+each paper the weights without which its page does not run there, and in `extras` those that add
+something to the page.
 """
 
 from __future__ import annotations
@@ -94,12 +95,16 @@ class Row:
 
 @dataclass(frozen=True)
 class DomainRow:
-    """One domain: `needs` gives, for a paper's word, the full names of the weights of its page."""
+    """One domain: `needs` gives, for a paper's word, the full names of the weights of its page.
+
+    `extras`, by the same words, are weights that the page uses where they are, and does without.
+    """
 
     name: str
     title: str
     pixels: tuple[int, int]
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extras: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def read(manifest: Path | None = None) -> dict[str, Row]:
@@ -252,21 +257,29 @@ def _domain(name: str, table: Any, rows: Mapping[str, Row], manifest: Path) -> D
     def fault(problem: str) -> WeightsError:
         return WeightsError(f"manifest domain {name!r}: {problem}; correct {manifest}.")
 
-    if set(table) != {"title", "pixels", "needs"} or not _NAME.fullmatch(name):
+    table = {"extras": {}} | table
+    if set(table) != {"title", "pixels", "needs", "extras"} or not _NAME.fullmatch(name):
         raise fault(f"expected a title, pixels and needs; got {sorted(table)}")
     if not (isinstance(table["title"], str) and isinstance(table["needs"], dict)):
         raise fault("expected a text as title and a table as needs; got another type")
     width_height = table["pixels"]
     if len(width_height) != 2 or not all(isinstance(n, int) and n > 0 for n in width_height):
         raise fault(f"expected pixels = [width, height]; got {width_height}")
-    full = {
-        paper: tuple(need if "/" in need else f"{name}/{need}" for need in needs)
-        for paper, needs in table["needs"].items()
-    }
-    for paper, needs in full.items():
-        if unknown := [need for need in needs if need not in rows]:
+    if strangers := sorted(set(table["extras"]) - set(table["needs"])):
+        raise fault(f"expected extras of papers that have needs; got {strangers}")
+    lists = [_full_names(name, table[key]) for key in ("needs", "extras")]
+    for paper, names in (entry for full in lists for entry in full.items()):
+        if unknown := [one for one in names if one not in rows]:
             raise fault(f"expected rows of this manifest under {paper}; got {unknown}")
-    return DomainRow(name, table["title"], (*width_height,), MappingProxyType(full))
+    return DomainRow(name, table["title"], (*width_height,), *map(MappingProxyType, lists))
+
+
+def _full_names(domain: str, table: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    """Weights by paper, under their full names."""
+    return {
+        paper: tuple(name if "/" in name else f"{domain}/{name}" for name in names)
+        for paper, names in table.items()
+    }
 
 
 def _new_starter(name: str, folder: Path, licence: str) -> Row:

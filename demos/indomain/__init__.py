@@ -1,16 +1,22 @@
 """The page of In-Domain GAN Inversion (Zhu et al. 2020): one file a part of the page.
 
-Every part takes `load`, a function that returns the pipeline; nothing is loaded to show the page.
+Every part takes `load`, a function that returns the pipeline, and the setting of a domain; nothing
+is loaded to show the page. Clay heads stand on the page from the start; the parts of another domain
+are made when a session changes to it, from what its pipeline has.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import gradio as gr
 
+from demos import picker
+from demos.domains import Source
 from demos.indomain import diffuse, interpolate, invert, manipulate, mix
-from demos.widgets import bibtex
+from demos.indomain.setting import CLAY, Setting, setting_of
+from demos.widgets import QUIET, bibtex
 
 BIBTEX = """@inproceedings{zhu2020indomain,
   title     = {In-Domain {GAN} Inversion for Real Image Editing},
@@ -40,9 +46,27 @@ code leave that place.</p>
 diffused into another picture, two portraits blended, one aged.</p></div>{_EQUATION}</div></div>"""
 
 
-def build(load: Callable) -> None:
-    """Put the page into the open route."""
+def build(load: Callable, source: Source | None = None) -> None:
+    """Put the page into the open route; `load(domain)` returns a pipeline, `load()` clay's."""
+    source = source or Source()
+    domain = picker.build("indomain", load, source)
     gr.HTML(_INTRODUCTION)
+    with gr.Column() as clay:
+        _parts(load, CLAY)
+    domain.change(lambda name: gr.update(visible=name == CLAY.name), domain, clay, **QUIET)
+
+    @gr.render(inputs=domain, show_progress="hidden")
+    def photographs(name: str) -> None:
+        if name != CLAY.name:
+            entry = next(entry for entry in source.domains() if entry.name == name)
+            extras = entry.page("indomain").extras
+            _parts(functools.partial(load, name), setting_of(name, load(name), extras))
+
+    bibtex(BIBTEX)
+
+
+def _parts(load: Callable, at: Setting) -> None:
+    """All parts of the page for one domain."""
     with gr.Tabs(overflow_behavior="wrap"):
         for part, name in (
             (diffuse, "Diffuse"),
@@ -52,5 +76,4 @@ def build(load: Callable) -> None:
             (mix, "Mix"),
         ):
             with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
-                part.build(load)
-    bibtex(BIBTEX)
+                part.build(load, at)

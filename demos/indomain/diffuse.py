@@ -17,6 +17,7 @@ from demos import pictures
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.cropbox import crop_box_input
 from demos.indomain import stored
+from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
     QUIET,
@@ -50,15 +51,16 @@ class _Part:
     """Handlers of this part of the page; `load()` returns the pipeline."""
 
     load: Callable
+    at: Setting
 
     def preview(self, picture, sx, sy, zoom, contexts, *crop) -> tuple[Any, Image.Image | None]:
         if picture is None:
             return gr.update(image=""), None
-        target = aligned(picture, sx, sy, zoom)
+        target = aligned(picture, sx, sy, zoom, self.at.side)
         shown = gr.update(image=pictures.data_uri(target))
         if not contexts:
             return shown, None
-        squares = at_most(contexts, MOST_CONTEXTS, "contexts")
+        squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         return shown, _stitched(target, squares, pictures.crop_box(*crop))
 
     def diffuse(
@@ -72,8 +74,8 @@ class _Part:
         and size as fractions of the target's square.
         """
         stop.renew()
-        target = aligned(picture, sx, sy, zoom)
-        squares = at_most(contexts, MOST_CONTEXTS, "contexts")
+        target = aligned(picture, sx, sy, zoom, self.at.side)
+        squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         box = pictures.crop_box(x, y, width, height)
         begun = said("Encoding the stitched pictures …")
         yield _stitched(target, squares, box), begun, None, None, None
@@ -84,7 +86,8 @@ class _Part:
         with spoken_errors():
             kept = _inside(self.load(), target, result.images[0], box)
             identity = self.load().measure(target, result.images[0]).identity
-        shown = _shown(squares, result, other, kept, identity, stop.pressed)
+        said_of = same_person(identity, graded=self.at.rendered)
+        shown = _shown(squares, result, other, kept, said_of, stop.pressed)
         yield *shown, _keepsake(result, box)
 
     def _live(self, target, contexts, box, steps, method, stop) -> Iterator[tuple]:
@@ -110,8 +113,8 @@ class _Part:
     ) -> Iterator[tuple[Any, str]]:
         """The effect of the crop's size on the first context: five sizes, copy-paste above."""
         stop.renew()
-        target = aligned(picture, sx, sy, zoom)
-        context = at_most(contexts, MOST_CONTEXTS, "contexts")[0]
+        target = aligned(picture, sx, sy, zoom, self.at.side)
+        context = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)[0]
         boxes = [pictures.crop_box(x, y, size, size) for size in CROP_SIZES]
         above = [pictures.pasted(target, context, box) for box in boxes]
         below: list[Image.Image] = []
@@ -136,19 +139,22 @@ def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: picture
 
 def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> Any:
     """How alike the two are inside the crop."""
-    part = [round(v * pictures.SIDE) for v in box]
-    size = (pictures.SIDE, pictures.SIDE)
+    size = target.size
+    part = [round(v * side) for v, side in zip(box, size * 2, strict=True)]
     crops = [picture.resize(size).crop(part).resize(size) for picture in (target, result)]
     return pipeline.measure(*crops)
 
 
-def _shown(contexts, result, other, kept, identity: float | None, stopped: bool = False) -> tuple:
-    """What a finished diffusion shows: pictures, report, a pair to compare, the sheet."""
+def _shown(contexts, result, other, kept, identity: str, stopped: bool = False) -> tuple:
+    """What a finished diffusion shows: pictures, report, a pair to compare, the sheet.
+
+    identity: the judge's verdict in words.
+    """
     report = said(
         f"{'Stopped' if stopped else 'Done'} after {len(result.losses)} steps and "
         f"{result.seconds:.1f} s. Inside the crop the first result keeps the target to "
         f"{decibels(kept.psnr)} (LPIPS {kept.lpips:.3f}); compared with the whole target, the "
-        f"judge says: {same_person(identity)}."
+        f"judge says: {identity}."
     )
     pair = (result.stitched[0], result.images[0])
     sheet = _sheet(contexts, result, other)
@@ -220,25 +226,27 @@ def _example(entry: stored.Stored) -> tuple:
         losses=v["losses"], seconds=v["seconds"],
     )  # fmt: skip
     other = SimpleNamespace(images=entry.row("rival"))
-    shown = _shown(contexts, result, other, SimpleNamespace(**v), v["identity"])
+    shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
     return target, v["seed"], contexts, *v["crop"], *shown
 
 
-def build(load: Callable) -> None:
+def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
-    part = _Part(load)
+    part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.read("diffuse")
+    found = stored.read("diffuse") if at.rendered else []
     first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 4)
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
             target = portrait_input(
                 "Target", "The picture that the crop is cut from.",
-                "indomain_never_seen_portrait", *first[:2],
+                "indomain_never_seen_portrait", *first[:2], at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
         with gr.Column(min_width=280):
-            contexts = gallery_input("Contexts, up to four", MOST_CONTEXTS, value=first[2])
+            contexts = gallery_input(
+                "Contexts, up to four", MOST_CONTEXTS, value=first[2], domain=at.name
+            )
             with gr.Group():
                 steps, run, halt, rival = _run_group()
         with gr.Column(min_width=280):

@@ -11,6 +11,7 @@ import gradio as gr
 from demos import pictures
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.indomain import stored
+from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
     QUIET,
@@ -36,6 +37,7 @@ its two ends.</p></div>"""
 @dataclass(frozen=True)
 class _Part:
     load: Callable
+    at: Setting
 
     def interpolate(
         self, first, x1: float, y1: float, zoom1: float, second, x2: float, y2: float,
@@ -46,7 +48,8 @@ class _Part:
         Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
         """
         stop.renew()
-        ends = [aligned(first, x1, y1, zoom1), aligned(second, x2, y2, zoom2)]
+        side = self.at.side
+        ends = [aligned(first, x1, y1, zoom1, side), aligned(second, x2, y2, zoom2, side)]
         frames: dict[str, list] = {}
         codes: dict[str, Any] = {}
         for method in ROWS:
@@ -104,7 +107,7 @@ def film(frames: dict | None) -> list[str]:
     if not frames:
         raise refuse("There is no interpolation yet. Press Interpolate first.")
     folder = fresh_folder()
-    large = [frame.resize((256, 256)) for frame in frames["in-domain"]]
+    large = [frame.resize((max(256, frame.width),) * 2) for frame in frames["in-domain"]]
     gif = pictures.save_gif(large, folder / "interpolation.gif")
     return [str(gif), str(pictures.save_mp4(large, folder / "interpolation.mp4"))]
 
@@ -129,23 +132,24 @@ def _example(entry: stored.Stored) -> tuple:
     return ends[0], seeds[0], ends[1], seeds[1], strip, words, frames, *pick(frames, 0.5)
 
 
-def build(load: Callable) -> None:
+def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
-    part = _Part(load)
+    part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.read("interpolate")
+    found = stored.read("interpolate") if at.rendered else []
+    domain = {"domain": at.name, "side": at.side, "faces": at.faces}
     shown = _example(found[0]) if found else (None,) * 9
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
             first = portrait_input(
                 "First picture", "Where the interpolation starts.",
-                value=shown[0], seed_value=shown[1],
+                value=shown[0], seed_value=shown[1], **domain,
             )  # fmt: skip
         with gr.Column(min_width=280):
             second = portrait_input(
                 "Second picture", "Where the interpolation ends.",
-                value=shown[2], seed_value=shown[3],
+                value=shown[2], seed_value=shown[3], **domain,
             )  # fmt: skip
         with gr.Column(min_width=280):
             count = Dial(3, 15, 7, step=1, label="Pictures in the strip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import gradio as gr
 
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.indomain import stored
+from demos.indomain.setting import CLAY, METHODS, Setting
 from demos.widgets import (
     Keepsake,
     aligned,
@@ -24,13 +26,8 @@ from demos.widgets import (
     take_home,
 )
 
-METHODS = {
-    "conventional": ("Conventional encoder", "trained on the generator's own samples"),
-    "domain-guided": ("Domain-guided encoder", "trained on real pictures through the generator"),
-    "image2stylegan": ("Image2StyleGAN", "optimised from the mean code, pixels and features only"),
-    "in-domain": ("In-domain", "domain-guided encoder, then domain-regularised optimisation"),
-}
-SAYS = """<div class="prose-page"><p class="aside">Two encoders answer in one pass, two methods
+COUNTS = {2: "both", 3: "all three", 4: "all four"}
+SAYS = """<div class="prose-page"><p class="aside">Encoders answer in one pass, two methods
 optimise. A good copy of the pixels is not everything: try the same picture under Manipulate.
 </p></div>"""
 
@@ -38,20 +35,21 @@ optimise. A good copy of the pixels is not everything: try the same picture unde
 @dataclass(frozen=True)
 class _Part:
     load: Callable
+    at: Setting
 
     def invert(
         self, picture, x: float, y: float, zoom: float, steps: int, stop: Stop
     ) -> Iterator[tuple]:
-        """Invert a picture by four methods.
+        """Invert a picture by every method.
 
-        Yields the four pictures, a table with PSNR, LPIPS, identity and seconds, a report and the
+        Yields the pictures, a table with PSNR, LPIPS, identity and seconds, a report and the
         same numbers as JSON.
         """
         stop.renew()
-        image = aligned(picture, x, y, zoom)
+        image = aligned(picture, x, y, zoom, self.at.side)
         found: dict[str, Any] = {}
         numbers: dict[str, dict[str, float]] = {}
-        for method in METHODS:
+        for method in self.at.methods:
             for news in self._stream(image, method, steps, stop):
                 if isinstance(news, Done):
                     found[method] = news.result
@@ -59,11 +57,16 @@ class _Part:
                         numbers[method] = _numbers(self.load(), image, news.result)
                 else:
                     live = {**found, method: news}
-                    yield *_pictures(live), gr.skip(), _running(method, news), gr.skip(), gr.skip()
-            yield *_pictures(found), table(numbers), said("…"), numbers, gr.skip()
+                    shown = self._pictures(live)
+                    yield *shown, gr.skip(), _running(method, news), gr.skip(), gr.skip()
+            yield *self._pictures(found), table(numbers), said("…"), numbers, gr.skip()
             if stop.pressed:
                 break
-        yield *_pictures(found), table(numbers), *self._end(image, found, numbers)
+        yield *self._pictures(found), table(numbers), *self._end(image, found, numbers)
+
+    def _pictures(self, found: dict) -> list:
+        """Each method's picture: finished, on its way, or not begun."""
+        return [_picture(found.get(method)) for method in self.at.methods]
 
     def _stream(self, image, method, steps, stop) -> Iterator:
         def work(on_step):
@@ -125,18 +128,12 @@ def _running(method: str, news) -> str:
     return said(f"<b>{METHODS[method][0]}</b>") + running(news)
 
 
-def _pictures(found: dict) -> list:
-    """Each method's picture: finished, on its way, or not begun."""
-    shown = []
-    for method in METHODS:
-        value = found.get(method)
-        if value is None:
-            shown.append(None)
-        elif hasattr(value, "images"):
-            shown.append(value.images[0] if value.images else gr.skip())
-        else:
-            shown.append(value.image)
-    return shown
+def _picture(value: Any) -> Any:
+    if value is None:
+        return None
+    if hasattr(value, "images"):
+        return value.images[0] if value.images else gr.skip()
+    return value.image
 
 
 def table(numbers: dict[str, dict[str, float]]) -> str:
@@ -157,23 +154,24 @@ def _row(method: str, n: dict[str, float], best: bool) -> str:
 <td class="number">{_identity(n["identity"])}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
 
 
-def build(load: Callable) -> None:
+def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
-    part = _Part(load)
-    gr.HTML(SAYS)
-    found = stored.read("invert")
-    first = _example(found[0]) if found else (None,) * 8
+    part, count = _Part(load, at), len(at.methods)
+    gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
+    found = stored.read("invert") if at.rendered else []
+    first = _example(found[0]) if found else (None,) * (count + 4)
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             portrait = portrait_input(
-                "Picture", "The picture to invert.", value=first[0], seed_value=first[1]
-            )
-            steps, run, halt = run_buttons("Invert by all four", fewest=10)
+                "Picture", "The picture to invert.", value=first[0], seed_value=first[1],
+                domain=at.name, side=at.side, faces=at.faces,
+            )  # fmt: skip
+            steps, run, halt = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
         with gr.Column(scale=3, min_width=280):
-            shown = _method_images(first[2:6])
-            report = gr.HTML(first[7], elem_id="invert-report")
-    numbers_table = gr.HTML(first[6], elem_id="invert-numbers")
+            shown = _method_images(at.methods, first[2:-2])
+            report = gr.HTML(first[-1], elem_id="invert-report")
+    numbers_table = gr.HTML(first[-2], elem_id="invert-numbers")
     numbers = gr.JSON(visible=False)
     keep, _ = take_home("indomain_invert_files")
     stop = gr.State(Stop())
@@ -188,10 +186,20 @@ def build(load: Callable) -> None:
     halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
 
 
-def _method_images(values: Sequence[Any]) -> list[gr.Image]:
+def _absent(method: str, at: Setting) -> str:
+    """Why a method is not among the pictures, and what trains its network."""
+    why = html.escape(at.why(f"{method}-encoder"))
+    return (
+        f'<div class="prose-page"><p class="aside">{METHODS[method][0]}: not in this domain. {why}'
+        "</p></div>"
+    )
+
+
+def _method_images(methods: Sequence[str], values: Sequence[Any]) -> list[gr.Image]:
     shown = []
-    described = list(zip(METHODS.values(), values, strict=True))
-    for pair in (described[:2], described[2:]):
+    described = [(METHODS[method], value) for method, value in zip(methods, values, strict=True)]
+    for start in range(0, len(described), 2):
+        pair = described[start : start + 2]
         with gr.Row():
             shown += [
                 gr.Image(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.indomain.setting import CLAY, Setting
 from demos.portraits import never_seen, seed_of
 from demos.widgets import (
     FOLLOW,
@@ -28,12 +30,14 @@ from demos.widgets import (
     said,
     take_home,
 )
-from examples.clay.edits import EDITS
 
-SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. For
-a never-seen portrait the renderer knows what the very same person looks like older, turned or with
-glasses: the true answer, to hold the edit against.</p></div>"""
-NOTHING = (0,) * len(EDITS)
+SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
+</p></div>"""
+TRUTH = """For a never-seen portrait the renderer knows what the very same person looks like older,
+turned or with glasses: the true answer, to hold the edit against."""
+PHOTO = """A unit is the published boundary's own. Nobody knows the true answer for a photograph:
+that part of the page needs the renderer of clay heads."""
+NOTHING = (0,) * len(CLAY.attributes)
 NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
 
 
@@ -50,6 +54,7 @@ class Subject:
 @dataclass(frozen=True)
 class _Part:
     load: Callable
+    at: Setting
 
     def invert(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
@@ -60,8 +65,8 @@ class _Part:
         inversion and a report.
         """
         stop.renew()
-        image = aligned(picture, x, y, zoom)
-        seed = seed_of(picture, seed)
+        image = aligned(picture, x, y, zoom, self.at.side)
+        seed = seed_of(picture, seed) if self.at.rendered else None
 
         def work(on_step):
             return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
@@ -84,16 +89,18 @@ class _Part:
         """
         if subject is None:
             raise refuse("There is no inverted picture yet. Press Invert first.")
-        wanted = {name: v for name, v in zip(EDITS, changes, strict=True) if v}
+        names = [attribute.name for attribute in self.at.attributes]
+        wanted = {name: v for name, v in zip(names, changes, strict=True) if v}
         with spoken_errors():
             edited = self.load().manipulate(subject.inversion, wanted)
-            truth, words = self._truth(subject, wanted, edited) if show_truth else (None, "")
+            asked = show_truth and self.at.rendered
+            truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
         keep = Keepsake(
             {"inversion": subject.inversion.image, "edited": edited},
             {"w": subject.inversion.w},
             {"seed": subject.seed, "changes": wanted},
         )
-        return edited, truth, said(in_words(wanted)) + words, keep
+        return edited, truth, said(in_words(wanted, self.at)) + words, keep
 
     def _truth(self, subject: Subject, wanted: dict, edited) -> tuple:
         if subject.seed is None:
@@ -105,42 +112,46 @@ class _Part:
 
 def remember(history: list[tuple], *changes: float) -> list[tuple]:
     """The history with the newest changes; moving one slider on and on is one entry."""
-    before = history[-2] if len(history) > 1 else NOTHING
+    before = history[-2] if len(history) > 1 else (0,) * len(changes)
     moved = sum(a != b for a, b in zip(before, changes, strict=True))
     return [*(history[:-1] if moved <= 1 else history), changes]
 
 
-def undo(history: list[tuple]) -> tuple:
-    """The history without its newest entry, and the sliders' values then."""
+def undo(history: list[tuple], count: int = len(NOTHING)) -> tuple:
+    """The history without its newest entry, and the values of `count` sliders then."""
     earlier = history[:-1]
-    return earlier, *(earlier[-1] if earlier else NOTHING)
+    return earlier, *(earlier[-1] if earlier else (0,) * count)
 
 
-def in_words(changes: dict[str, float]) -> str:
+def in_words(changes: dict[str, float], at: Setting = CLAY) -> str:
     """Changes as a sentence."""
     if not changes:
         return "Nothing is changed: this is the inversion."
-    parts = (f"{EDITS[name].label.lower()} {value:+g}" for name, value in changes.items())
+    words = {attribute.name: attribute.word.lower() for attribute in at.attributes}
+    parts = (f"{words[name]} {value:+g}" for name, value in changes.items())
     return f"Changed: {', '.join(parts)}."
 
 
-def build(load: Callable) -> None:
+def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
-    part = _Part(load)
-    gr.HTML(SAYS)
+    part = _Part(load, at)
+    gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             portrait = portrait_input(
-                "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait"
-            )
+                "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait",
+                domain=at.name, side=at.side, faces=at.faces,
+            )  # fmt: skip
             steps, run, halt = run_buttons("Invert", fewest=10)
             fidelity = gr.HTML(elem_id="manipulate-fidelity")
         with gr.Column(scale=2, min_width=280):
-            inverted, edited, truth = _images()
+            inverted, edited, truth = _images(at)
             words = gr.HTML(elem_id="manipulate-words")
-            dials = _dials()
+            dials = _dials(at)
             with gr.Row(equal_height=True):
-                switch = gr.Checkbox(label="Show the true answer", value=True, min_width=200)
+                switch = gr.Checkbox(
+                    label="Show the true answer", value=True, min_width=200, visible=at.rendered
+                )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
     keep, _ = take_home("indomain_manipulate_files")
@@ -161,26 +172,36 @@ def _wire_edits(part, edit, dials, history, switch, back, reset) -> None:
     for dial in dials:
         dial.input(remember, [history, *dials], history, **QUIET, **FOLLOW).then(*answer, **silent)
     switch.input(*answer, **silent)
-    for button, change in ((back, undo), (reset, lambda _: ([], *NOTHING))):
+    count = len(dials)
+    takes_back = (lambda h: undo(h, count)), (lambda _: ([], *(0,) * count))
+    for button, change in zip((back, reset), takes_back, strict=True):
         button.click(change, history, [history, *dials], **QUIET).then(*answer, **silent)
 
 
-def _dials() -> list[Dial]:
+def _absent(at: Setting) -> str:
+    """Which attributes have no slider here, and why."""
+    names = at.without("boundary-")
+    if not names and at.attributes:
+        return ""
+    first = html.escape(at.why(names[0])) if names else "No boundary is published for it."
+    listed = ", ".join(name.removeprefix("boundary-") for name in names) or "any attribute"
+    return f'<div class="prose-page"><p class="aside">No slider for {listed}. {first}</p></div>'
+
+
+def _dials(at: Setting) -> list[Dial]:
     dials = []
-    edits = list(EDITS.values())
-    for start in range(0, len(edits), 2):
+    for start in range(0, len(at.attributes), 2):
         with gr.Row():
             dials += [
                 Dial(
-                    e.low, e.high, 0, step=(e.high - e.low) / 40, label=f"{e.label}, {e.unit}",
-                    min_width=200,
+                    a.low, a.high, 0, step=(a.high - a.low) / 40, label=a.label, min_width=200,
                 )
-                for e in edits[start : start + 2]
+                for a in at.attributes[start : start + 2]
             ]  # fmt: skip
     return dials
 
 
-def _images() -> list[gr.Image]:
+def _images(at: Setting) -> list[gr.Image]:
     described = {
         "Inversion": "The inverted picture.",
         "Edited": "The picture after the changes.",
@@ -191,6 +212,7 @@ def _images() -> list[gr.Image]:
             gr.Image(
                 label=label, interactive=False, format="png", height=280, min_width=150,
                 alt_text=alt, elem_classes="filled", buttons=["download", "fullscreen"],
+                visible=at.rendered or label != "True answer",
             )
             for label, alt in described.items()
         ]  # fmt: skip

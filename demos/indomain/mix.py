@@ -9,6 +9,7 @@ import gradio as gr
 
 from demos import pictures
 from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
     GPU,
@@ -24,7 +25,6 @@ from demos.widgets import (
 )
 
 MOST = 3
-LAYERS = 12
 SAYS = """<div class="prose-page"><p class="aside">The first layers of a code say who and where, the
 last ones say which colours and light. Take the last ones from another picture. All pictures are
 inverted once; the layers slider then answers at once.</p></div>"""
@@ -43,6 +43,7 @@ class Inverted:
 @dataclass(frozen=True)
 class _Part:
     load: Callable
+    at: Setting
 
     def mix(self, contents, styles, layers: int, steps: int, stop: Stop) -> Iterator[tuple]:
         """Mix 1 to 3 contents with 1 to 3 styles; `layers` last layers come from the style.
@@ -50,7 +51,8 @@ class _Part:
         Yields the grid (styles down, contents across) and a report.
         """
         stop.renew()
-        squares = [at_most(contents, MOST, "contents"), at_most(styles, MOST, "styles")]
+        inputs = ((contents, "contents"), (styles, "styles"))
+        squares = [at_most(given, MOST, what, self.at.side) for given, what in inputs]
         every = [*squares[0], *squares[1]]
         inversions = []
         for i, image in enumerate(every):
@@ -84,7 +86,9 @@ class _Part:
             ]
         rows = [[style, *row] for style, row in zip(inverted.style_pictures, mixed, strict=True)]
         grid = pictures.sheet([[None, *inverted.content_pictures], *rows], side=180)
-        words = f"The last {int(layers)} of {LAYERS} layers come from the style at the left."
+        words = (
+            f"The last {int(layers)} of {self.at.layers} layers come from the style at the left."
+        )
         images = {f"mix-{i + 1}-{j + 1}": m for i, r in enumerate(mixed) for j, m in enumerate(r)}
         codes = {f"content-{i + 1}": c.w for i, c in enumerate(inverted.contents)}
         codes |= {f"style-{i + 1}": s.w for i, s in enumerate(inverted.styles)}
@@ -95,17 +99,17 @@ def _running(i: int, count: int, news) -> str:
     return said(f"<b>Picture {i + 1} of {count}</b>") + running(news)
 
 
-def build(load: Callable) -> None:
+def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
-    part = _Part(load)
+    part = _Part(load, at)
     gr.HTML(SAYS)
     with gr.Row():
         with gr.Column(min_width=280):
-            contents = gallery_input("Contents, up to three", MOST, columns=3)
+            contents = gallery_input("Contents, up to three", MOST, 3, domain=at.name)
         with gr.Column(min_width=280):
-            styles = gallery_input("Styles, up to three", MOST, columns=3)
+            styles = gallery_input("Styles, up to three", MOST, 3, domain=at.name)
         with gr.Column(min_width=280):
-            layers = Dial(1, LAYERS - 1, 4, step=1, label="Layers from the style")
+            layers = Dial(1, at.layers - 1, 4, step=1, label="Layers from the style")
             steps, run, halt = run_buttons("Mix", fewest=10, steps=50)
             report = gr.HTML(elem_id="mix-report")
     grid = gr.Image(

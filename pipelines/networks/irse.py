@@ -19,6 +19,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pipelines.networks.identity import JudgeOutput
+
 DEPTHS = (3, 4, 14, 3)
 WIDTHS = (64, 64, 128, 256, 512)
 REDUCTION = 16  # of the channels inside squeeze-and-excitation
@@ -141,6 +143,24 @@ def crop_face(
     """
     aligned = F.adaptive_avg_pool2d(x, ALIGNED)
     return F.adaptive_avg_pool2d(aligned[:, :, FACE[0], FACE[1]], resolution)
+
+
+class FaceJudge(nn.Module):
+    """A recogniser in the place of `identity.PortraitJudge`: who is in an FFHQ-aligned picture.
+
+    It was published as a verifier of people, so `verifies` holds; it knows no attributes.
+    """
+
+    verifies = True
+
+    def __init__(self, recogniser: FaceRecogniser) -> None:
+        super().__init__()
+        self.recogniser = recogniser
+
+    def forward(self, x: Float[Tensor, "b 3 h w"]) -> JudgeOutput:
+        """Embeddings of the faces in aligned pictures, RGB in [-1, 1], of any size."""
+        faces = crop_face(x, self.recogniser.resolution)
+        return JudgeOutput(self.recogniser(faces), {}, {})
 
 
 def identity_loss(

@@ -1,11 +1,12 @@
 """Perceptual distance between pictures, and distances between sets of pictures.
 
-The distance is the `lpips` package's baseline (Zhang et al., "The Unreasonable Effectiveness of
-Deep Features", CVPR 2018, Eq. 1 with w_l = 1): unit-normalised features of a SqueezeNet, squared
-differences summed over channels, averaged over places, summed over layers. The trunk comes from
-this module's own weights, never from a download. The sets' distances are the Frechet distance
+The distance is that of the `lpips` package (Zhang et al., "The Unreasonable Effectiveness of Deep
+Features", CVPR 2018, Eq. 1): unit-normalised features of a trunk, squared differences summed over
+channels with weights w_l, averaged over places, summed over layers. Clay heads use a SqueezeNet of
+their own with w_l = 1; photographs the published LPIPS, VGG16 with learned w_l. The trunk comes
+from this module's own weights, never from a download. The sets' distances are the Frechet distance
 (Heusel et al., NeurIPS 2017, Eq. 6) and the kernel distance (Binkowski et al., ICLR 2018, Eq. 4) of
-the pooled last features; with this trunk their scale is not that of Inception features.
+the pooled last features; with these trunks their scale is not that of Inception features.
 
 Symbols: mu, C: mean and covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
 """
@@ -13,6 +14,7 @@ Symbols: mu, C: mean and covariance of a set's features; k(x, y) = (x.y / d + 1)
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import lpips
 import torch
@@ -26,17 +28,23 @@ Stages = tuple[Tensor, ...]
 
 
 class PerceptualDistance(nn.Module, PyTorchModelHubMixin):
-    """LPIPS without learned layer weights, frozen; gradients flow to the pictures.
+    """LPIPS, frozen; gradients flow to the pictures.
 
-    net: the trunk's architecture by the package's name; weights trained here are for "squeeze".
+    net: the trunk's architecture by the package's name; weights trained here are for "squeeze",
+    published ones for "vgg". learned: whether channels have the package's weights w_l (its version
+    0.1) instead of 1.
     """
 
-    def __init__(self, net: str = "squeeze") -> None:
+    def __init__(self, net: str = "squeeze", learned: bool = False) -> None:
         super().__init__()
         with warnings.catch_warnings():
             # The package calls torchvision with an argument that newer versions rename.
             warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
             self.lpips = lpips.LPIPS(net=net, pnet_rand=True, lpips=False, verbose=False)
+        self.learned = learned
+        for index, root in enumerate(_published_roots(net) if learned else ()):
+            # Beside the other constants, with which pipelines move them to a device.
+            self.lpips.scaling_layer.register_buffer(f"root{index}", root, persistent=False)
         self.requires_grad_(False).eval()
 
     def trunk(self, x: Float[Tensor, "b 3 h w"]) -> Stages:
@@ -48,9 +56,13 @@ class PerceptualDistance(nn.Module, PyTorchModelHubMixin):
         return tuple(self.lpips.net(self.lpips.scaling_layer(x)))
 
     def stages(self, x: Float[Tensor, "b 3 h w"]) -> Stages:
-        """Unit-normalised features of the stages, which `forward` compares."""
+        """Unit-normalised features of the stages, times sqrt(w_l), which `forward` compares."""
         # Not lpips.normalize_tensor: its gradient is NaN where every channel is zero.
-        return tuple(F.normalize(f.float(), dim=1, eps=1e-10) for f in self.trunk(x))
+        units = tuple(F.normalize(f.float(), dim=1, eps=1e-10) for f in self.trunk(x))
+        if not self.learned:
+            return units
+        roots = (getattr(self.lpips.scaling_layer, f"root{i}") for i in range(len(units)))
+        return tuple(unit * root for unit, root in zip(units, roots, strict=True))
 
     def forward(
         self,
@@ -73,6 +85,13 @@ class PerceptualDistance(nn.Module, PyTorchModelHubMixin):
     def features(self, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 512"]:
         """Last-stage features averaged over places, for the distances between sets."""
         return self.trunk(x)[-1].float().mean(dim=(2, 3))
+
+
+def _published_roots(net: str) -> list[Float[Tensor, "1 c 1 1"]]:
+    """Square roots of the w_l that the package ships for a trunk; none of them is negative."""
+    file = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
+    stored = torch.load(file, map_location="cpu", weights_only=True)
+    return [stored[f"lin{index}.model.1.weight"].sqrt() for index in range(len(stored))]
 
 
 def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:

@@ -143,7 +143,9 @@ def train(
     optimizer = torch.optim.Adam(branch.parameters(), lr=rate)
     loop.keep(branch=branch, optimizer=optimizer)
     loop.resume()
-    pixels = Pixels(data, balance, loop.step)
+    processes = loop.shard.count  # each draws pixels of its own
+    count = max(1, count // processes)
+    pixels = Pixels(data, balance, loop.step * processes + loop.shard.rank)
     for _ in loop:
         loop.anneal(optimizer)
         loss, right = step_loss(branch, data, pixels, count)

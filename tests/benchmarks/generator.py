@@ -7,6 +7,7 @@ features, beside the distance between two disjoint sets of renders; how far the 
 samples are from those of renders, as the judge sees both; PSNR and LPIPS of 500-step W+ inversions
 of test portraits; and the speed of synthesis against the per-sample grouped formulation.
 Renders come from --renders (made by `python -m examples.clay render --split test`) if given.
+Under `accelerate launch` the processes share batches; the first one prints.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance, frechet_distance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.loop import to_tensor
+from pipelines.training.sharding import here
 from tests.benchmarks.synthesis_speed import compare
 
 BATCH = 32
@@ -42,13 +44,15 @@ def renders(count: int, folder: Path | None) -> np.ndarray:
         return np.asarray(ClaySet(folder).images[:count])
     seeds = SEEDS["test"][:count]
     chunks = [seeds[i : i + BATCH] for i in range(0, count, BATCH)]
-    return np.concatenate([render(draw(np.stack([latent(s) for s in c])))[0] for c in chunks])
+    own = (np.stack([latent(s) for s in chunk]) for chunk in here().part(chunks))
+    return np.concatenate(here().gather(np.asarray(render(draw(z))[0]) for z in own))
 
 
 @torch.no_grad()
 def over(count: int, batch: Callable[[int, int], Tensor], network: Callable) -> list:
-    """`network` of every batch of pictures."""
-    return [network(batch(i, min(i + BATCH, count))) for i in range(0, count, BATCH)]
+    """`network` of every batch of pictures, of all processes."""
+    starts = here().part(range(0, count, BATCH))
+    return here().gather(network(batch(i, min(i + BATCH, count))) for i in starts)
 
 
 def histogram_gap(sampled: list, rendered: list) -> dict[str, float]:
@@ -91,14 +95,14 @@ def invert(
 def inversions(generator, perceptual, pictures: np.ndarray, steps: int) -> dict[str, float]:
     """Mean PSNR [dB] and LPIPS of inversions of `pictures`, and seconds a picture."""
     psnr, distance, start = [], [], time.perf_counter()
-    for i in range(0, len(pictures), 20):
+    for i in here().part(range(0, len(pictures), 20)):
         x = to_tensor(pictures[i : i + 20])
         image = invert(generator, perceptual, x, steps)
         error = (image.clamp(-1, 1) - x).square().mean((1, 2, 3)) / 4
         psnr.append(-10 * error.log10())
         distance.append(perceptual(image, x).detach())
-    seconds = (time.perf_counter() - start) / len(pictures)
-    psnr, distance = torch.cat(psnr), torch.cat(distance)
+    seconds = sum(here().gather([time.perf_counter() - start])) / len(pictures)
+    psnr, distance = (torch.cat(here().gather(values)) for values in (psnr, distance))
     return {
         "psnr": float(psnr.mean()),
         "psnr_worst": float(psnr.min()),
@@ -132,7 +136,7 @@ def measure(count: int, portraits: int, steps: int, folder: Path | None) -> dict
         "attribute_gaps": gaps,
         "inversion": {"portraits": portraits, "steps": steps}
         | inversions(generator, perceptual, rendered[:portraits], steps),
-        "speed": compare(256, None, 3),
+        "speed": compare(256, None, 3) if here().first else {},
     }
 
 
@@ -145,8 +149,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="64 samples, 2 portraits, 100 steps")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    shard = here("cpu")
     size = (64, 2, 100) if options.quick else (options.count, options.portraits, STEPS)
     figures = measure(*size, options.renders)
+    if not shard.first:
+        return
     text = json.dumps(figures, indent=2)
     print(text)
     if options.json:

@@ -11,6 +11,7 @@ compared as they are. Portraits are rendered on the fly from the test split. Fre
 the perceptual network's 512 features need several hundred pictures; below 500 they are printed as
 unreliable, beside the unbiased kernel distance.
 --quick: 4 portraits, 64 held-out ones, 3 strengths, bfloat16: whether everything runs, no more.
+Under `accelerate launch` the processes share portraits, batch by batch; the figures are the same.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from pipelines.networks.perceptual import frechet_distance, kernel_distance
 from pipelines.networks.pictures import box_mask
 from pipelines.training.boundaries import judged
 from pipelines.training.loop import to_tensor
+from pipelines.training.sharding import here
 
 RIVALS = ("image2stylegan", "in-domain")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # in units of the change that is asked for
@@ -59,6 +61,7 @@ class Bench:
     quick: bool = False
 
     def __post_init__(self) -> None:
+        self.shard = here(self.pipeline.device)
         seeds = SEEDS["test"]
         others = 64 if self.quick else max(STRANGERS, self.count)
         self.strengths = STRENGTHS[::2] if self.quick else STRENGTHS
@@ -73,14 +76,16 @@ class Bench:
         self.held_out = self.over(self.strangers, self.pipeline.perceptual.features)
 
     def rendered(self, parameters: np.ndarray) -> Float[Tensor, "n 3 h w"]:
-        chunks = [render(p, self.pipeline.size)[0] for p in np.array_split(parameters, 8) if len(p)]
-        return to_tensor(np.concatenate(chunks))
+        chunks = [part for part in np.array_split(parameters, 8) if len(part)]
+        own = (np.asarray(render(p, self.pipeline.size)[0]) for p in self.shard.part(chunks))
+        return to_tensor(np.concatenate(self.shard.gather(own)))
 
     @torch.no_grad()
     def over(self, items: Tensor, function: Map) -> Tensor:
         """`function` of batches on the device, gathered on the CPU."""
-        device = self.pipeline.device
-        return torch.cat([function(part.to(device)).float().cpu() for part in items.split(32)])
+        device, parts = self.pipeline.device, self.shard.part(items.split(32))
+        own = (function(part.to(device)).float().cpu() for part in parts)
+        return torch.cat(self.shard.gather(own))
 
     def pictures(self, ws: Float[Tensor, "n layers 512"]) -> Float[Tensor, "n 3 h w"]:
         return self.over(ws, lambda w: self.pipeline.generator.synthesis(w).clamp(-1, 1))
@@ -88,18 +93,19 @@ class Bench:
     def project(
         self, x: Tensor, method: str, mask: Tensor | None = None, steps: int = 100
     ) -> tuple[Tensor, float]:
-        """Codes by a method, and seconds a portrait."""
+        """Codes by a method, and seconds a portrait, of one process."""
         half = self.bfloat16 and method in RIVALS  # one pass of an encoder gains nothing by it
         device, start = self.pipeline.device, time.perf_counter()
         codes = []
-        for part in x.split(self.batch):
+        for part in self.shard.part(x.split(self.batch)):
             with torch.autocast(device.type, torch.bfloat16, half):
                 ws, _ = self.pipeline.project(
                     part.to(device), method=method, mask=mask, steps=steps
                 )
             codes.append(ws.float().cpu())
             print(".", end="", flush=True)
-        return torch.cat(codes), (time.perf_counter() - start) / len(x)
+        seconds = sum(self.shard.gather([time.perf_counter() - start]))
+        return torch.cat(self.shard.gather(codes)), seconds / len(x)
 
     def likeness(self, x: Tensor, y: Tensor) -> Float[Tensor, " n"]:
         """Cosine of the judge's embeddings."""
@@ -371,8 +377,9 @@ def main() -> None:
     pipeline = InDomain.from_pretrained(device=arg.device)
     count = 4 if arg.quick else arg.count
     bench = Bench(pipeline, count, arg.batch, arg.bfloat16 or arg.quick, arg.quick)
-    figures = report(bench)
-    if arg.json:
+    with bench.shard.speaking():
+        figures = report(bench)
+    if arg.json and bench.shard.first:
         arg.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 

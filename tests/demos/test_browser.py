@@ -2,75 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import app
 from demos import theme
 from demos.bridge import Lazy
+from tests.demos.browsing import CHROMIUM, SECONDS, panel, picture, press
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
-    "--disable-background-networking --disable-component-update --disable-sync"
-).split()
 STARTER = Path(__file__).parents[2] / "weights/starter/clay-heads-generator.safetensors"
-SECONDS = 1000
+TABS = {
+    "/indomain": ("Invert", "Interpolate", "Manipulate", "Mix"),
+    "/editgan": ("Vectors", "Paint"),
+}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Open a page as a new visitor; at the end, complain of script errors and outside requests."""
-    complaints, contexts = [], []
-
-    def outside(request) -> bool:
-        return not request.url.startswith(
-            ("http://127.0.0.1", "http://localhost", "data:", "blob:")
-        )
-
-    def open_page(url: str, width: int = 1280, **options) -> Page:
-        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: complaints.append(r.url) if outside(r) else None)
-        page.goto(url)
-        page.locator(".prose-page").first.wait_for()
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert not complaints
-
-
-def panel(page: Page, tab: str):
-    page.get_by_role("tab", name=tab, exact=True).click()
-    return page.get_by_role("tabpanel").filter(visible=True)
-
-
-def press(place, name: str, nth: int = 0) -> None:
-    place.get_by_role("button", name=name, exact=True).filter(visible=True).nth(nth).click()
-
-
-def picture(page: Page, selector: str) -> str:
-    """What an image shows, as a hash of its file."""
-    source = page.locator(f"{selector} img").first.get_attribute("src", timeout=20 * SECONDS)
-    return hashlib.sha256(page.request.get(source).body()).hexdigest()
 
 
 def fill_diffusion(page: Page) -> None:
@@ -82,7 +30,7 @@ def fill_diffusion(page: Page) -> None:
 
 def open_and_diffuse(page: Page, steps: int, seconds: int) -> str:
     """Run a diffusion from the first page on; the report."""
-    page.get_by_role("link", name="Open the page").click()
+    page.get_by_role("link", name="Open the page").first.click()
     page.locator("#diffused").wait_for(timeout=20 * SECONDS)
     fill_diffusion(page)
     return run(page, steps, seconds)
@@ -101,7 +49,7 @@ def run(page: Page, steps: int, seconds: int) -> str:
 
 def test_from_home_to_a_diffused_picture(visit, served):
     page = visit(served)
-    expect(page.get_by_text("In preparation")).to_have_count(4)
+    expect(page.get_by_text("In preparation")).to_have_count(3)
     report = open_and_diffuse(page, steps=20, seconds=20)
     assert "dB" in report and "loss, 20 steps" in report
     first = picture(page, "#diffused")
@@ -182,11 +130,11 @@ def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_their_width(visit, served, width, scheme):
-    for path in ("", "/indomain"):
+    for path in ("", "/indomain", "/editgan"):
         page = visit(served + path, width, color_scheme=scheme)
         page.wait_for_timeout(SECONDS)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        for tab in ("Invert", "Interpolate", "Manipulate", "Mix") if path else ():
+        for tab in TABS.get(path, ()):
             panel(page, tab)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -194,9 +142,10 @@ def test_pages_fit_their_width(visit, served, width, scheme):
 @pytest.mark.real
 @pytest.mark.skipif(not STARTER.exists(), reason="needs the starter weights")
 def test_a_diffusion_with_the_real_networks(visit):
+    from pipelines.editgan import EditGAN
     from pipelines.indomain import InDomain
 
-    demo = app.build(Lazy(InDomain.from_pretrained))
+    demo = app.build(Lazy(InDomain.from_pretrained), Lazy(EditGAN.from_pretrained))
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     page = visit(url)
     report = open_and_diffuse(page, steps=10, seconds=180)

@@ -149,14 +149,11 @@ def test_the_endpoint(page, tmp_path):
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
-def test_upload_choose_and_switch_in_a_browser(page, tmp_path):
-    from playwright.sync_api import expect, sync_playwright
+def test_upload_choose_and_switch_in_a_browser(page, browser, tmp_path):
+    from playwright.sync_api import expect
 
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
-        )
-        visitor = chromium.new_page()
+    with browser.new_context() as visit:
+        visitor = visit.new_page()
         visitor.goto(page)
         size, shown = visitor.get_by_label("Size"), visitor.locator(".image-frame img").first
         visitor.locator("input[type=file]").first.set_input_files(saved(crowd(), tmp_path))
@@ -172,7 +169,6 @@ def test_upload_choose_and_switch_in_a_browser(page, tmp_path):
         visitor.get_by_label("Align an own picture to its face").check()
         expect(visitor.get_by_text("face 1 of 2")).to_be_visible(timeout=20_000)
         expect(size).to_have_value(str((CROP, CROP)))
-        chromium.close()
 
 
 def _content(visitor, image) -> str:

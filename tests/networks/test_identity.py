@@ -104,3 +104,11 @@ def test_margin_has_a_finite_gradient_at_its_centre() -> None:
     logits = ArcFace()(embedding, angles([0.0, 180.0]), torch.tensor([0]))
     F.cross_entropy(logits, torch.tensor([0])).backward()
     assert embedding.grad.isfinite().all()
+
+
+def test_the_pages_words_follow_the_shipped_judge() -> None:
+    from demos import widgets
+    from weights import load_config
+
+    thresholds = load_config("clay-heads/judge")["thresholds"]
+    assert (widgets.SAME, widgets.PERHAPS) == pytest.approx(thresholds, abs=0.006)

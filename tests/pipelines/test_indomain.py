@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.indomain import METHODS, Boundary, InDomain, boundaries_from
+from pipelines.indomain import METHODS, InDomain
+from pipelines.networks.boundary import Boundary, boundaries_from
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import httpx
 import pytest
 
 import weights
@@ -65,6 +66,59 @@ def test_download_counts_known_sizes(manifest) -> None:
     assert (photo.download, photo.unknown_sizes) == (500, 1)
 
 
+@pytest.fixture
+def extras(manifest, listed) -> Path:
+    """The same with three extras for mixing: one to download, one unpinned, one to train."""
+    listed("photo/more", sha256="1" * 64, bytes=70, licence="BSD")
+    text = manifest.read_text()
+    lists = '[photo.extras]\nmixing = ["more", "shared/other", "branch"]\n'
+    manifest.write_text(text.replace("# a comment", f"{lists}# a comment", 1))
+    return manifest
+
+
+def test_extras_are_listed_and_not_needed(extras, cache, capsys) -> None:
+    (photo,) = weights.domains(extras)
+    mixing, editing = photo.pages
+    assert mixing.extras == ("photo/more", "shared/other", "photo/branch") and not editing.extras
+    assert [lack.name for lack in mixing.without] == list(mixing.extras)
+    assert mixing.licences == ("MIT", "BSD") and photo.page("mixing") is mixing
+    assert not mixing.within_reach and photo.page("mixin") is None
+    assert [lack.name for lack in mixing.coming] == ["photo/more", "shared/other"]
+    assert photo.download == 70 and photo.missing[0].name == "photo/net"
+
+    place = cache / "sources" / "photo" / "net" / "net.pt"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(SOURCE)
+    assert main(["--manifest", str(extras), "pin", "photo/net"]) == 0
+    mixing = weights.domains(extras)[0].page("mixing")
+    assert mixing.ready and mixing.within_reach and len(mixing.without) == 3
+    capsys.readouterr()
+    main(["--manifest", str(extras), "domains"])
+    assert "runs now, without photo/more, shared/other" in capsys.readouterr().out
+
+
+def test_a_missing_extra_does_not_fail_a_fetch(extras, cache, converters, capsys, https) -> None:
+    place = cache / "sources" / "photo" / "net" / "net.pt"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(SOURCE)
+    assert main(["--manifest", str(extras), "pin", "photo/net"]) == 0
+    https(lambda request: httpx.Response(404))
+    ask = ["--manifest", str(extras), "fetch", "photo"]
+    assert main([*ask, "--paper", "mixing"]) == 0
+    said = capsys.readouterr().err
+    assert [line.partition(":")[0] for line in said.splitlines()] == ["photo/more", "photo/branch"]
+    assert main([*ask, "--paper", "editing"]) == 1
+    assert main(["--manifest", str(extras), "fetch", "photo/more"]) == 1
+
+
+def test_what_can_be_fetched_is_within_reach(manifest) -> None:
+    text = manifest.read_text().replace('sha256 = ""\nbytes = 0', f'sha256 = "{"2" * 64}"', 1)
+    manifest.write_text(text)
+    mixing, editing = weights.domains(manifest)[0].pages
+    assert mixing.within_reach and not mixing.ready and mixing.missing[0].fetchable
+    assert not editing.within_reach
+
+
 def test_fetch_takes_what_the_pages_need(manifest, cache, capsys) -> None:
     ask = ["--manifest", str(manifest), "fetch", "photo"]
     assert main(ask) == 1
@@ -95,6 +149,8 @@ def test_domains_command(manifest, capsys) -> None:
         ("[64, 48]", "[64]", "pixels"),
         ('title = "Photographs"\n', "", "a title, pixels and needs"),
         ('title = "Photographs"', "title = 3", "another type"),
+        ("[photo.needs]", '[photo.extras]\nmix = ["net"]\n[photo.needs]', "got \\['mix'\\]"),
+        ("[photo.needs]", '[photo.extras]\nmixing = ["nets"]\n[photo.needs]', "photo/nets"),
     ],
 )
 def test_malformed_domains_are_named(manifest, old, new, said) -> None:

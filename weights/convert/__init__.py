@@ -36,6 +36,7 @@ CONVERTERS = {
     "farl": "farl:convert",
     "biggan-deep": "biggan:convert",
     "nvidia-eg3d": "eg3d:convert",
+    "torchvision-vgg16": "torchvision:vgg16",
 }
 _BY_NAME = ("genforce-boundaries",)  # one file an entry: these take contents by name
 _SHOWN = 3  # names an error lists before it only counts

@@ -40,6 +40,7 @@ _ENCODER = (
 )
 # Constants of the architecture, and colour layers that growing left behind.
 _DROPPED = ("truncation.truncation", "synthesis.lod", "synthesis.output")
+LAYERS = 14  # of the published generators, 256 px
 _RANGE = 3.0  # the published demonstration moves codes by -3 to 3 along a boundary's normal
 
 
@@ -146,22 +147,23 @@ def indomain_encoder(content: object) -> tuple[dict[str, Tensor], dict[str, obje
 
 
 def boundaries(
-    contents: Mapping[str, object], *, layers: int = 14
+    contents: Mapping[str, object], *, layers: int | None = None
 ) -> tuple[dict[str, Tensor], dict[str, object]]:
     """Tensors of named boundaries, from the content of one file each, in the layout of ours.
 
     A file holds {"boundary": (1, layers, 512) or (1, 512), "meta_data": {"manipulate_layers"}}, or
     the array alone. A normal keeps a row a layer where it has one. One unit of change is one unit
     along the published vector, up to 3 either way; no accuracy is published, so none is written.
+    layers: of the generator, by default the vector's rows, 14 for a vector that serves all layers.
     """
     import torch
 
     tensors: dict[str, Tensor] = {}
     for name, content in contents.items():
-        vector, chosen = _boundary(name, content, layers)
+        vector, chosen, count = _boundary(name, content, layers)
         length = vector.norm()
-        moved = torch.zeros(layers)
-        moved[sorted(chosen) or list(range(layers))] = 1
+        moved = torch.zeros(count)
+        moved[sorted(chosen) or list(range(count))] = 1
         tensors |= {
             f"{name}.normal": vector / length,
             f"{name}.layers": moved,
@@ -172,14 +174,15 @@ def boundaries(
     return tensors, {}
 
 
-def _boundary(name: str, content: object, layers: int) -> tuple[Tensor, set[int]]:
-    """Vector (512,) or (layers, 512) and the layers it moves: none named means all."""
+def _boundary(name: str, content: object, layers: int | None) -> tuple[Tensor, set[int], int]:
+    """Vector (512,) or (layers, 512), the layers it moves (none named means all), their count."""
     source = f"the boundary {name}"
     told: object = None
     if isinstance(content, Mapping) and "boundary" in content:
         told = layout.settings(content, "meta_data").get("manipulate_layers")
         content = content["boundary"]
     vector = layout.named_tensors({name: content}, source)[name]
+    layers = layers or (vector.shape[1] if vector.ndim == 3 else LAYERS)
     if vector.shape[:-1] not in ((1,), (1, layers)):
         raise WeightsError(
             f"expected {source} as (1, 512) or (1, {layers}, 512); got {tuple(vector.shape)}; "
@@ -193,7 +196,7 @@ def _boundary(name: str, content: object, layers: int) -> tuple[Tensor, set[int]
             f"expected layers of {source} in 0 to {layers - 1}; got {sorted(chosen)}; "
             "give the number of layers of its generator."
         )
-    return vector[0].float(), chosen
+    return vector[0].float(), chosen, layers
 
 
 def _indices(told: object, source: str) -> set[int]:

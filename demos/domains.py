@@ -1,0 +1,146 @@
+"""Domains in words: which are ready, what a download costs, what is missing and what trains it.
+
+Nothing is loaded or downloaded here: `weights.domains` looks for files by name.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import weights
+from demos.bridge import CLAY
+from weights import Domain, Missing, Page
+
+PAGES = {"indomain": "In-domain inversion", "editgan": "EditGAN"}  # paper -> its page
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the list of domains and their files come from; a test brings its own."""
+
+    domains: Callable[[], Sequence[Domain]] = weights.domains
+    fetch: Callable[..., Any] = weights.fetch
+
+
+def pages_of(domain: Domain, paper: str = "") -> list[Page]:
+    """The pages of this app that a domain is for: one paper's, or all of them."""
+    return [page for page in domain.pages if page.paper in PAGES and paper in ("", page.paper)]
+
+
+def size(count: int) -> str:
+    """Bytes as a visitor reads them."""
+    if count >= 1e9:
+        return f"{count / 1e9:.1f} GB"
+    return f"{max(bool(count), round(count / 1e6)):d} MB"
+
+
+def coming(pages: Iterable[Page]) -> list[Missing]:
+    """What a download brings to the pages that run after it, each weight once."""
+    lacks = {lack.name: lack for page in pages if page.within_reach for lack in page.coming}
+    return list(lacks.values())
+
+
+def cost(lacks: Collection[Missing]) -> str:
+    """What a download amounts to, "" where there is none."""
+    known, unknown = sum(lack.bytes for lack in lacks), sum(not lack.bytes for lack in lacks)
+    parts = [size(known)] if known else []
+    if unknown:
+        parts.append(f"{unknown} {'file' if unknown == 1 else 'files'} of unknown size")
+    return " and ".join(parts)
+
+
+def state(domain: Domain, paper: str = "") -> str:
+    """A domain's readiness in a few words."""
+    pages = pages_of(domain, paper)
+    if domain.name == CLAY or (pages and all(page.ready for page in pages)):
+        return "ready offline"
+    if any(page.ready for page in pages):
+        return "ready in part"
+    if any(page.within_reach for page in pages):
+        return f"{cost(coming(pages))} to download"
+    lacks = [lack for page in pages for lack in page.missing if not lack.fetchable]
+    return ", ".join(dict.fromkeys(lack.reason for lack in lacks)) or "not for this page"
+
+
+def usable(domain: Domain, paper: str = "") -> bool:
+    """Whether choosing the domain can lead anywhere: a page runs now, or after a download."""
+    return domain.name == CLAY or any(page.within_reach for page in pages_of(domain, paper))
+
+
+def action(domain: Domain, paper: str = "") -> str:
+    """What the button does."""
+    if not usable(domain, paper):
+        return "Not available yet"
+    price = cost(coming(pages_of(domain, paper))) if domain.name != CLAY else ""
+    return f"Download {price}, then use it" if price else "Use it"
+
+
+def card(domain: Domain, paper: str = "") -> str:
+    """Title, licences and size, then for each page what it needs and lacks, as HTML."""
+    pages = pages_of(domain, paper)
+    facts = [
+        f"<dt>Licences</dt><dd>{html.escape(_licences(pages))}</dd>",
+        f"<dt>Download</dt><dd>{_download(domain, pages)}</dd>",
+    ]
+    return f"""<section class="domain-card" aria-label="The chosen domain">
+<h3>{html.escape(domain.title)}</h3><dl>{"".join(facts)}</dl>
+{"".join(_page(page) for page in pages)}</section>"""
+
+
+def _licences(pages: Sequence[Page]) -> str:
+    names = dict.fromkeys(licence for page in pages for licence in page.licences)
+    known = ", ".join(name for name in names if name != "unknown")
+    if "unknown" in names:
+        return f"{known}; for some of its files unknown" if known else "unknown"
+    return known or "none needed"
+
+
+def _download(domain: Domain, pages: Sequence[Page]) -> str:
+    """What a download brings, also where it is not enough to run a page."""
+    if domain.name == CLAY:
+        return "nothing"
+    if any(page.within_reach for page in pages):
+        return cost(coming(pages)) or "nothing"
+    price = cost({lack.name: lack for page in pages for lack in page.coming}.values())
+    return f"{price}, once the rest is there" if price else "nothing"
+
+
+def _page(page: Page) -> str:
+    if page.ready:
+        words = "Runs now, without a network."
+    elif page.within_reach:
+        words = f"Runs after a download of {cost(page.coming)}."
+    else:
+        words = "Does not run yet. It lacks:"
+    lacks = _list(page.missing) if not page.within_reach else ""
+    return f"<h4>{PAGES[page.paper]}</h4><p>{words}</p>{lacks}{_without(page)}"
+
+
+def _without(page: Page) -> str:
+    """The extras that no download brings."""
+    absent = [lack for lack in page.without if not lack.fetchable]
+    if not absent:
+        return ""
+    count = f"{len(absent)} {'thing' if len(absent) == 1 else 'things'}"
+    return f"<details><summary>{count} it does without</summary>{_list(absent)}</details>"
+
+
+def _list(lacks: Iterable[Missing]) -> str:
+    items = "".join(
+        f"<li><code>{lack.name}</code>, {lack.reason}. {_cure(lack)}</li>" for lack in lacks
+    )
+    return f"<ul>{items}</ul>"
+
+
+def _cure(lack: Missing) -> str:
+    """What gets a weight, commands set as such, without naming this machine's home folder."""
+    if lack.fetchable:
+        return f"A download of {size(lack.bytes)} brings it." if lack.bytes else "Downloadable."
+    words = html.escape(lack.cure.replace(str(Path.home()), "~"), quote=False)
+    for command in (lack.recipe, f"python -m weights pin {lack.name}"):
+        words = words.replace(command, f"<code>{command}</code>") if command else words
+    return words

@@ -1,0 +1,79 @@
+"""What the parts of the page must know of the domain they work in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from demos.pictures import SIDE
+from demos.portraits import DOMAIN
+from examples.clay.edits import EDITS
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What a slider of Manipulate changes: its words, and its range in its own unit."""
+
+    name: str
+    label: str
+    low: float
+    high: float
+
+    @property
+    def word(self) -> str:
+        """The label without the unit."""
+        return self.label.partition(",")[0]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A domain: `side` of its pictures [px], `layers` of a code, `attributes` to change.
+
+    rendered: whether a renderer knows never-seen portraits and true answers; faces: whether
+    pictures show faces, to which an own one can be aligned; methods: those it has networks for;
+    missing: why it does without something, sentences by component.
+    """
+
+    name: str
+    side: int
+    layers: int
+    attributes: tuple[Attribute, ...]
+    rendered: bool
+    faces: bool
+    methods: tuple[str, ...]
+    missing: tuple[tuple[str, str], ...] = ()
+
+    def why(self, component: str) -> str:
+        """Why a component is missing, "" if it is not."""
+        return dict(self.missing).get(component, "")
+
+    def without(self, start: str) -> list[str]:
+        """The missing components whose names start so."""
+        return [component for component, _ in self.missing if component.startswith(start)]
+
+
+METHODS = {
+    "conventional": ("Conventional encoder", "trained on the generator's own samples"),
+    "domain-guided": ("Domain-guided encoder", "trained on real pictures through the generator"),
+    "image2stylegan": ("Image2StyleGAN", "optimised from the mean code, pixels and features only"),
+    "in-domain": ("In-domain", "domain-guided encoder, then domain-regularised optimisation"),
+}
+CLAY = Setting(
+    DOMAIN, SIDE, 12,
+    tuple(Attribute(e.name, f"{e.label}, {e.unit}", e.low, e.high) for e in EDITS.values()),
+    rendered=True, faces=True, methods=tuple(METHODS),
+)  # fmt: skip
+
+
+def setting_of(name: str, pipeline: Any, extras: Sequence[str] = ()) -> Setting:
+    """A photo domain as its loaded pipeline has it; `extras` are those that the page may use."""
+    attributes = [
+        Attribute(key, key.replace("_", " ").capitalize(), boundary.low, boundary.high)
+        for key, boundary in pipeline.boundaries.items()
+    ]
+    return Setting(
+        name, pipeline.size, pipeline.layers, tuple(attributes), rendered=False,
+        faces="faces/yunet" in extras, methods=pipeline.methods,
+        missing=tuple(pipeline.missing.items()),
+    )  # fmt: skip

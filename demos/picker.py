@@ -1,0 +1,209 @@
+"""The header of every page: the domain in use, the others with what they cost, what runs now.
+
+Choosing a domain downloads what it lacks and loads its networks, both told in the page. A failure
+is said in one sentence, and the page stays as it is. The choice is kept in the session, and in the
+visitor's own browser for the other pages.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context, LocalContext
+
+from demos import domains
+from demos.bridge import BOARD, CLAY, Done, Progress, Stop, stream
+from demos.domains import Source
+from demos.widgets import QUIET, said
+from weights import Domain, Missing, Offline, WeightsError
+
+SECONDS = 4  # between two looks at what runs
+STOPPED = "Stopped. Nothing of the unfinished file is left."
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One moment of a download, as `bridge.stream` takes it: `index` of `total` bytes."""
+
+    stage: str
+    index: int = 0
+    total: int = 0
+    loss: None = None
+    images: None = None
+
+
+@dataclass(frozen=True)
+class _Desk:
+    """Handlers; `load(domain)` returns the paper's pipeline, None on a page without one."""
+
+    paper: str
+    load: Callable | None
+    source: Source
+
+    def listed(self) -> dict[str, Domain]:
+        """The domains that this page can be for, by name, in the manifest's order."""
+        found = {entry.name: entry for entry in self.source.domains()}
+        return {n: d for n, d in found.items() if n == CLAY or domains.pages_of(d, self.paper)}
+
+    def choices(self, listed: dict[str, Domain] | None = None) -> list[tuple[str, str]]:
+        """Title and readiness of every domain, and its name."""
+        entries = (self.listed() if listed is None else listed).values()
+        return [(f"{e.title}: {domains.state(e, self.paper)}", e.name) for e in entries]
+
+    def show(self, name: str) -> tuple[str, Any]:
+        """A domain before anything of it is downloaded: its card, and what the button would do."""
+        entry = self._entry(name)
+        label, can = domains.action(entry, self.paper), domains.usable(entry, self.paper)
+        return domains.card(entry, self.paper), gr.update(value=label, interactive=can)
+
+    def use(self, name: str, now: str, stop: Stop) -> Iterator[tuple]:
+        """Download what a domain lacks, load its networks and change to it.
+
+        Yields the words about it, the domain in use and what remembers it, and the picker.
+        """
+        stop.renew()
+        entry = self._entry(name)
+        try:
+            for news in stream(lambda on_step: self._prepare(entry, on_step), stop):
+                if isinstance(news, Progress):
+                    yield _progress(news), *_same(7)
+                else:
+                    yield _changed(entry, news), *self._in_use(entry)
+        except gr.Error as error:
+            stays = html.escape(self._entry(now).title)
+            words = f"<b>{stays}</b> stays in use. {html.escape(str(error.message))}"
+            yield said(words, outside=True), *_same(7)
+
+    def restore(self, remembered: str, now: str, stop: Stop) -> Iterator[tuple]:
+        """Change to the domain that was chosen on another page, if nothing must be downloaded."""
+        entry = self.listed().get(remembered)
+        if remembered == now or entry is None:
+            yield (gr.skip(), *_same(7))
+        elif any(page.ready for page in domains.pages_of(entry, self.paper)):
+            yield from self.use(remembered, now, stop)
+        else:
+            here = domains.state(entry, self.paper)
+            words = f"{html.escape(entry.title)}, chosen before, is not ready on this page: {here}."
+            yield said(words), *_same(7)
+
+    def _entry(self, name: str) -> Domain:
+        listed = self.listed()
+        if name not in listed:
+            raise gr.Error(f"domain must be one of {', '.join(listed)}; got {name}.")
+        return listed[name]
+
+    def _prepare(self, entry: Domain, on_step: Callable) -> list[str]:
+        """Fetch, then load; returns sentences about extras that could not be had."""
+        absent: list[str] = []
+        if entry.name != CLAY:
+            pages = domains.pages_of(entry, self.paper)
+            if not domains.usable(entry, self.paper):
+                raise ValueError(_out_of_reach(entry, pages))
+            needs = {name for page in pages for name in page.needs}
+            absent = self._fetch(domains.coming(pages), needs, on_step)
+        on_step(Moment("loading the networks"))
+        if self.load is not None and entry.name != CLAY:
+            self.load(entry.name)
+        return absent
+
+    def _fetch(self, lacks: list[Missing], needs: set[str], on_step: Callable) -> list[str]:
+        absent: list[str] = []
+        for number, lack in enumerate(lacks, start=1):
+            stage = f"downloading {lack.name}, file {number} of {len(lacks)}"
+
+            def report(_: str, done: int, total: int, stage: str = stage, size: int = lack.bytes):
+                if on_step(Moment(stage, done, total or size)):
+                    raise ValueError(STOPPED)
+
+            report("", 0, 0)
+            try:
+                self.source.fetch(lack.name, on_progress=report)
+            except WeightsError as error:
+                if lack.name in needs:
+                    raise
+                absent.append(str(error))
+                if isinstance(error, Offline):  # the others would only wait as long
+                    break
+        return absent
+
+    def _in_use(self, entry: Domain) -> tuple:
+        """Domain, memory, header, choices, card and button after a change."""
+        header = gr.update(label=_header(entry), open=False)
+        choices = gr.update(choices=self.choices(), value=entry.name)
+        return entry.name, entry.name, header, choices, *self.show(entry.name), gr.skip()
+
+
+def _same(count: int) -> tuple:
+    return (gr.skip(),) * count
+
+
+def _header(entry: Domain) -> str:
+    return f"Domain: {entry.title}"
+
+
+def _out_of_reach(entry: Domain, pages: list) -> str:
+    names = dict.fromkeys(lack.name for p in pages for lack in p.missing if not lack.fetchable)
+    return f"{entry.title} lacks {', '.join(names)}, which no download brings; its card says how."
+
+
+def _changed(entry: Domain, done: Done) -> str:
+    absent = [html.escape(sentence) for sentence in done.result]
+    return said(f"<b>{html.escape(entry.title)}</b> is in use.", *absent)
+
+
+def _progress(news: Progress) -> str:
+    """A download or a loading as a sentence, and as a bar while its size is known."""
+    words, share = f"{news.stage[:1].upper()}{news.stage[1:]}", 0.0
+    if news.total:
+        share = min(1.0, news.index / news.total)
+        words += f": {domains.size(news.index)} of {domains.size(news.total)}"
+    elif news.index:
+        words += f": {domains.size(news.index)}"
+    bar = f'<div class="meter wide"><i style="width:{share:.1%}"></i></div>'
+    return f'<div role="status">{said(f"{words} …")}{bar if news.index or news.total else ""}</div>'
+
+
+def now_running() -> str:
+    """What runs on this machine and how many requests wait, as one line."""
+    blocks = LocalContext.blocks.get(None)
+    waiting = len(blocks._queue) if blocks is not None else 0
+    running = "; ".join(map(html.escape, BOARD.running))
+    words = f"Running now: {running}." if running else "Nothing is running."
+    queued = f" {waiting} {'request waits' if waiting == 1 else 'requests wait'}."
+    return f'<p class="now" role="status">{words}{queued if waiting else ""}</p>'
+
+
+def build(paper: str = "", load: Callable | None = None, source: Source | None = None) -> gr.State:
+    """Put the header into the open page; returns the state that holds this session's domain."""
+    desk = _Desk(paper, load, source or Source())
+    listed = desk.listed()
+    entry = listed.get(CLAY)
+    label = _header(entry) if entry else "Domain"
+    with gr.Accordion(label, open=False, elem_id="domain-picker") as header:
+        with gr.Row():
+            with gr.Column(min_width=280):
+                choice = gr.Radio(
+                    desk.choices(listed), value=CLAY, label="Domains", elem_classes="bare stacked"
+                )
+            with gr.Column(min_width=280):
+                card = gr.HTML(domains.card(entry, paper) if entry else "")
+                with gr.Row():
+                    run = gr.Button("Use it", variant="primary", scale=3)
+                    halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+    with gr.Column(elem_classes="lines"):
+        words = gr.HTML(elem_id="domain-words")
+        line = gr.HTML(now_running(), elem_id="now-running")
+    gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
+    domain, stop = gr.State(CLAY), gr.State(Stop())
+    remembered = gr.BrowserState(CLAY, storage_key="gan-inversion-domain", secret="domain")
+    outputs = [words, domain, remembered, header, choice, card, run, stop]
+    choice.input(desk.show, choice, [card, run], **QUIET)
+    options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
+    run.click(desk.use, [choice, domain, stop], outputs, **options)
+    Context.root_block.load(desk.restore, [remembered, domain, stop], outputs, **QUIET)
+    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
+    return domain

@@ -1,0 +1,355 @@
+"""The picker: what a domain costs before it is downloaded, the change, and every way to fail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from gradio.context import LocalContext
+from PIL import Image
+
+import app
+import weights
+from demos import domains, picker, theme
+from demos.bridge import BOARD, CLAY, Pipelines, Stop, stream
+from demos.domains import Source
+from demos.indomain import manipulate, setting
+from tests.demos.browsing import CHROMIUM, SECONDS, panel, press
+from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
+from tests.demos.fake_editgan import FakeEditGAN
+from tests.demos.fake_pipeline import FakeInDomain
+
+in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
+
+
+@pytest.fixture
+def shelf() -> FakeShelf:
+    return FakeShelf()
+
+
+def desk(shelf: FakeShelf, paper: str = "indomain", load=None) -> picker._Desk:
+    return picker._Desk(paper, load or (lambda domain: None), shelf.source)
+
+
+def through(handler) -> list[tuple]:
+    """Everything that a handler yields."""
+    return list(handler)
+
+
+def in_use(answer: tuple) -> str | None:
+    """The domain that an answer changes to, None if it changes nothing."""
+    return answer[1] if isinstance(answer[1], str) else None
+
+
+def test_the_choice_says_what_is_ready_and_what_is_not(shelf) -> None:
+    assert desk(shelf).choices() == [
+        ("Clay heads: ready offline", "clay-heads"),
+        ("Photographs of faces: 100 MB to download", "photos"),
+        ("Photographs of towers: to be placed by hand", "towers"),
+    ]
+    assert dict(desk(shelf, "editgan").choices()) == {
+        "Clay heads: ready offline": "clay-heads",
+        "Photographs of faces: not trained yet": "photos",
+    }
+    shelf.fetched = ["photos/net", "faces/judge"]
+    states = dict((name, label) for label, name in desk(shelf, "").choices())
+    assert states["photos"] == "Photographs of faces: ready in part"
+
+
+def test_a_card_comes_before_any_download(shelf) -> None:
+    card, button = desk(shelf).show("photos")
+    for part in ("Photographs of faces", "NVIDIA-NC, MIT", "<dd>100 MB</dd>", "1 thing it does"):
+        assert part in card
+    assert "<code>python -m weights pin photos/boundary-age</code>" in card
+    assert button["value"] == "Download 100 MB, then use it" and button["interactive"]
+    card, button = desk(shelf, "editgan").show("photos")
+    assert "<code>python -m pipelines.training.seg</code>" in card
+    assert "<dd>80 MB, once the rest is there</dd>" in card and not button["interactive"]
+    card, button = desk(shelf, "").show("photos")
+    assert "In-domain inversion</h4>" in card and "EditGAN</h4>" in card
+    assert shelf.asked == []
+
+
+def test_a_card_escapes_and_hides_the_home_folder(shelf) -> None:
+    lack = weights.Missing("a/b", "to be placed", f"Put <it> at {Path.home()}/b.", "", 0)
+    page = weights.Page("indomain", ("a/b",), (lack,), licences=("unknown", "MIT"))
+    card = domains.card(weights.Domain("a", "A & B", (8, 8), (), 0, 0, (page,)), "indomain")
+    assert "A &amp; B" in card and "Put &lt;it&gt; at ~/b." in card
+    assert "MIT; for some of its files unknown" in card
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "0 MB"), (1, "1 MB"), (381_462_551, "381 MB"), (1.2e9, "1.2 GB")]
+)
+def test_sizes_in_words(count, words) -> None:
+    assert domains.size(int(count)) == words
+
+
+def test_use_downloads_loads_and_changes(shelf) -> None:
+    loaded = []
+    answers = through(desk(shelf, load=loaded.append).use("photos", CLAY, Stop()))
+    assert shelf.fetched == ["photos/net", "faces/judge"] and loaded == ["photos"]
+    assert [in_use(answer) for answer in answers[:-1]] == [None] * (len(answers) - 1)
+    assert "photos/net, file 1 of 2: 0 MB of 80 MB" in answers[0][0]
+    last = answers[-1]
+    assert in_use(last) == last[2] == "photos" and "is in use" in last[0]
+    assert last[3]["label"] == "Domain: Photographs of faces"
+    assert last[4]["choices"][1] == ("Photographs of faces: ready offline", "photos")
+    assert last[6]["value"] == "Use it"
+
+
+def test_use_without_a_download(shelf) -> None:
+    loaded = []
+    handlers = desk(shelf, load=loaded.append)
+    shelf.fetched = ["photos/net", "faces/judge"]
+    assert in_use(through(handlers.use("photos", CLAY, Stop()))[-1]) == "photos"
+    assert in_use(through(handlers.use(CLAY, "photos", Stop()))[-1]) == CLAY
+    assert shelf.asked == [] and loaded == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [("online", "photos/net: expected net.pt of hub; got no connection; connect once."),
+     ("damaged", "photos/net: expected sha256 1234; got 5678; fetch it again.")],
+)  # fmt: skip
+def test_a_failing_need_is_one_sentence_and_changes_nothing(shelf, fault, said) -> None:
+    setattr(shelf, fault, fault == "damaged")
+    start = time.monotonic()
+    last = through(desk(shelf).use("photos", CLAY, Stop()))[-1]
+    assert time.monotonic() - start < 5 and in_use(last) is None
+    assert last[0].endswith(f"<b>Clay heads</b> stays in use. {said}</p>")
+    assert len(shelf.asked) == 1 and shelf.fetched == []
+
+
+def test_a_failing_extra_is_said_and_does_without(shelf) -> None:
+    shelf.fetched, shelf.online = ["photos/net"], False
+    last = through(desk(shelf).use("photos", CLAY, Stop()))[-1]
+    assert in_use(last) == "photos" and "faces/judge: expected net.pt of hub; got no" in last[0]
+
+
+def test_networks_that_do_not_load_change_nothing(shelf) -> None:
+    def load(domain: str) -> None:
+        raise weights.WeightsError("photos/net: expected the tensors of Generator; got others.")
+
+    last = through(desk(shelf, load=load).use("photos", CLAY, Stop()))[-1]
+    assert in_use(last) is None and "stays in use. photos/net: expected the tensors" in last[0]
+
+
+def test_out_of_reach_is_refused_without_a_request(shelf) -> None:
+    last = through(desk(shelf).use("towers", CLAY, Stop()))[-1]
+    assert in_use(last) is None and "lacks towers/pair, which no download brings" in last[0]
+    with pytest.raises(Exception, match="domain must be one of clay-heads, photos, towers"):
+        through(desk(shelf).use("classes", CLAY, Stop()))
+    assert shelf.asked == []
+
+
+def test_stop_ends_a_download(shelf) -> None:
+    stop = Stop()
+    shelf.gate.clear()
+    handler = desk(shelf).use("photos", CLAY, stop)
+    next(handler)
+    stop.press()
+    shelf.gate.set()
+    last = through(handler)[-1]
+    assert in_use(last) is None and picker.STOPPED in last[0] and shelf.fetched == []
+
+
+def test_another_page_remembers_what_is_ready(shelf) -> None:
+    restore = desk(shelf).restore
+    assert [in_use(a) for a in through(restore(CLAY, CLAY, Stop()))] == [None]
+    assert [in_use(a) for a in through(restore("gone", CLAY, Stop()))] == [None]
+    (answer,) = through(restore("photos", CLAY, Stop()))
+    assert in_use(answer) is None and "not ready on this page: 100 MB to download" in answer[0]
+    assert shelf.asked == [], "a remembered domain must not start a download"
+    shelf.fetched = ["photos/net", "faces/judge"]
+    assert in_use(through(restore("photos", CLAY, Stop()))[-1]) == "photos"
+
+
+def test_pipelines_are_built_once_a_domain() -> None:
+    built = []
+    pipelines = Pipelines(lambda domain: built.append(domain) or [domain])
+    assert pipelines() is pipelines(CLAY) and pipelines("photos") == ["photos"]
+    pipelines.warm_up()
+    threads = [threading.Thread(target=pipelines, args=("towers",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == [CLAY, "photos", "towers"]
+
+
+def test_the_line_says_what_runs_and_what_waits(shelf) -> None:
+    assert "Nothing is running." in picker.now_running()
+    shelf.gate.clear()
+    handler = desk(shelf).use("photos", CLAY, Stop())
+    next(handler)
+    deadline = time.monotonic() + 5
+    while "25%" not in str(BOARD.running) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert picker.now_running().count("Downloading photos/net, file 1 of 2, 25%") == 1
+    shelf.gate.set()
+    through(handler)
+    assert BOARD.running == []
+
+    class Blocks:
+        _queue = (1, 2)
+
+    token = LocalContext.blocks.set(Blocks())
+    assert "Nothing is running. 2 requests wait." in picker.now_running()
+    LocalContext.blocks.reset(token)
+
+
+def test_a_stage_that_fails_leaves_the_board() -> None:
+    def work(on_step) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(Exception, match="no"):
+        list(stream(work, Stop()))
+    assert BOARD.running == []
+
+
+def test_a_photo_domain_has_its_own_setting() -> None:
+    at = setting.setting_of("photos", FakePhotos(), ("faces/yunet",))
+    assert (at.side, at.layers, at.faces, at.rendered) == (64, 14, True, False)
+    assert [a.label for a in at.attributes] == ["Pose", "Eyeglasses"]
+    assert manipulate.in_words({"pose": 1.5}, at) == "Changed: pose +1.5."
+    assert manipulate.undo([(1, 0)], 2) == ([], 0, 0)
+    assert not setting.setting_of("towers", FakePhotos()).faces
+    assert setting.CLAY.methods == tuple(setting.METHODS)
+
+
+def test_the_shipped_catalogue_has_words_for_every_domain() -> None:
+    for paper in ("", *domains.PAGES):
+        handlers = picker._Desk(paper, None, Source())
+        assert handlers.choices()[0][1] == CLAY
+        for _, name in handlers.choices():
+            card, button = handlers.show(name)
+            assert "domain-card" in card and button["value"]
+    ffhq, button = picker._Desk("indomain", None, Source()).show("ffhq")
+    assert "ffhq/stylegan1-generator" in ffhq and "NVIDIA-NC" in ffhq
+
+
+# ---- in a browser ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def site(shelf):
+    """The app with clay heads and photographs, both made up; its address."""
+    photos = FakePhotos()
+    pipelines = {"clay-heads": FakeInDomain(), "photos": photos}
+    demo = app.build(
+        Pipelines(pipelines.__getitem__), Pipelines(lambda _: FakeEditGAN()), shelf.source
+    )
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    demo.close()
+
+
+@pytest.fixture
+def face(tmp_path) -> str:
+    Image.fromarray(noise()).save(tmp_path / "face.png")
+    return str(tmp_path / "face.png")
+
+
+def choose(page, title: str) -> None:
+    page.locator("#domain-picker > button").click()
+    page.get_by_label(title).check()
+    page.get_by_text("Runs ").filter(visible=True).first.wait_for()
+
+
+def said(page):
+    return page.locator("#domain-words")
+
+
+def in_use_now(page):
+    return page.locator("#domain-picker > button")
+
+
+@in_browser
+def test_a_visitor_changes_to_photographs_and_back(visit, site, shelf, face) -> None:
+    from playwright.sync_api import expect
+
+    page, other = visit(f"{site}/indomain"), visit(f"{site}/indomain")
+    shelf.gate.clear()
+    choose(page, "Photographs of faces")
+    page.get_by_role("button", name="Download 100 MB, then use it").click()
+    expect(said(page)).to_contain_text("Downloading photos/net", timeout=30 * SECONDS)
+    expect(page.locator("#now-running")).to_contain_text("Downloading", timeout=30 * SECONDS)
+    shelf.gate.set()
+    expect(said(page)).to_contain_text("is in use", timeout=60 * SECONDS)
+    expect(in_use_now(page)).to_contain_text("Photographs of faces")
+    tab = panel(page, "Invert")
+    expect(tab.get_by_text("pipelines.training.conventional")).to_be_visible()
+    expect(page.get_by_role("button", name="Never-seen portrait")).to_have_count(0)
+    tab.locator("input[type=file]").first.set_input_files(face)
+    tab.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    press(tab, "Invert by all three")
+    expect(page.locator("#invert-report")).to_contain_text("not calibrated", timeout=60 * SECONDS)
+    expect(page.locator("#invert-numbers tbody tr")).to_have_count(3)
+    # Another visitor is where he was; the same one finds the domain again.
+    expect(in_use_now(other)).to_contain_text("Clay heads")
+    assert other.get_by_role("button", name="Never-seen portrait").filter(visible=True).count()
+    page.reload()
+    expect(in_use_now(page)).to_contain_text("Photographs of faces", timeout=60 * SECONDS)
+    page.goto(f"{site}/editgan")
+    expect(said(page)).to_contain_text("not ready on this page", timeout=60 * SECONDS)
+    page.goto(f"{site}/indomain")
+    expect(in_use_now(page)).to_contain_text("Photographs of faces", timeout=60 * SECONDS)
+    choose(page, "Clay heads")
+    page.get_by_role("button", name="Use it", exact=True).click()
+    expect(in_use_now(page)).to_contain_text("Clay heads", timeout=60 * SECONDS)
+    page.get_by_role("button", name="Never-seen portrait").filter(visible=True).first.wait_for()
+    assert page.get_by_role("tab", name="Invert", exact=True).count() == 1
+
+
+@in_browser
+def test_sliders_are_those_of_the_domain(visit, site, shelf, face) -> None:
+    from playwright.sync_api import expect
+
+    shelf.fetched = ["photos/net", "faces/judge"]
+    page = visit(f"{site}/indomain")
+    choose(page, "Photographs of faces")
+    page.get_by_role("button", name="Use it", exact=True).click()
+    expect(said(page)).to_contain_text("is in use", timeout=60 * SECONDS)
+    tab = panel(page, "Manipulate")
+    expect(tab.get_by_text("No slider for age")).to_be_visible()
+    assert not tab.get_by_text("Show the true answer").count()
+    tab.locator("input[type=file]").first.set_input_files(face)
+    tab.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    press(tab, "Invert")
+    words = page.locator("#manipulate-words")
+    expect(words).to_contain_text("Nothing is changed", timeout=60 * SECONDS)
+    tab.get_by_label("range slider for Pose").focus()
+    page.keyboard.press("ArrowRight")
+    expect(words).to_contain_text("pose +0.15", timeout=30 * SECONDS)
+    press(tab, "Undo")
+    expect(words).to_contain_text("Nothing is changed", timeout=30 * SECONDS)
+
+
+@in_browser
+def test_offline_is_said_and_clay_heads_go_on(visit, site, shelf) -> None:
+    from playwright.sync_api import expect
+
+    shelf.online = False
+    page = visit(f"{site}/indomain")
+    choose(page, "Photographs of faces")
+    page.get_by_role("button", name="then use it").click()
+    expect(said(page)).to_contain_text("got no connection", timeout=30 * SECONDS)
+    expect(said(page)).to_contain_text("Clay heads stays in use.")
+    expect(in_use_now(page)).to_contain_text("Domain: Clay heads")
+    press(page, "Never-seen portrait")
+    page.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+
+
+@in_browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_open_picker_fits_its_width(visit, served, width, scheme) -> None:
+    for path in ("", "/indomain", "/editgan"):
+        page = visit(served + path, width, color_scheme=scheme)
+        page.locator("#domain-picker > button").click()
+        page.get_by_label("Photographs of faces").check()
+        page.locator(".domain-card code").first.wait_for(state="attached")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width

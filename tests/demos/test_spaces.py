@@ -1,0 +1,208 @@
+"""Borrowing a GPU, with a stand-in for the `spaces` package that forks as ZeroGPU does."""
+
+from __future__ import annotations
+
+import contextvars
+import importlib.machinery
+import multiprocessing
+import pickle
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+import gradio as gr
+import pytest
+import torch
+
+from demos import spaces
+from demos.bridge import Done, Pipelines, Stop, spoken_errors, stream
+from pipelines.runtime import Placed, stage
+from tests.pipelines.test_indomain import build as build_indomain
+from tests.pipelines.test_indomain import portrait
+
+ENDLESS = 200_000  # steps
+VISITOR = contextvars.ContextVar("visitor", default="nobody")
+
+
+@dataclass(frozen=True)
+class Step:
+    stage: str
+    index: int
+    total: int
+    loss: float
+    images: tuple = ()
+
+
+class Counting:
+    """A pipeline that counts, and knows in which process."""
+
+    device, parts = "cpu", ("hair",)
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def move_to(self, device: str) -> None:
+        self.device = device
+
+    def count(self, *, steps: int = 100, on_step=None) -> tuple:
+        index = 0
+        while index < steps and not (on_step and on_step(Step("count", index, steps, 0.5))):
+            index += 1
+        return self.start + index, self.device, multiprocessing.current_process().name
+
+    def fail(self, on_step=None) -> None:
+        raise MemoryError("this must fit; got out of memory: take fewer pictures.")
+
+    count.is_stage = fail.is_stage = True
+
+
+def counting(start: int = 0) -> Counting:
+    return Counting(start)
+
+
+@pytest.fixture
+def lent(monkeypatch) -> list:
+    """A Space that lends GPUs; what is asked for there: seconds, and by whom."""
+    asked, package = [], ModuleType("spaces")
+    package.__spec__ = importlib.machinery.ModuleSpec("spaces", None)
+    package.GPU = lambda duration: lambda task: _forking(task, duration, asked)
+    monkeypatch.setenv("SPACES_ZERO_GPU", "true")
+    monkeypatch.setitem(sys.modules, "spaces", package)
+    monkeypatch.setattr(spaces, "_built", {})
+    monkeypatch.setattr(spaces, "_task", spaces.on_gpu(spaces.seconds)(spaces._run))
+    return asked
+
+
+def _forking(task, duration, asked: list):
+    """A generator that runs in a fork: arguments, results and errors are pickled."""
+    fork = multiprocessing.get_context("fork")
+
+    def work(sent: bytes, pipe) -> None:
+        try:
+            for item in task(*pickle.loads(sent)):
+                pipe.send(item)
+            pipe.send(None)
+        except Exception as error:
+            pipe.send(error)
+
+    def handler(*args):
+        asked.append((duration(*args), VISITOR.get()))
+        near, far = fork.Pipe(duplex=False)
+        process = fork.Process(target=work, args=(pickle.dumps(args), far), name="borrower")
+        process.start()
+        while (item := near.recv()) is not None:
+            if isinstance(item, Exception):
+                process.join()
+                raise item
+            yield item
+        process.join()
+
+    return handler
+
+
+# ---- elsewhere -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("told", ["", "false", "true"])
+def test_nothing_changes_where_no_gpu_is_lent(monkeypatch, told: str) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", told)
+    monkeypatch.setitem(sys.modules, "spaces", None)  # not installed
+    if told == "true":
+        monkeypatch.setattr(spaces.importlib.util, "find_spec", lambda name: None)
+    assert not spaces.zero_gpu()
+    assert spaces.on_gpu(spaces.seconds)(counting) is counting
+    assert spaces.borrowed(counting) is counting
+
+
+def test_seconds_follow_the_request() -> None:
+    def asked(name: str, *args, flag: int | None = 1, **kwargs) -> float:
+        return spaces.seconds((), name, args, kwargs, flag) - spaces.START
+
+    assert asked("invert", "picture", steps=200) == 2 * asked("invert", "picture")
+    assert asked("diffuse", "target", ["a", "b", "c"], (0, 0, 1, 1), steps=100) == pytest.approx(
+        3 * asked("invert", "picture", steps=100)
+    )
+    assert asked("invert", "picture", method="domain-guided", steps=100) == 0
+    assert asked("measure", "a", "b", flag=None) == 0
+
+
+# ---- where GPUs are lent -------------------------------------------------------------------------
+
+
+def test_stages_run_in_the_fork_and_the_rest_here(lent: list) -> None:
+    pipeline = Pipelines(spaces.borrowed(counting))(5)
+    assert pipeline.parts == ("hair",) and pipeline.start == 5 and pipeline.device == "cpu"
+    assert pipeline.count(steps=3) == (8, "cuda:0", "borrower")
+    assert pipeline.device == "cpu"  # what moved is the fork's copy
+    assert lent == [(spaces.START, "nobody")]
+
+
+def test_a_fork_makes_what_it_does_not_have(lent: list) -> None:
+    pipeline = spaces.Borrower(counting(7), (counting, 7))  # not among those made before
+    assert pipeline.count(steps=1)[0] == 8 and spaces._built == {}
+
+
+def test_steps_arrive_and_stop_goes_there(lent: list) -> None:
+    pipeline, seen = spaces.borrowed(counting)(), []
+
+    def on_step(step: Step) -> bool:
+        seen.append(step.index)
+        return step.index == 3
+
+    index, _, process = pipeline.count(steps=ENDLESS, on_step=on_step)
+    assert process == "borrower" and 3 <= index < ENDLESS
+    assert seen[:4] == [0, 1, 2, 3] and seen == list(range(index + 1))
+    # The flag is down again for whoever comes next.
+    assert pipeline.count(steps=4, on_step=lambda step: False)[0] == 4
+
+
+def test_a_page_streams_from_the_fork_for_its_visitor(lent: list) -> None:
+    load = spaces.borrowed(counting)
+    token = VISITOR.set("Ada")
+    news = list(stream(lambda on_step: load().count(steps=50, on_step=on_step), Stop()))
+    VISITOR.reset(token)
+    assert isinstance(news[-1], Done) and news[-1].result == (50, "cuda:0", "borrower")
+    assert lent == [(spaces.START + 50 * spaces.STEP, "Ada")]
+
+
+def test_out_of_memory_there_reaches_the_page_in_words(lent: list) -> None:
+    load = spaces.borrowed(counting)
+    with pytest.raises(gr.Error, match="take fewer pictures") as caught:
+        list(stream(lambda on_step: load().fail(on_step=on_step), Stop()))
+    assert str(caught.value.message).startswith("this must fit")
+    with pytest.raises(gr.Error, match="take fewer pictures"):
+        load().fail()
+
+
+def test_a_real_pipeline_marks_its_stages(monkeypatch) -> None:
+    monkeypatch.setattr(spaces, "DEVICE", "cpu")
+    pipeline, seen = build_indomain(), []
+    monkeypatch.setattr(spaces, "_built", {("key",): pipeline})
+    borrower = spaces.Borrower(pipeline, ("key",))
+    found = borrower.invert(portrait(), steps=2, on_step=lambda step: seen.append(step.index))
+    assert seen == [1, 2] and torch.equal(found.w, pipeline.invert(portrait(), steps=2).w)
+    assert borrower.size == pipeline.size and borrower.methods == pipeline.methods
+    stages = {name for name in dir(type(pipeline)) if hasattr(getattr(pipeline, name), "is_stage")}
+    assert stages == {
+        "invert", "interpolate", "manipulate", "mix", "diffuse", "measure", "fidelity",
+    }  # fmt: skip
+
+
+# ---- out of memory on this machine ---------------------------------------------------------------
+
+
+class Hungry(Placed):
+    def __init__(self) -> None:
+        self.place([torch.nn.Linear(1, 1)], "cpu", None, side=8)
+
+    @stage
+    def invert(self, on_step=None) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+def test_out_of_memory_is_a_readable_error() -> None:
+    with pytest.raises(gr.Error) as caught, spoken_errors():
+        Hungry().invert()
+    words = caught.value.message
+    assert "must fit into the memory of cpu" in words and "smaller domain" in words
+    assert "Tried to allocate" not in words and not caught.value.print_exception
