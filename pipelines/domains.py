@@ -16,11 +16,14 @@ from torch import Tensor, nn
 import weights
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.boundary import Boundary, boundaries_from
+from pipelines.networks.editing_vector import EditingVector, from_tensors
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.indomain_encoder import InDomainEncoder
 from pipelines.networks.irse import FaceJudge, FaceRecogniser
 from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.psp import AtItsSize, Encoder4Editing
+from pipelines.networks.segmentation import SegmentationBranch
 from weights.catalogue import needed
 
 Load = Callable[[type[nn.Module], str], nn.Module]  # weights.load, or weights.shared on a device
@@ -28,6 +31,7 @@ Load = Callable[[type[nn.Module], str], nn.Module]  # weights.load, or weights.s
 # What a paper asks for -> the components that can give it, by class.
 GENERATOR = {"generator": stylegan2.Generator, "stylegan1-generator": stylegan1.Generator}
 ENCODER = {"indomain-encoder": LayerwiseEncoder, "stylegan1-encoder": InDomainEncoder}
+EMBEDDER = {"editgan-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
 CONVENTIONAL = {"conventional-encoder": LayerwiseEncoder}
 PERCEPTUAL = {"perceptual": PerceptualDistance, "vgg16": PerceptualDistance}
 JUDGE = {"judge": PortraitJudge, "identity": FaceRecogniser}
@@ -65,6 +69,40 @@ def indomain(domain: str, load: Load) -> InDomainNetworks:
     )
     _check_fit(networks, domain)
     return networks
+
+
+@dataclass(frozen=True)
+class EditGANNetworks:
+    """What a domain has for EditGAN, in the words of `editgan.EditGAN`; branch None while it is
+    being trained."""
+
+    generator: stylegan2.Generator
+    encoder: LayerwiseEncoder | AtItsSize
+    branch: SegmentationBranch | None
+    perceptual: PerceptualDistance
+    judge: PortraitJudge | FaceJudge | None
+    library: Mapping[str, EditingVector]
+
+
+def editgan(domain: str, load: Load, trained: bool = True) -> EditGANNetworks:
+    """The networks of EditGAN; raises `WeightsError` for what it cannot do without.
+
+    trained: False leaves out the branch and the vectors, for the recipes that train them.
+    """
+    shelf = Shelf(domain, "editgan", load)
+    encoder = shelf.network(EMBEDDER)
+    judge = shelf.network(JUDGE)
+    library: Mapping[str, EditingVector] = {}
+    if trained and (tensors := shelf.tensors("editing-vectors")):
+        library = from_tensors(tensors, weights.load_config(f"{domain}/editing-vectors"))
+    return EditGANNetworks(
+        generator=shelf.network({"generator": stylegan2.Generator}),
+        encoder=AtItsSize(encoder).eval() if isinstance(encoder, Encoder4Editing) else encoder,
+        branch=shelf.network({"segmentation-branch": SegmentationBranch}) if trained else None,
+        perceptual=shelf.network(PERCEPTUAL),
+        judge=FaceJudge(judge).eval() if isinstance(judge, FaceRecogniser) else judge,
+        library=library,
+    )
 
 
 @dataclass

@@ -10,6 +10,7 @@ picture may change; Q_edit (q_edit), the parts that r is made of; R, the judge's
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,14 +30,15 @@ from pipelines.networks.editing_vector import (
     EditingVector,
     check_belongs,
     fingerprint,
-    from_tensors,
     side_by_side,
 )
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.irse import FaceJudge
 from pipelines.networks.masks import BUFFER, PartMasks, window_of
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.pictures import as_images, as_tensor
+from pipelines.networks.psp import AtItsSize
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
 from pipelines.runtime import Placed, choose_device, may_move, stage
@@ -102,7 +104,8 @@ class Edit:
 class EditGAN(Placed):
     """Edits portraits through the part masks that a generator draws beside its pictures.
 
-    generator, encoder, branch, perceptual and judge are ready modules; library: vectors by name.
+    generator, encoder, branch, perceptual and judge (or None) are ready modules; library: vectors
+    by name.
     The modules are frozen and placed as `Runtime.decide` says for device and offload (False, True,
     "model", "sequential"; None decides by the free memory). parts and palette: names and colours
     of the labels of a mask.
@@ -111,10 +114,10 @@ class EditGAN(Placed):
     def __init__(
         self,
         generator: Generator,
-        encoder: LayerwiseEncoder,
+        encoder: LayerwiseEncoder | AtItsSize,
         branch: SegmentationBranch,
         perceptual: PerceptualDistance,
-        judge: PortraitJudge,
+        judge: PortraitJudge | FaceJudge | None,
         library: Mapping[str, EditingVector] | None = None,
         domain: str = "clay-heads",
         device: str | torch.device | None = None,
@@ -133,7 +136,7 @@ class EditGAN(Placed):
         # A copy: a branch reads the constant itself, and offloaded parameters come and go.
         self._const = generator.synthesis.b4.const.detach().clone()[None]
         networks = (generator.synthesis, encoder, branch, judge, *distance)
-        self.place(networks, device, offload, self.size)
+        self.place([n for n in networks if n is not None], device, offload, self.size)
 
     @classmethod
     def from_pretrained(
@@ -145,23 +148,14 @@ class EditGAN(Placed):
         """The method with the weights of a domain; `WeightsError` says all that it lacks there."""
         if domain != "clay-heads" and (lacks := domains.lacking(domain, "editgan")):
             raise weights.WeightsError(lacks)
-        networks = (
-            (Generator, "generator"),
-            (LayerwiseEncoder, "editgan-encoder"),
-            (SegmentationBranch, "segmentation-branch"),
-            (PerceptualDistance, "perceptual"),
-            (PortraitJudge, "judge"),
-        )
         device = choose_device(device)
-        if may_move(device, offload):  # these must be this object's own
-            loaded = [weights.load(network, f"{domain}/{name}") for network, name in networks]
-        else:
-            loaded = [
-                weights.shared(network, f"{domain}/{name}", device) for network, name in networks
-            ]
-        name = f"{domain}/editing-vectors"
-        library = from_tensors(weights.load_tensors(name), weights.load_config(name))
-        return cls(*loaded, library, domain, device, offload)
+        own = may_move(device, offload)  # then these must be this object's own
+        load = weights.load if own else functools.partial(weights.shared, device=device)
+        found = domains.editgan(domain, load)
+        return cls(
+            found.generator, found.encoder, found.branch, found.perceptual, found.judge,
+            found.library, domain, device, offload,
+        )  # fmt: skip
 
     # ---- stages on pictures and masks ----------------------------------------------------------
 
@@ -340,7 +334,8 @@ class EditGAN(Placed):
         share = inside[:, rows, columns].float()
         share = share / share.sum((1, 2), keepdim=True).clamp(min=1)
         stages, codes = self.perceptual.stages(x * outside), self.encoder(x)
-        person = self.judge(x).embedding if identity and self.judge.verifies else None
+        known = identity and self.judge is not None and self.judge.verifies
+        person = self.judge(x).embedding if known else None
 
         def loss(delta: Tensor) -> tuple[Tensor, Tensor]:
             changed, maps = self._features(w + delta)

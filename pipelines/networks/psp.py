@@ -140,6 +140,20 @@ class Encoder4Editing(StylePyramid):
         return self.latent_avg + first[:, None] + torch.stack(offsets, dim=1)
 
 
+class AtItsSize(nn.Module):
+    """An encoder that is handed pictures of any larger size, averaged to its own first."""
+
+    def __init__(self, encoder: nn.Module, resolution: int = 256) -> None:
+        super().__init__()
+        self.encoder, self.resolution = encoder, resolution
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b styles dim"]:
+        """Codes in W+ of square pictures, RGB in [-1, 1]."""
+        if x.shape[-1] > self.resolution:
+            x = F.adaptive_avg_pool2d(x, self.resolution)
+        return self.encoder(x)
+
+
 def _raised(
     coarse: Float[Tensor, "b c h w"], lateral: Float[Tensor, "b c h2 w2"]
 ) -> Float[Tensor, "b c h2 w2"]:

@@ -6,6 +6,8 @@ been aligned before: `pipelines.alignment` does it as FFHQ's were.
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,57 @@ def pictures(folder: str | Path, side: int) -> ClaySet | Photographs:
             f"{rendered.images.shape[1]} px. Render with --size {side}."
         )
     return rendered
+
+
+@dataclass(frozen=True)
+class LabelledPhotographs:
+    """Photographs with a part mask each; parts and palette: names and colours of the labels."""
+
+    images: UInt8[np.ndarray, "n side side 3"]
+    masks: UInt8[np.ndarray, "n side side"]
+    parts: tuple[str, ...]
+    palette: list[list[int]]
+
+
+def labelled(folder: str | Path, side: int) -> LabelledPhotographs:
+    """The labelled photographs of a folder: NAME.jpg or .png beside NAME-mask.png, whose pixels are
+    labels, and parts.json, {"name of a part": [red, green, blue], ...} in label order.
+
+    Both are cropped to a square about their middle. Raises FileNotFoundError for what is not there,
+    ValueError for masks that are no label maps of these parts.
+    """
+    folder = Path(folder)
+    if not (folder / "parts.json").is_file():
+        raise FileNotFoundError(
+            f'{folder} must hold parts.json, {{"skin": [246, 200, 160], ...}}; got none. Write it.'
+        )
+    parts = json.loads((folder / "parts.json").read_text(encoding="utf-8"))
+    paths = sorted(folder.glob("*-mask.png"))
+    if not paths:
+        raise FileNotFoundError(f"{folder} must hold NAME-mask.png files; got none. Add them.")
+    pairs = [_labelled(path, side, len(parts)) for path in paths]
+    images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+    return LabelledPhotographs(images, masks, tuple(parts), [list(c) for c in parts.values()])
+
+
+def _labelled(path: Path, side: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph and its mask, given the mask's path."""
+    stem = path.name.removesuffix("-mask.png")
+    found = [f for f in (path.with_name(stem + suffix) for suffix in SUFFIXES) if f.is_file()]
+    if not found:
+        raise FileNotFoundError(f"{path} must lie beside {stem}.jpg or .png; got none. Add it.")
+    with Image.open(path) as mask, Image.open(found[0]) as image:
+        if mask.mode not in ("L", "P") or mask.size != image.size:
+            raise ValueError(
+                f"{path} must hold a label a pixel (mode L or P) in {image.size}; got mode "
+                f"{mask.mode} in {mask.size}. Save it again."
+            )
+        labels = ImageOps.fit(mask, (side,) * 2, Image.Resampling.NEAREST)
+        picture = ImageOps.fit(as_rgb(image), (side,) * 2, Image.Resampling.LANCZOS)
+    labels = np.array(labels)
+    if labels.max() >= count:
+        raise ValueError(
+            f"{path} must hold labels below {count}, the parts of parts.json; got {labels.max()}. "
+            "Name its part, or paint it over."
+        )
+    return np.array(picture), labels

@@ -1,6 +1,7 @@
 """Train the segmentation branch of EditGAN (Ling et al., NeurIPS 2021, Sec. 3.2) on 16 portraits.
 
     python -m pipelines.training.segmentation_branch --validation RENDERED --out RUN --minutes 4
+    python -m pipelines.training.segmentation_branch --domain ffhq --labelled FOLDER --out RUN
 
 The labelled portraits are embedded into W+ by encoder and optimisation; the ensemble of per-pixel
 classifiers learns their true parts from the frozen generator's feature maps, by cross-entropy and
@@ -20,14 +21,15 @@ that what is learnt is still the probability under p: a pupil is ten pixels of a
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -35,6 +37,7 @@ import weights
 from examples.clay.dataset import ClaySet, latents
 from examples.clay.parameters import draw
 from examples.clay.parts import CLASSES, PART_PALETTE, PART_TO_CLASS, PARTS
+from pipelines import domains
 from pipelines.editgan import EditGAN
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
@@ -46,22 +49,26 @@ from pipelines.networks.segmentation import (
     features_at,
 )
 from pipelines.networks.stylegan2 import Generator
+from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import given
 from pipelines.training.loop import Loop, finish, to_tensor
+from pipelines.training.photographs import labelled
 
 # Training seeds, each with the face of seed // PER_IDENTITY as in the rendered set: among the first
 # 2400 those that show every part at least three times, and many kinds of hair, pose and skin.
 LABELLED = (28, 177, 321, 559, 579, 641, 787, 934, 1120, 1262, 1474, 1934, 1979, 2030, 2142, 2370)
 PER_IDENTITY = 4
+CLAY = "clay-heads"
 BATCH = 8  # portraits embedded or evaluated at a time
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Feature maps (n, c, h, w) by name, and the parts of every pixel."""
+    """Feature maps (n, c, h, w) by name, the part of every pixel, and how many parts there are."""
 
     maps: Mapping[str, Tensor]
     labels: Int[Tensor, "n h w"]
+    parts: int = len(PARTS)
 
 
 def portraits(
@@ -103,7 +110,7 @@ class Pixels:
     def __init__(self, data: Labelled, balance: float, seed: int) -> None:
         labels = data.labels.flatten().cpu()
         self.shape, self.order = data.labels.shape, labels.argsort()
-        self.counts = torch.bincount(labels, minlength=len(PARTS))
+        self.counts = torch.bincount(labels, minlength=data.parts)
         self.starts = self.counts.cumsum(0) - self.counts
         p = self.counts / self.counts.sum()
         q = torch.where(p > 0, p ** (1 - balance), p)
@@ -199,19 +206,39 @@ def masks_of(pipeline: EditGAN, codes: Tensor) -> UInt8[np.ndarray, "n h w"]:
     return torch.cat([part.byte().cpu() for part in parts]).numpy()
 
 
-def build(arg: argparse.Namespace, device: torch.device) -> tuple[EditGAN, SegmentationBranch]:
-    """The pipeline with a fresh branch."""
+def networks(arg: argparse.Namespace, device: torch.device) -> tuple[nn.Module | None, ...]:
+    """Generator, encoder, perceptual network and judge: files that are given, else the domain's."""
+    if arg.domain != CLAY:
+        found = domains.editgan(arg.domain, partial(weights.load, device=device), trained=False)
+        return found.generator, found.encoder, found.perceptual, found.judge
+    return (
+        given(Generator, arg.generator, "clay-heads/generator", device),
+        given(LayerwiseEncoder, arg.encoder, "clay-heads/editgan-encoder", device),
+        given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", device),
+        given(PortraitJudge, arg.judge, "clay-heads/judge", device),
+    )
+
+
+def build(
+    arg: argparse.Namespace,
+    loaded: tuple[nn.Module | None, ...],
+    parts: Sequence[str] = PARTS,
+    palette: Sequence[Sequence[int]] | None = None,
+) -> tuple[EditGAN, SegmentationBranch]:
+    """The pipeline of loaded networks with a fresh branch for these parts, clay's by default."""
     torch.manual_seed(0)
-    generator = given(Generator, arg.generator, "clay-heads/generator", device)
-    encoder = given(LayerwiseEncoder, arg.encoder, "clay-heads/editgan-encoder", device)
-    perceptual = given(PerceptualDistance, arg.perceptual, "clay-heads/perceptual", device)
-    judge = given(PortraitJudge, arg.judge, "clay-heads/judge", device)
+    generator, encoder, perceptual, judge = loaded
     blocks = generator.synthesis.blocks
     channels = {int(block.name[1:]): len(block.conv1.bias) for block in blocks}
     branch = SegmentationBranch(
-        channels, PARTS, PART_PALETTE.tolist(), members=arg.members, widths=tuple(arg.widths)
-    )
-    return EditGAN(generator, encoder, branch, perceptual, judge, device=device), branch
+        channels, parts, palette or PART_PALETTE.tolist(), members=arg.members,
+        widths=tuple(arg.widths),
+    )  # fmt: skip
+    pipeline = EditGAN(
+        generator, encoder, branch, perceptual, judge, domain=arg.domain,
+        device=choose_device(arg.device),
+    )  # fmt: skip
+    return pipeline, branch
 
 
 def parse() -> argparse.Namespace:
@@ -226,6 +253,8 @@ def parse() -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", type=Path, help="weights file; the registered one if absent"
         )
+    parser.add_argument("--domain", default=CLAY, help="whose generator, with --labelled")
+    parser.add_argument("--labelled", type=Path, help="photographs with masks and parts.json")
     parser.add_argument("--parser", type=Path, help="weights of a face parser to compare with")
     parser.add_argument("--codes", choices=("embedded", "mapping"), default="embedded")
     parser.add_argument("--embed-steps", type=int, default=100)
@@ -240,17 +269,29 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arg = parse()
+    if (arg.domain != CLAY) != bool(arg.labelled) or (arg.labelled and arg.codes == "mapping"):
+        raise SystemExit(
+            "--labelled FOLDER and --domain belong together, with --codes embedded: the labels of "
+            f"clay come from its renderer. Got --domain {arg.domain}, --labelled {arg.labelled}."
+        )
     if arg.threads:
         torch.set_num_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
-    pipeline, branch = build(arg, loop.device)
-    images, parts = portraits(LABELLED, pipeline.size)
+    loaded = networks(arg, loop.device)
+    if arg.labelled:
+        own = labelled(arg.labelled, loaded[0].resolution)
+        pipeline, branch = build(arg, loaded, own.parts, own.palette)
+        images, parts, source = own.images, own.masks, f"{len(own.images)} labelled photographs"
+    else:
+        pipeline, branch = build(arg, loaded)
+        images, parts = portraits(LABELLED, pipeline.size)
+        source = f"train {', '.join(map(str, LABELLED))}"
     if arg.codes == "embedded":
         codes = embedded(pipeline, to_tensor(images), arg.embed_steps)
     else:  # where the generator was trained on pairs of z and picture
         codes = pipeline.generator.mapping(torch.from_numpy(codes_of(LABELLED)).to(loop.device))
     labels = torch.from_numpy(parts).to(loop.device).long()
-    data = Labelled(feature_maps(pipeline.generator, codes), labels)
+    data = Labelled(feature_maps(pipeline.generator, codes), labels, len(pipeline.parts))
     train(branch, data, loop, arg.pixels, arg.balance, arg.rate)
     held_out: dict[str, float] = {}
     if arg.validation:
@@ -261,7 +302,7 @@ def main() -> None:
             pipeline, rendered.images[rows], np.array(rendered.parts[rows]), arg.embed_steps, other
         )
     finish(
-        arg.out, held_out, branch, arg.weights, seeds=f"train {', '.join(map(str, LABELLED))}",
+        arg.out, held_out, branch, arg.weights, seeds=source,
         recipe="python -m pipelines.training.segmentation_branch", codes=arg.codes,
         balance=arg.balance, pixels=arg.pixels, held_out_portraits=arg.held_out, **loop.facts(),
     )  # fmt: skip
