@@ -13,14 +13,25 @@ import pytest
 import torch
 
 from pipelines.training.sharding import Shard, here
-from tests.pipelines.sharded import BATCH, ITEMS, STEPS, everything
+from tests.pipelines.sharded import BATCH, ITEMS, STEPS
 
 ROOT = Path(__file__).parents[2]
 
 
+def run(line: list[str]) -> str:
+    """What a process prints. One thread each: sums depend on how they are divided."""
+    told = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(line, cwd=ROOT, env=told, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory) -> dict:
-    return everything(tmp_path_factory.mktemp("alone"))
+    """What one process found, as fresh as the two are."""
+    folder = tmp_path_factory.mktemp("alone")
+    run([sys.executable, "-m", "tests.pipelines.sharded", str(folder)])
+    return torch.load(folder / "found-0.pt", weights_only=False)
 
 
 @pytest.fixture(scope="module")
@@ -31,25 +42,13 @@ def folder(tmp_path_factory) -> Path:
     line += ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     line += ["--dynamo_backend", "no", "--main_process_port", "0"]
     line += ["-m", "tests.pipelines.sharded", str(folder)]
-    # One thread each, as the test's own process below: sums depend on how they are divided.
-    told = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(line, cwd=ROOT, env=told, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (folder / "said.txt").write_text(done.stdout)
+    (folder / "said.txt").write_text(run(line))
     return folder
 
 
 @pytest.fixture(scope="module")
 def together(folder: Path) -> list[dict]:
     return [torch.load(folder / f"found-{rank}.pt", weights_only=False) for rank in (0, 1)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_there_were_two(alone: dict, together: list[dict]) -> None:
