@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,7 +41,7 @@ from pipelines.networks.pictures import as_images, as_tensor
 from pipelines.networks.psp import AtItsSize
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.runtime import Placed, choose_device, may_move, stage
+from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 
 # lambda_1 to lambda_3 of Eq. 5, and of the encoder's term, which the published code adds to it.
 LAMBDA_RGB, LAMBDA_CE, LAMBDA_ID, LAMBDA_ENCODER = 2.0, 1.0, 0.5, 0.5
@@ -49,18 +49,6 @@ EMBEDDING_RATE, EDITING_RATE = 0.05, 0.02  # of Adam
 UNTITLED = "untitled edit"
 
 
-@dataclass(frozen=True)
-class Step:
-    """One moment of a running stage: `index` of `total` steps done, images every few steps."""
-
-    stage: str
-    index: int
-    total: int
-    loss: float
-    images: list[Image.Image] | None = None
-
-
-OnStep = Callable[[Step], bool | None]  # True stops the stage
 Strengths = Sequence[tuple[EditingVector, float]]  # vectors with their scales s_edit
 
 

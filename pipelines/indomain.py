@@ -32,7 +32,7 @@ from pipelines.networks.indomain_encoder import InDomainEncoder
 from pipelines.networks.irse import FaceJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.pictures import as_images, as_tensor, box_mask
-from pipelines.runtime import Placed, choose_device, may_move, stage
+from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 LAMBDA_DOMAIN = 2.0  # weight of ||w - E(G(w))||, the published setting
@@ -43,18 +43,6 @@ INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
 WORDS = {"faithful": 0.50, "close": 0.90, "loose": 0.99}  # quantiles of validation distances
 
 
-@dataclass(frozen=True)
-class Step:
-    """One moment of a running stage: `index` of `total` steps done, images every few steps."""
-
-    stage: str
-    index: int
-    total: int
-    loss: float
-    images: list[Image.Image] | None = None
-
-
-OnStep = Callable[[Step], bool | None]  # True stops the stage
 Report = Callable[[int, int, float, Tensor], bool | None]  # index, total, loss, pictures
 
 

@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
 Offload = Literal["none", "model", "sequential"]
@@ -61,6 +62,20 @@ def bytes_of(modules: Sequence[nn.Module], away_from: torch.device | None = None
     """Bytes of all parameters and buffers, or of those that are not on a device yet."""
     tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
     return sum(t.nbytes for t in tensors if t.device != away_from)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One moment of a running stage: `index` of `total` steps done, images every few steps."""
+
+    stage: str
+    index: int
+    total: int
+    loss: float
+    images: list[Image.Image] | None = None
+
+
+OnStep = Callable[[Step], bool | None]  # True stops the stage
 
 
 @dataclass(frozen=True)

@@ -114,14 +114,19 @@ def _archive(mapped: mmap.mmap, budget: Budget) -> object:
     return settle(run(io.BytesIO(mapped[start:end]), budget, load), budget)
 
 
+# What the standard library may raise for a damaged archive.
+_BROKEN = (
+    zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, OSError, struct.error,
+    EOFError, IndexError,
+)  # fmt: skip
+
+
 def _entries(mapped: mmap.mmap) -> dict[str, zipfile.ZipInfo]:
     """The archive's directory by name; nothing is extracted, so names only have to be unique."""
     try:
         with zipfile.ZipFile(mapped) as archive:
             listed = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OverflowError, NotImplementedError, OSError) as error:
-        demand(False, "a whole zip archive", error)
-    except (struct.error, UnicodeError, EOFError, IndexError) as error:
+    except _BROKEN as error:
         demand(False, "a whole zip archive", error)
     demand(len(listed) <= _ENTRIES, f"at most {_ENTRIES} entries in an archive", len(listed))
     names = {entry.filename: entry for entry in listed}
