@@ -1,6 +1,7 @@
 """The figures of EditGAN on portraits that no training saw: the smile benchmark and its times.
 
-    python -m tests.benchmarks.editgan [--count 400] [--quick] [--json FILE] [--figure PNG]
+    python -m tests.benchmarks.editgan [--count 400] [--quick] [--keep DIR] [--json FILE]
+        [--figure PNG]
 
 Table 1: neutral portraits are made to smile. Accuracy is the share in which the judge sees a smile
 (closed or open, more probable than all other expressions together); distances are to renders of
@@ -14,7 +15,8 @@ portraits. Then the branch's intersection over union, and seconds on --threads c
 
 A claim "holds" or "does not hold" by these numbers, and is "undecided" where a mean difference over
 portraits is within two standard errors. --quick: 4 portraits and 10 steps of embedding, whether
-everything runs, no more. How the branch does without concatenation is measured by
+everything runs, no more. --keep: a folder for the codes of each batch, from which an interrupted
+run goes on (see `kept`). How the branch does without concatenation is measured by
 `python -m tests.benchmarks.segmentation`.
 """
 
@@ -46,6 +48,7 @@ from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import LABELLED, confusion, masks_of, overlaps
 from tests.benchmarks.figure import draw_curves
 from tests.benchmarks.indomain import means, table, verdict
+from tests.benchmarks.kept import PIPELINES, Kept, marked
 
 SMILE = "smile"
 REFINEMENTS = (10, 30, 60)  # steps
@@ -70,8 +73,12 @@ class Bench:
     batch: int = 20
     steps: int = 100
     strangers: int = STRANGERS
+    keep: Path | None = None
 
     def __post_init__(self) -> None:
+        pipeline = self.pipeline
+        networks = (pipeline.generator, pipeline.encoder, pipeline.branch, pipeline.perceptual)
+        self.kept = Kept(self.keep, networks, [PIPELINES / "editgan.py"])
         self.seeds, others = self._choose()
         before = draw(np.stack([latent(s) for s in self.seeds]))
         smile = PART_EDITS[SMILE]
@@ -106,11 +113,16 @@ class Bench:
         return to_tensor(images), parts
 
     def embedded(self, x: Tensor) -> Float[Tensor, "n layers dim"]:
+        def piece(part: Tensor) -> dict[str, Tensor]:
+            w, _ = self.pipeline.project(part.to(self.pipeline.device), steps=self.steps)
+            return {"codes": w.cpu()}
+
         codes = []
         for part in x.split(self.batch):
-            codes.append(self.pipeline.project(part.to(self.pipeline.device), steps=self.steps)[0])
+            name = f"embedded-{self.steps}-{marked(part)}"
+            codes.append(self.kept(name, lambda part=part: piece(part))["codes"])
             print(".", end="", flush=True)
-        return torch.cat(codes).cpu()
+        return torch.cat(codes)
 
     @torch.no_grad()
     def over(self, items: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
@@ -138,22 +150,34 @@ class Bench:
         """Codes of EditGAN's vector at a scale, by steps of refinement; 0 is the vector alone."""
         codes, before = self.codes[rows], self.masks[rows]
         delta = scale * self.pipeline.library[SMILE].delta
-        kept: dict[int, list[Tensor]] = {0: [codes + delta], **{n: [] for n in REFINEMENTS}}
-        after = masks_of(self.pipeline, kept[0][0])
+        after = masks_of(self.pipeline, codes + delta)
         regions = self.regions(before, after)
+        found: dict[int, list[Tensor]] = {0: [codes + delta], **{n: [] for n in REFINEMENTS}}
         for start in range(0, len(codes), self.batch):
             part = slice(start, start + self.batch)
-
-            def report(index, total, loss, images, deltas, part=part) -> None:
-                if index in REFINEMENTS:
-                    kept[index].append(codes[part] + deltas.cpu())
-
-            self.pipeline.optimise(
-                codes[part].to(self.pipeline.device), after[part], regions[part], start=delta,
-                steps=max(REFINEMENTS), identity=False, report=report,
-            )  # fmt: skip
+            name = f"refined-{marked(torch.cat([codes[part], delta.expand_as(codes[part])]))}"
+            inputs = (codes[part], after[part], regions[part], delta)
+            steps = self.kept(name, lambda inputs=inputs: self._refine(*inputs))
+            for count in REFINEMENTS:
+                found[count].append(steps[str(count)])
             print(".", end="", flush=True)
-        return {steps: torch.cat(parts) for steps, parts in kept.items()}
+        return {steps: torch.cat(parts) for steps, parts in found.items()}
+
+    def _refine(
+        self, codes: Tensor, after: np.ndarray, regions: np.ndarray, delta: Tensor
+    ) -> dict[str, Tensor]:
+        """Codes of a batch after each number of REFINEMENTS."""
+        found = {}
+
+        def report(index, total, loss, images, deltas) -> None:
+            if index in REFINEMENTS:
+                found[str(index)] = codes + deltas.detach().cpu()
+
+        self.pipeline.optimise(
+            codes.to(self.pipeline.device), after, regions, start=delta, steps=max(REFINEMENTS),
+            identity=False, report=report,
+        )  # fmt: skip
+        return found
 
     def regions(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """r of every portrait."""
@@ -355,6 +379,7 @@ def main() -> None:
         "--attribute-labels", type=int, default=12_000, help="portraits that the judge learnt from"
     )
     parser.add_argument("--device", help="cpu or cuda:0; a GPU where there is one by default")
+    parser.add_argument("--keep", type=Path, help="go on from what is kept in this folder")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--figure", type=Path, help="write the trade-off curve here, as PNG")
     arg = parser.parse_args()
@@ -363,7 +388,7 @@ def main() -> None:
         raise SystemExit(f"the library must hold {SMILE!r}; got {', '.join(pipeline.library)}.")
     count, steps, strangers = (4, 10, 24) if arg.quick else (arg.count, 100, STRANGERS)
     arg.curve = min(arg.curve, count)
-    figures_found = report(Bench(pipeline, count, arg.batch, steps, strangers), arg)
+    figures_found = report(Bench(pipeline, count, arg.batch, steps, strangers, arg.keep), arg)
     if arg.json:
         arg.json.write_text(json.dumps(figures_found, indent=2) + "\n")
     if arg.figure:

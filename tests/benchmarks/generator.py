@@ -1,6 +1,7 @@
 """The figures of the starter generator, on seeds that no training saw.
 
-    python -m tests.benchmarks.generator [--count 5000] [--portraits 100] [--quick] [--json FILE]
+    python -m tests.benchmarks.generator [--count 5000] [--portraits 100] [--quick] [--keep DIR]
+        [--json FILE]
 
 Prints the Frechet distance between samples and held-out renders, in the perceptual network's
 features, beside the distance between two disjoint sets of renders; how far the attributes of
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,10 +34,13 @@ from pipelines.networks.perceptual import PerceptualDistance, frechet_distance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.loop import to_tensor
 from pipelines.training.sharding import here
+from tests.benchmarks.kept import Kept, marked
 from tests.benchmarks.synthesis_speed import compare
 
 BATCH = 32
 STEPS = 500
+RATE = 0.05  # of Adam
+AT_ONCE = 20  # portraits inverted together
 
 
 def renders(count: int, folder: Path | None) -> np.ndarray:
@@ -70,19 +75,20 @@ def histogram_gap(sampled: list, rendered: list) -> dict[str, float]:
 
 @torch.enable_grad()
 def invert(
-    generator: Generator, perceptual: PerceptualDistance, x: Float[Tensor, "b 3 h w"], steps: int
-) -> Float[Tensor, "b 3 h w"]:
+    generator: Generator, perceptual: PerceptualDistance, x: Float[Tensor, "b 3 h w"], steps: int,
+    rate: float = RATE,
+) -> Float[Tensor, "b 3 h w"]:  # fmt: skip
     """W+ inversion from the mean code: squared error plus perceptual distance, Adam.
 
-    Rate 0.05 with a linear ramp-up over 5 % and a cosine ramp-down over the last 25 % of the steps.
+    A linear ramp-up of the rate over 5 % and a cosine ramp-down over the last 25 % of the steps.
     """
     w = generator.mapping.w_avg.expand(len(x), generator.num_ws, -1).clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([w], lr=0.05)
+    optimizer = torch.optim.Adam([w], lr=rate)
     target = perceptual.stages(x)
     for index in range(steps):
         t = index / steps
         ramp = min(1.0, (1 - t) / 0.25, t / 0.05 + 0.02)
-        optimizer.param_groups[0]["lr"] = 0.05 * (0.5 - 0.5 * np.cos(np.pi * ramp))
+        optimizer.param_groups[0]["lr"] = rate * (0.5 - 0.5 * np.cos(np.pi * ramp))
         image = generator.synthesis(w)
         loss = (image - x).square().mean((1, 2, 3)) + 0.05 * perceptual(image, target)
         optimizer.zero_grad()
@@ -92,26 +98,39 @@ def invert(
         return generator.synthesis(w)
 
 
-def inversions(generator, perceptual, pictures: np.ndarray, steps: int) -> dict[str, float]:
+def inversions(
+    generator: Generator, perceptual: PerceptualDistance, pictures: np.ndarray, steps: int,
+    keep: Path | None = None,
+) -> dict[str, float]:  # fmt: skip
     """Mean PSNR [dB] and LPIPS of inversions of `pictures`, and seconds a picture."""
-    psnr, distance, start = [], [], time.perf_counter()
-    for i in here().part(range(0, len(pictures), 20)):
-        x = to_tensor(pictures[i : i + 20])
+    kept = Kept(keep, (generator, perceptual), [Path(__file__)])
+
+    def piece(x: Tensor) -> dict[str, Tensor]:
+        start = time.perf_counter()
         image = invert(generator, perceptual, x, steps)
+        seconds = torch.tensor(time.perf_counter() - start)
         error = (image.clamp(-1, 1) - x).square().mean((1, 2, 3)) / 4
-        psnr.append(-10 * error.log10())
-        distance.append(perceptual(image, x).detach())
-    seconds = sum(here().gather([time.perf_counter() - start])) / len(pictures)
-    psnr, distance = (torch.cat(here().gather(values)) for values in (psnr, distance))
+        distance = perceptual(image, x).detach()
+        return {"psnr": -10 * error.log10(), "lpips": distance, "seconds": seconds}
+
+    found = []
+    for i in here().part(range(0, len(pictures), AT_ONCE)):
+        x = to_tensor(pictures[i : i + AT_ONCE])
+        found.append(kept(f"inverted-{steps}-{marked(x)}", lambda x=x: piece(x)))
+        print(".", end="", file=sys.stderr, flush=True)
+    found = here().gather(found)
+    psnr, distance = (torch.cat([p[key] for p in found]) for key in ("psnr", "lpips"))
     return {
         "psnr": float(psnr.mean()),
         "psnr_worst": float(psnr.min()),
         "lpips": float(distance.mean()),
-        "seconds": seconds,
+        "seconds": sum(float(p["seconds"]) for p in found) / len(pictures),
     }
 
 
-def measure(count: int, portraits: int, steps: int, folder: Path | None) -> dict:
+def measure(
+    count: int, portraits: int, steps: int, folder: Path | None, keep: Path | None = None
+) -> dict:
     """All figures; `count` samples, renders and further renders, `portraits` inversions."""
     generator = weights.load(Generator, "clay-heads/generator")
     perceptual = weights.load(PerceptualDistance, "clay-heads/perceptual")
@@ -135,7 +154,7 @@ def measure(count: int, portraits: int, steps: int, folder: Path | None) -> dict
         "frechet_renders": frechet_distance(torch.cat(second), torch.cat(first)),
         "attribute_gaps": gaps,
         "inversion": {"portraits": portraits, "steps": steps}
-        | inversions(generator, perceptual, rendered[:portraits], steps),
+        | inversions(generator, perceptual, rendered[:portraits], steps, keep),
         "speed": compare(256, None, 3) if here().first else {},
     }
 
@@ -147,11 +166,12 @@ def main() -> None:
     parser.add_argument("--portraits", type=int, default=100, help="inverted test portraits")
     parser.add_argument("--renders", type=Path, help="a rendered test split of 2 x count portraits")
     parser.add_argument("--quick", action="store_true", help="64 samples, 2 portraits, 100 steps")
+    parser.add_argument("--keep", type=Path, help="go on from the inversions kept in this folder")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     shard = here("cpu")
     size = (64, 2, 100) if options.quick else (options.count, options.portraits, STEPS)
-    figures = measure(*size, options.renders)
+    figures = measure(*size, options.renders, options.keep)
     if not shard.first:
         return
     text = json.dumps(figures, indent=2)

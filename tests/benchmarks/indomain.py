@@ -1,6 +1,6 @@
 """The figures of in-domain inversion on portraits that no training saw, and what they say.
 
-    python -m tests.benchmarks.indomain [--count 200] [--quick] [--json FILE]
+    python -m tests.benchmarks.indomain [--count 200] [--quick] [--keep DIR] [--json FILE]
 
 Reconstruction by the four methods, and by Image2StyleGAN with five times the steps, since it was
 published with thousands; then in-domain against Image2StyleGAN: attribute accuracy of manipulation
@@ -10,7 +10,8 @@ portraits (for manipulation, attributes) is within two standard errors; distance
 compared as they are. Portraits are rendered on the fly from the test split. Frechet distances in
 the perceptual network's 512 features need several hundred pictures; below 500 they are printed as
 unreliable, beside the unbiased kernel distance.
---quick: 4 portraits, 64 held-out ones, 3 strengths, bfloat16: whether everything runs, no more.
+--quick: 8 portraits, 32 held-out ones, 10 steps: whether everything runs, no more. --keep: a folder
+for the codes of each batch, from which an interrupted run goes on (see `kept`).
 Under `accelerate launch` the processes share portraits, batch by batch; the figures are the same.
 """
 
@@ -38,6 +39,7 @@ from pipelines.networks.pictures import box_mask
 from pipelines.training.boundaries import judged
 from pipelines.training.loop import to_tensor
 from pipelines.training.sharding import here
+from tests.benchmarks.kept import PIPELINES, Kept, marked
 
 RIVALS = ("image2stylegan", "in-domain")
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)  # in units of the change that is asked for
@@ -45,6 +47,7 @@ BOX = (70 / 256, 90 / 256, 180 / 256, 200 / 256)  # the published crop: 110 px a
 STRANGERS = 256  # held-out portraits for thresholds and Frechet distances, at least
 PATIENT, PATIENCE = "image2stylegan x5", 500  # steps, for the first PATIENTS portraits
 PATIENTS = 24
+STEPS = 100
 RELIABLE = 500  # pictures from which on Frechet distances are taken seriously
 FALSE_ACCEPTS = 1e-3
 Map = Callable[[Tensor], Tensor]
@@ -59,11 +62,21 @@ class Bench:
     batch: int
     bfloat16: bool
     quick: bool = False
+    keep: Path | None = None
 
     def __post_init__(self) -> None:
         self.shard = here(self.pipeline.device)
+        pipeline = self.pipeline
+        networks = (
+            pipeline.generator,
+            pipeline.encoder,
+            pipeline.conventional,
+            pipeline.perceptual,
+        )
+        self.kept = Kept(self.keep, networks, [PIPELINES / "indomain.py"])
+        self.steps = 10 if self.quick else STEPS
         seeds = SEEDS["test"]
-        others = 64 if self.quick else max(STRANGERS, self.count)
+        others = 32 if self.quick else max(STRANGERS, self.count)
         self.strengths = STRENGTHS[::2] if self.quick else STRENGTHS
         self.patients = 0 if self.quick else min(PATIENTS, self.count)
         self.parameters = draw(np.stack([latent(s) for s in seeds[: self.count]]))
@@ -91,21 +104,29 @@ class Bench:
         return self.over(ws, lambda w: self.pipeline.generator.synthesis(w).clamp(-1, 1))
 
     def project(
-        self, x: Tensor, method: str, mask: Tensor | None = None, steps: int = 100
+        self, x: Tensor, method: str, mask: Tensor | None = None, steps: int | None = None
     ) -> tuple[Tensor, float]:
         """Codes by a method, and seconds a portrait, of one process."""
+        steps, device = steps or self.steps, self.pipeline.device
         half = self.bfloat16 and method in RIVALS  # one pass of an encoder gains nothing by it
-        device, start = self.pipeline.device, time.perf_counter()
-        codes = []
-        for part in self.shard.part(x.split(self.batch)):
+
+        def piece(part: Tensor) -> dict[str, Tensor]:
+            start = time.perf_counter()
             with torch.autocast(device.type, torch.bfloat16, half):
                 ws, _ = self.pipeline.project(
                     part.to(device), method=method, mask=mask, steps=steps
                 )
-            codes.append(ws.float().cpu())
+            seconds = torch.tensor(time.perf_counter() - start)
+            return {"codes": ws.float().cpu(), "seconds": seconds}
+
+        found = []
+        for part in self.shard.part(x.split(self.batch)):
+            inputs = part if mask is None else torch.cat([part.flatten(), mask.cpu().flatten()])
+            name = f"{method}-{steps}-{'half' if half else 'full'}-{marked(inputs)}"
+            found.append(self.kept(name, lambda part=part: piece(part)))
             print(".", end="", flush=True)
-        seconds = sum(self.shard.gather([time.perf_counter() - start]))
-        return torch.cat(self.shard.gather(codes)), seconds / len(x)
+        seconds = sum(self.shard.gather([float(p["seconds"]) for p in found]))
+        return torch.cat(self.shard.gather([p["codes"] for p in found])), seconds / len(x)
 
     def likeness(self, x: Tensor, y: Tensor) -> Float[Tensor, " n"]:
         """Cosine of the judge's embeddings."""
@@ -353,7 +374,7 @@ def report(bench: Bench) -> dict[str, object]:
     verdicts = dict(claims(rows, equal, midpoints, fused))
     small = bench.count < RELIABLE
     if bench.quick:
-        print(f"--quick: {bench.count} portraits in bfloat16 decide nothing; this only ran it all.")
+        print(f"--quick: {bench.count} portraits, {bench.steps} steps: this only ran it all.")
     for text, word in verdicts.items():
         note = f" (unreliable: {bench.count} pictures)" if small and "frechet" in text else ""
         print(f"{word.upper():15}{text}{note}")
@@ -368,15 +389,16 @@ def main() -> None:
     """Print the figures; write them to --json as well."""
     parser = argparse.ArgumentParser(description="Figures of in-domain inversion.")
     parser.add_argument("--count", type=int, default=200, help="test portraits")
-    parser.add_argument("--quick", action="store_true", help="4 portraits: only whether it runs")
+    parser.add_argument("--quick", action="store_true", help="8 portraits: only whether it runs")
     parser.add_argument("--batch", type=int, default=8, help="portraits optimised at a time")
     parser.add_argument("--bfloat16", action="store_true", help="optimise in bfloat16")
     parser.add_argument("--device", help="cpu or cuda:0; a GPU where there is one by default")
+    parser.add_argument("--keep", type=Path, help="go on from what is kept in this folder")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arg = parser.parse_args()
     pipeline = InDomain.from_pretrained(device=arg.device)
-    count = 4 if arg.quick else arg.count
-    bench = Bench(pipeline, count, arg.batch, arg.bfloat16 or arg.quick, arg.quick)
+    count = 8 if arg.quick else arg.count
+    bench = Bench(pipeline, count, arg.batch, arg.bfloat16, arg.quick, arg.keep)
     with bench.shard.speaking():
         figures = report(bench)
     if arg.json and bench.shard.first:

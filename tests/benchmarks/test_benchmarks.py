@@ -12,6 +12,7 @@ from pipelines.networks.pictures import box_mask
 from pipelines.networks.stylegan2 import Generator
 from tests.benchmarks import generator as figures
 from tests.benchmarks import indomain
+from tests.benchmarks.kept import Kept
 from tests.pipelines.test_indomain import build
 
 SIDE = 32
@@ -40,6 +41,32 @@ def test_inversion_reduces_the_error() -> None:
     ]
     assert (errors[1] < 0.5 * errors[0]).all()
     assert not errors[1].requires_grad
+
+
+def test_finished_pieces_are_kept_until_weights_change(tmp_path) -> None:
+    made: list[int] = []
+
+    def make() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"x": torch.full((2,), float(len(made)))}
+
+    network = torch.nn.Linear(2, 2)
+    for expected in (1, 1):  # the second time from disk
+        assert (Kept(tmp_path, [network])("a", make)["x"] == expected).all()
+    assert (Kept(tmp_path, [network])("b", make)["x"] == 2).all()
+    with torch.no_grad():
+        network.weight[0, 0] += 1
+    assert (Kept(tmp_path, [network])("a", make)["x"] == 3).all()
+    assert (Kept(None, [network])("a", make)["x"] == 4).all()
+
+
+def test_an_interrupted_piece_does_not_count(tmp_path) -> None:
+    def stops() -> dict[str, torch.Tensor]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Kept(tmp_path)("a", stops)
+    assert (Kept(tmp_path)("a", lambda: {"x": torch.ones(1)})["x"] == 1).all()
 
 
 def test_a_verdict_needs_two_standard_errors() -> None:
@@ -80,7 +107,7 @@ def test_a_crop_fills_the_picture() -> None:
     assert (indomain.cropped(x, box_mask((0.25, 0.25, 0.75, 0.75), SIDE)) == 1).all()
 
 
-def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
+def test_the_whole_report_on_tiny_networks(monkeypatch, capsys, tmp_path) -> None:
     pipeline = build()
     boundary = pipeline.boundaries["age"]
     pipeline.boundaries = dict.fromkeys(indomain.EDITS, boundary)
@@ -95,7 +122,8 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     monkeypatch.setattr(pipeline, "project", hasty)
     monkeypatch.setattr(indomain, "STRANGERS", 6)
     monkeypatch.setattr(indomain, "PATIENTS", 2)
-    found = indomain.report(indomain.Bench(pipeline, 3, batch=2, bfloat16=False))
+    bench = indomain.Bench(pipeline, 3, batch=2, bfloat16=False, keep=tmp_path)
+    found = indomain.report(bench)
     assert set(found["claims"].values()) <= {
         "holds", "does not hold", "undecided", "not comparable",
     }  # fmt: skip
@@ -103,4 +131,7 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     masked = {method for method, _, mask in steps if mask}
     assert masked == {"in-domain"}
     assert {count for _, count, _ in steps} == {100, indomain.PATIENCE}
+    steps.clear()
+    assert indomain.report(bench)["reconstruction"] == found["reconstruction"]
+    assert steps == []  # everything was kept
     assert "unreliable: 3 pictures" in capsys.readouterr().out
