@@ -43,7 +43,15 @@ RECIPES = (
     Recipe("perceptual", "perceptual", 0.06, {}),
     Recipe("identity", "judge", 0.14, {}),
     Recipe("parser", "parser", 0.07, {}),
-    Recipe("generator", "generator", 0.50, {"perceptual": "perceptual"}),
+    Recipe(
+        "generator", "generator", 0.20, {"perceptual": "perceptual"},
+        flags=("--shares", "0.1", "0.9", "0"),
+    ),
+    Recipe("residual", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"}),
+    Recipe(
+        "generator", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"},
+        flags=("--shares", "0", "0", "1"),
+    ),
     Recipe(
         "conventional_encoder", "conventional-encoder", 0.06,
         {"generator": "generator", "perceptual": "perceptual"}, data=False,
