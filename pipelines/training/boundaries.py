@@ -36,6 +36,7 @@ from pipelines.networks.identity import JudgeOutput, PortraitJudge
 from pipelines.networks.stylegan2 import Generator
 from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import network_of, network_options
+from pipelines.training.loop import fast_bfloat16
 from pipelines.training.sharding import here
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # in units of the mean variance of w
@@ -63,7 +64,8 @@ def look(
     generator: Generator, judge: PortraitJudge, ws: Float[Tensor, "b layers 512"]
 ) -> Float[Tensor, "b attributes"]:
     """What the judge sees of the pictures of layer-wise codes."""
-    with torch.autocast(ws.device.type, torch.bfloat16):  # means over many pictures: speed counts
+    # Means over many pictures: speed counts.
+    with torch.autocast(ws.device.type, torch.bfloat16, fast_bfloat16(ws.device)):
         views = [judged(judge(generator.synthesis(part))) for part in ws.split(32)]
     return torch.cat(views).float()
 

