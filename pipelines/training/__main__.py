@@ -1,6 +1,7 @@
 """Train every network of a clay domain, one recipe after another, within a time budget.
 
     python -m pipelines.training --out DIR --minutes 60 [--register]
+    python -m pipelines.training --out DIR --minutes 25 --count 60000 --batch 64     (on a GPU)
 
 Renders what is missing under DIR/train and DIR/validation, then runs the recipes in the order in
 which they need each other. A recipe keeps its checkpoints in DIR/<recipe> and goes on where it was
@@ -28,7 +29,8 @@ class Recipe:
     """A step: its module, the component it writes, its share of the minutes, and what it reads.
 
     needs: option -> component trained before. flags: further options as they are. data: whether
-    it reads the rendered training set. share 0: the recipe takes no --minutes.
+    it reads the rendered training set. share 0: the recipe takes no --minutes. through: whether it
+    trains through the generator, in batches small enough for a CPU by default.
     """
 
     module: str
@@ -37,6 +39,7 @@ class Recipe:
     needs: dict[str, str]
     data: bool = True
     flags: tuple[str, ...] = ()
+    through: bool = False
 
 
 RECIPES = (
@@ -45,20 +48,24 @@ RECIPES = (
     Recipe("parser", "parser", 0.07, {}),
     Recipe(
         "generator", "generator", 0.20, {"perceptual": "perceptual"},
-        flags=("--shares", "0.1", "0.9", "0"),
+        flags=("--shares", "0.1", "0.9", "0"), through=True,
     ),
-    Recipe("residual", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"}),
+    Recipe(
+        "residual", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"},
+        through=True,
+    ),
     Recipe(
         "generator", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"},
-        flags=("--shares", "0", "0", "1"),
+        flags=("--shares", "0", "0", "1"), through=True,
     ),
     Recipe(
         "conventional_encoder", "conventional-encoder", 0.06,
-        {"generator": "generator", "perceptual": "perceptual"}, data=False,
+        {"generator": "generator", "perceptual": "perceptual"}, data=False, through=True,
     ),
     Recipe(
         "indomain_encoder", "indomain-encoder", 0.14,
         {"generator": "generator", "perceptual": "perceptual", "start": "conventional-encoder"},
+        through=True,
     ),
     Recipe("boundaries", "boundaries", 0, {"generator": "generator", "judge": "judge"}, data=False),
     Recipe(
@@ -74,7 +81,9 @@ RECIPES = (
 )  # fmt: skip
 
 
-def command(recipe: Recipe, out: Path, minutes: float, device: str) -> list[str]:
+def command(
+    recipe: Recipe, out: Path, minutes: float, device: str, batch: int | None = None
+) -> list[str]:
     """The command line of one recipe."""
     files = out / "weights"
     line = [sys.executable, "-m", f"pipelines.training.{recipe.module}"]
@@ -85,6 +94,8 @@ def command(recipe: Recipe, out: Path, minutes: float, device: str) -> list[str]
     if recipe.share:
         line += ["--validation", str(out / "validation")]
         line += ["--minutes", f"{minutes * recipe.share:.2f}"]
+    if recipe.through and batch:
+        line += ["--batch", str(batch)]
     if recipe.component == "indomain-encoder":
         line += ["--calibration", str(weight(files, "indomain-calibration"))]
     for option, component in recipe.needs.items():
@@ -115,6 +126,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=12_000, help="training portraits to render")
     parser.add_argument("--validation-count", type=int, default=1000)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0")
+    parser.add_argument("--batch", type=int, help="of what trains through the generator")
     parser.add_argument("--only", nargs="+", metavar="RECIPE", help="run these alone, in order")
     parser.add_argument("--register", action="store_true", help="replace the shipped weights")
     arg = parser.parse_args()
@@ -141,7 +153,8 @@ def main() -> None:
     for recipe in RECIPES:
         if not arg.only or recipe.module in arg.only:
             print(f"\n{recipe.module}", flush=True)
-            subprocess.run(command(recipe, arg.out, arg.minutes, arg.device), check=True)
+            line = command(recipe, arg.out, arg.minutes, arg.device, arg.batch)
+            subprocess.run(line, check=True)
     if arg.register:
         register(arg.out / "weights")
 

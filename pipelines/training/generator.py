@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -359,18 +360,43 @@ def evaluate(generator: Generator, perceptual: PerceptualDistance, data: ClaySet
     return {"psnr": float(torch.cat(psnr).mean()), "lpips": float(torch.cat(distance).mean())}
 
 
-def main() -> None:
-    """Run the stages that have minutes, then save the averaged generator and its w statistics."""
-    parser = arguments("Train the clay generator.", minutes=60, batch=16)
-    parser.add_argument("--perceptual", type=Path, required=True, help="its trunk, safetensors")
-    parser.add_argument("--shares", type=float, nargs=3, default=(0.05, 0.55, 0.4),
-                        metavar=("CODES", "REGRESS", "SHARPEN"))  # fmt: skip
+def read(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The command line, with a name for the weights that their statistics can follow."""
     options = parser.parse_args()
     if options.weights and "generator" not in options.weights.name:
         # The statistics are written beside it under the name with "w-statistics" instead.
         parser.error(f'--weights must have "generator" in its name; got {options.weights.name}.')
     if options.threads:
         torch.set_num_threads(options.threads)
+    return options
+
+
+def deliver(trainer: Trainer, options: argparse.Namespace, **card: object) -> None:
+    """Measure the averaged generator and write it, with its w statistics beside it."""
+    generator = trainer.averaged()
+    statistics = w_statistics(generator)
+    held_out = {}
+    if options.validation:
+        held_out = evaluate(generator, trainer.perceptual, ClaySet(options.validation))
+    seeds = trainer.data.seeds
+    finish(
+        options.out, held_out, generator, options.weights, **card, minutes=options.minutes,
+        device=generator.mapping.w_avg.device.type, seeds=f"train {seeds.min()} to {seeds.max()}",
+        start=options.start.name if options.start else "nothing",
+    )  # fmt: skip
+    if options.weights:
+        file = options.weights.with_name(options.weights.name.replace("generator", "w-statistics"))
+        facts = {"samples": 50_000, "of": options.weights.name}
+        weights.save(statistics, file, facts, half=False)
+
+
+def main() -> None:
+    """Run the stages that have minutes, then save the averaged generator and its w statistics."""
+    parser = arguments("Train the clay generator.", minutes=60, batch=16)
+    parser.add_argument("--perceptual", type=Path, required=True, help="its trunk, safetensors")
+    parser.add_argument("--shares", type=float, nargs=3, default=(0.05, 0.55, 0.4),
+                        metavar=("CODES", "REGRESS", "SHARPEN"))  # fmt: skip
+    options = read(parser)
     torch.manual_seed(0)
     perceptual = weights.load_file(PerceptualDistance, options.perceptual)
     start = weights.load_file(Generator, options.start) if options.start else None
@@ -381,22 +407,8 @@ def main() -> None:
     for stage, share in zip(stages, options.shares, strict=True):
         if share > 0 and not (start and stage == trainer.codes):  # its mapping is trained
             stage(options.minutes * share)
-    generator = trainer.averaged()
-    statistics = w_statistics(generator)
-    held_out = {}
-    if options.validation:
-        held_out = evaluate(generator, trainer.perceptual, ClaySet(options.validation))
-    seeds = trainer.data.seeds
-    finish(
-        options.out, held_out, generator, options.weights,
-        recipe="python -m pipelines.training.generator", minutes=options.minutes,
-        device=trainer.generator.mapping.w_avg.device.type, shares=list(options.shares),
-        seeds=f"train {seeds.min()} to {seeds.max()}",
-    )  # fmt: skip
-    if options.weights:
-        file = options.weights.with_name(options.weights.name.replace("generator", "w-statistics"))
-        card = {"samples": 50_000, "of": options.weights.name}
-        weights.save(statistics, file, card, half=False)
+    recipe = "python -m pipelines.training.generator"
+    deliver(trainer, options, recipe=recipe, shares=list(options.shares))
 
 
 if __name__ == "__main__":

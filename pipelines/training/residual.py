@@ -35,12 +35,12 @@ from pipelines.training.codes import OFFSET
 from pipelines.training.generator import (
     BACKGROUND,
     Trainer,
-    evaluate,
+    deliver,
     multiscale_l1,
+    read,
     step,
-    w_statistics,
 )
-from pipelines.training.loop import arguments, finish
+from pipelines.training.loop import arguments
 from pipelines.training.sheet import save_sheet
 
 LEASH = 0.05  # weight of R(x)^2, mean over its numbers; those of w have unit variance
@@ -118,48 +118,26 @@ def silence(encoder: LayerwiseEncoder) -> LayerwiseEncoder:
     return encoder
 
 
-def parse():
+def main() -> None:
+    """Train, measure, and save the averaged generator and its w statistics."""
     parser = arguments("Train the clay generator beside an encoder.", minutes=70, batch=8)
     parser.add_argument("--perceptual", type=Path, required=True, help="its trunk, safetensors")
     parser.add_argument("--encoder", type=Path, help="trained one for R to start from; else fresh")
     parser.add_argument("--rates", type=float, nargs=2, default=(4e-3, 4e-4), metavar=("G", "R"))
-    arg = parser.parse_args()
-    if arg.start is None:
+    options = read(parser)
+    if options.start is None:
         parser.error("--start must name a trained generator; got none. See `generator`.")
-    if arg.weights and "generator" not in arg.weights.name:
-        parser.error(f'--weights must have "generator" in its name; got {arg.weights.name}.')
-    return arg
-
-
-def main() -> None:
-    """Train, measure, and save the averaged generator and its w statistics."""
-    arg = parse()
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
     torch.manual_seed(0)
-    perceptual = weights.load_file(PerceptualDistance, arg.perceptual)
-    start = weights.load_file(Generator, arg.start)
+    perceptual = weights.load_file(PerceptualDistance, options.perceptual)
+    start = weights.load_file(Generator, options.start)
     encoder = LayerwiseEncoder(start.num_ws, start.resolution, w_dim=start.w_dim)
-    if arg.encoder:
-        encoder = silence(weights.load_file(LayerwiseEncoder, arg.encoder))
-    data = ClaySet(arg.data)
-    trainer = Companion(data, perceptual, arg.out, arg.device, arg.batch, start)
-    trainer.follow(encoder, arg.minutes, tuple(arg.rates))
-    generator = trainer.averaged()
-    statistics = w_statistics(generator)
-    held_out: dict = {}
-    if arg.validation:
-        held_out = evaluate(generator, trainer.perceptual, ClaySet(arg.validation))
-    finish(
-        arg.out, held_out, generator, arg.weights,
-        recipe="python -m pipelines.training.residual", minutes=arg.minutes,
-        device=generator.mapping.w_avg.device.type, start=arg.start.name,
-        seeds=f"train {data.seeds.min()} to {data.seeds.max()}",
-    )  # fmt: skip
-    if arg.weights:
-        file = arg.weights.with_name(arg.weights.name.replace("generator", "w-statistics"))
-        card = {"samples": 50_000, "of": arg.weights.name}
-        weights.save(statistics, file, card, half=False)
+    if options.encoder:
+        encoder = silence(weights.load_file(LayerwiseEncoder, options.encoder))
+    trainer = Companion(
+        ClaySet(options.data), perceptual, options.out, options.device, options.batch, start
+    )
+    trainer.follow(encoder, options.minutes, tuple(options.rates))
+    deliver(trainer, options, recipe="python -m pipelines.training.residual")
 
 
 if __name__ == "__main__":

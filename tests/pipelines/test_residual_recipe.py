@@ -13,6 +13,7 @@ from examples.clay.dataset import write
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
+from pipelines.training import generator
 from pipelines.training import residual as recipe
 from tests.pipelines.test_generator_recipe import SIDE, TINY, moved, rows, snapshot
 from tests.pipelines.test_training_loop import Clock, MemorySet
@@ -75,8 +76,8 @@ def test_behind_the_person_less_is_seen(tmp_path) -> None:
 
 
 def test_the_command_goes_on_from_a_generator(tmp_path, monkeypatch, capsys) -> None:
-    few = functools.partial(recipe.w_statistics, count=1000)
-    monkeypatch.setattr(recipe, "w_statistics", few)
+    few = functools.partial(generator.w_statistics, count=1000)
+    monkeypatch.setattr(generator, "w_statistics", few)
     write(tmp_path / "data", "train", 8, size=SIDE)
     weights.save(PerceptualDistance(), tmp_path / "perceptual.safetensors", {})
     weights.save(small(), tmp_path / "old-generator.safetensors", {})

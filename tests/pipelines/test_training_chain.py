@@ -20,7 +20,8 @@ def test_every_option_is_one_of_the_recipe(recipe, monkeypatch, capsys) -> None:
     with pytest.raises(SystemExit):
         module.main()
     known = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    line = chain.command(recipe, Path("runs"), 10, "cpu")
+    line = chain.command(recipe, Path("runs"), 10, "cpu", batch=64)
+    assert ("--batch" in line) is recipe.through
     assert {word for word in line if word.startswith("--")} <= known
 
 
