@@ -46,11 +46,18 @@ class Dials(gr.HTML):
         return {"type": "array", "items": pair, "description": "pairs of name and scale"}
 
 
-def dials(low: float, high: float, empty: str, rows: list | None = None, **options: Any) -> Dials:
-    """Sliders from low to high; `empty` is said where there are none."""
+def dials(
+    low: float,
+    high: float,
+    empty: str,
+    rows: list | None = None,
+    value: Mapping[str, float] | None = None,
+    **options: Any,
+) -> Dials:
+    """Sliders from low to high, set to `value`; `empty` is said where there are none."""
     template = f'<div class="dials"></div><p class="none">{escape(empty)}</p>'
     return Dials(
-        [], html_template=template, js_on_load=_SCRIPT, apply_default_css=False, low=low,
+        value or {}, html_template=template, js_on_load=_SCRIPT, apply_default_css=False, low=low,
         high=high, rows=rows, **options,
     )  # fmt: skip
 

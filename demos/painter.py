@@ -10,6 +10,8 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,28 +91,37 @@ class MaskPainter(gr.HTML):
         }
 
 
-def mask_painter(**options: Any) -> MaskPainter:
-    """An empty painter; `begun` opens a picture in it."""
+EMPTY = {
+    "value": {"labels": "", "part": 0}, "picture": "", "predicted": "", "names": [], "palette": [],
+    "session": "", "region": "",
+}  # fmt: skip
+
+
+def mask_painter(holds: Mapping[str, Any] = EMPTY, **options: Any) -> MaskPainter:
+    """A painter that starts with what `opened` makes, or empty; `begun` opens a picture in it."""
     return MaskPainter(
-        {"labels": "", "part": 0}, html_template=_TEMPLATE, js_on_load=_SCRIPT,
-        apply_default_css=False, picture="", predicted="", region="", names=[], palette=[],
-        session="", **options,
-    )  # fmt: skip
+        html_template=_TEMPLATE, js_on_load=_SCRIPT, apply_default_css=False, **holds, **options
+    )
 
 
-def begun(
+def opened(
     picture: Image.Image,
     predicted: np.ndarray,
-    names: tuple[str, ...],
+    names: Sequence[str],
     palette: np.ndarray,
-    session: str,
     part: int,
-) -> Any:
-    """An update that opens a picture with its predicted mask and forgets all earlier strokes."""
-    return gr.update(
-        value=Painting(predicted, part), picture=data_uri(picture), predicted=_packed(predicted),
-        names=list(names), palette=np.asarray(palette).tolist(), session=session, region="",
-    )  # fmt: skip
+) -> dict[str, Any]:
+    """What the painter holds of a picture with its predicted mask, before any stroke."""
+    return {
+        "value": Painting(predicted, part), "picture": data_uri(picture),
+        "predicted": _packed(predicted), "names": list(names),
+        "palette": np.asarray(palette).tolist(), "session": secrets.token_hex(4), "region": "",
+    }  # fmt: skip
+
+
+def begun(*picture: Any) -> Any:
+    """An update to what `opened` makes of a picture; all earlier strokes are forgotten."""
+    return gr.update(**opened(*picture))
 
 
 def continued(picture: Image.Image, predicted: np.ndarray, painting: Painting) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -301,9 +302,12 @@ def faithful(fidelity: Any) -> str:
     )
 
 
-def take_home(api_name: str) -> tuple[gr.State, gr.File]:
-    """Files of the last result. The state holds a `Keepsake` or None."""
-    keep = gr.State(None)
+def take_home(api_name: str, first: Keepsake | None = None) -> tuple[gr.State, gr.File]:
+    """Files of the last result; `first`, of the one that the page starts with, if any.
+
+    The state holds a `Keepsake` or None.
+    """
+    keep = gr.State(first)
     with gr.Accordion("Take it with you", open=False):
         with gr.Row(equal_height=True):
             sidecar = gr.Checkbox(label="With the parameters as JSON", value=False, scale=2)
@@ -322,10 +326,13 @@ def take_home(api_name: str) -> tuple[gr.State, gr.File]:
 
 @dataclass(frozen=True)
 class Keepsake:
-    """What a visitor may take home: pictures and codes by file name, and the parameters."""
+    """What a visitor may take home: pictures and codes by file name, and the parameters.
+
+    codes: those of a stored result stay in their file, which is handed out as it is.
+    """
 
     pictures: Mapping[str, Image.Image]
-    codes: Mapping[str, Any]
+    codes: Mapping[str, Any] | Path
     parameters: Mapping[str, Any]
 
     def write(self, with_parameters: bool) -> list[str]:
@@ -336,11 +343,17 @@ class Keepsake:
             picture.save(path)
         if self.codes:
             paths.append(folder / "latent.safetensors")
-            save_file({name: np.asarray(w) for name, w in self.codes.items()}, paths[-1])
+            self._write_codes(paths[-1])
         if with_parameters:
             paths.append(folder / "parameters.json")
             paths[-1].write_text(json.dumps(dict(self.parameters), indent=2))
         return [str(path) for path in paths]
+
+    def _write_codes(self, path: Path) -> None:
+        if isinstance(self.codes, Path):
+            shutil.copyfile(self.codes, path)
+        else:
+            save_file({name: np.asarray(w) for name, w in self.codes.items()}, path)
 
 
 _FILES = tempfile.TemporaryDirectory(prefix="gan-inversion-")

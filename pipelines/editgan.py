@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,13 +26,9 @@ from torch.nn import functional as F
 
 import weights
 from pipelines import domains
+from pipelines.networks.codes import fingerprint, load_codes, save_codes
 from pipelines.networks.descent import Report, descend
-from pipelines.networks.editing_vector import (
-    EditingVector,
-    check_belongs,
-    fingerprint,
-    side_by_side,
-)
+from pipelines.networks.editing_vector import EditingVector, check_belongs, side_by_side
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.irse import FaceJudge
@@ -275,6 +272,31 @@ class EditGAN(Placed):
         check_belongs(vector, self.domain, self.fingerprint, shape)
         self.masks.labels(vector.q_edit)
 
+    # ---- results kept in files -----------------------------------------------------------------
+
+    def keep(self, path: str | Path, embedding: Embedding, edit: Edit) -> Path:
+        """Write the codes of an embedding and of an edit of it, for `restore`."""
+        return save_codes(path, {"embedding": embedding.w, "edited": edit.w}, self.fingerprint)
+
+    def restore(
+        self,
+        path: str | Path,
+        embedding: Mapping[str, Any],
+        edit: Mapping[str, Any],
+        q_edit: Sequence[str],
+    ) -> tuple[Embedding, Edit]:
+        """An embedding and an edit of it from a file of `keep`; no network runs.
+
+        embedding, edit: their other fields by name, for the file holds neither pictures nor
+        numbers. q_edit: the parts of the edit. ValueError for the codes of another generator.
+        """
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        codes = load_codes(path, self.fingerprint, shape)
+        start = Embedding(w=codes["embedding"], **embedding)
+        vector = self._vector((codes["edited"] - start.w)[0], q_edit, start.image, edit["image"])
+        self.check_vector(vector)
+        return start, Edit(vector=vector, w=codes["edited"], **edit)
+
     # ---- the method on tensors -----------------------------------------------------------------
 
     def generate(
@@ -379,11 +401,17 @@ class EditGAN(Placed):
         image, mask = as_images(x)[0], _bytes(labels)[0]
         if region is None:
             region = self.region(embedding.mask, mask, q_edit)
-        vector = EditingVector(
-            UNTITLED, (w - embedding.w)[0], q_edit, self.domain, self.fingerprint,
-            thumbnail=side_by_side(embedding.image, image),
-        )  # fmt: skip
+        vector = self._vector((w - embedding.w)[0], q_edit, embedding.image, image)
         return Edit(vector, w, image, mask, region, losses, time.perf_counter() - begin)
+
+    def _vector(
+        self, delta: Tensor, q_edit: Sequence[str], before: Image.Image, after: Image.Image
+    ) -> EditingVector:
+        """A change of this generator's codes, with the pictures before and after it."""
+        return EditingVector(
+            UNTITLED, delta, tuple(q_edit), self.domain, self.fingerprint,
+            thumbnail=side_by_side(before, after),
+        )  # fmt: skip
 
     @staticmethod
     def _reporter(stage: str, on_step: OnStep | None, image_every: int) -> Report | None:

@@ -15,6 +15,8 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -26,6 +28,7 @@ import weights
 from pipelines import domains
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.boundary import Boundary
+from pipelines.networks.codes import fingerprint, load_codes, save_codes
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.indomain_encoder import InDomainEncoder
@@ -127,6 +130,7 @@ class InDomain(Placed):
         self.boundaries, self.calibration = dict(boundaries), calibration
         self.missing = dict(missing or {})
         self.size = generator.resolution
+        self.fingerprint = fingerprint(generator.synthesis)
         # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
         distance = (perceptual.lpips.scaling_layer, perceptual.lpips.net)
         networks = (generator.synthesis, encoder, conventional, judge, *distance)
@@ -158,6 +162,25 @@ class InDomain(Placed):
     def layers(self) -> int:
         """How many codes a picture has, one a layer of the generator."""
         return self.generator.num_ws
+
+    # ---- results kept in files ---------------------------------------------------------------
+
+    def keep(self, path: str | Path, inversions: Mapping[str, Inversion]) -> Path:
+        """Write the codes of inversions by name, for `restore`."""
+        codes = {name: inversion.w for name, inversion in inversions.items()}
+        return save_codes(path, codes, self.fingerprint)
+
+    def restore(
+        self, path: str | Path, others: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Inversion]:
+        """Inversions by name from a file of `keep`; no network runs.
+
+        others: their other fields, for the file holds neither pictures nor numbers. ValueError for
+        the codes of another generator.
+        """
+        shape = (self.layers, self.generator.w_dim)
+        codes = load_codes(path, self.fingerprint, shape)
+        return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
 
     # ---- stages on pictures ------------------------------------------------------------------
 

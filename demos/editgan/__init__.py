@@ -12,8 +12,9 @@ import gradio as gr
 from demos import picker
 from demos.bridge import Stop
 from demos.domains import Source
-from demos.editgan import paint, start, vectors
-from demos.editgan.panel import Panel, build_result
+from demos.editgan import example, paint, start, vectors
+from demos.editgan.panel import Page, Panel, build_result
+from demos.stored import EDITGAN, choice
 from demos.widgets import bibtex, take_home
 
 BIBTEX = """@inproceedings{ling2021editgan,
@@ -48,22 +49,29 @@ def build(load: Callable, source: Source | None = None) -> None:
     """Put the page into the open route."""
     picker.build("editgan", load, source)
     gr.HTML(_INTRODUCTION)
-    picture = start.build_input()
+    if notice := EDITGAN.notice():
+        gr.HTML(notice)
+    found = EDITGAN.read("edit")
+    page = example.page(found[0]) if found else Page()
+    names, story = choice(found), gr.HTML(page.story, elem_id="editgan-story")
+    picture = start.build_input(page)
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=9, min_width=300):
-            compare, report, mask, answer, verdict, history = build_result()
+            compare, report, mask, answer, verdict, history = build_result(page)
         with gr.Column(scale=20, min_width=300), gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Paint", id="paint"):
-                painting = paint.build()
-            with gr.Tab("Vectors", id="vectors"):
-                library = vectors.build()
-    keep, _ = take_home("editgan_files")
+                painting = paint.build(page)
+            with gr.Tab("Vectors", id="vectors") as tab:
+                library = vectors.build(page)
+    keep, _ = take_home("editgan_files", page.keep)
     panel = Panel(
         compare, report, mask, answer, verdict, history, library=library[0], painter=painting[0],
-        parts=painting[3], inferred=gr.State([]), which=library[4], subject=gr.State(None),
+        parts=painting[3], inferred=gr.State([]), which=library[4], subject=gr.State(page.subject),
         own=gr.State({}), keep=keep, stop=gr.State(Stop()),
     )  # fmt: skip
     start.wire(load, panel, picture)
     paint.wire(load, panel, painting)
-    vectors.wire(load, panel, library)
+    vectors.wire(load, panel, tab, library)
+    if names is not None:
+        example.wire(names, found, panel, picture, story)
     bibtex(BIBTEX)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from demos import masks, painter
 from demos.bridge import Stop, spoken_errors
-from demos.editgan.panel import Panel, answered, held, live, mask_picture, shown
+from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
 from demos.editgan.session import Subject, free_name, named_after
 from demos.painter import Painting, mask_painter
 from demos.pictures import open_picture
@@ -59,8 +60,9 @@ class _Part:
         """Q_edit from what was painted, with what the visitor added or removed, and its region."""
         if subject is None or painting is None:
             return gr.skip(), gr.skip(), gr.skip()
+        before = held(subject, self.load).now.mask
         with spoken_errors():
-            before, pipeline = subject.now.mask, self.load()
+            pipeline = self.load()
             now = list(pipeline.changed_parts(before, painting.labels))
             chosen = [part for part in pipeline.parts if part in followed(chosen, inferred, now)]
             region = np.zeros(before.shape, bool)
@@ -78,7 +80,8 @@ class _Part:
         the loss curve, the pictures before and after, the new mask and the edits so far.
         """
         stop.renew()
-        base = held(subject).base
+        subject = held(subject, self.load)
+        base = subject.base
         asked = _painted(painting)
 
         def work(on_step):
@@ -90,7 +93,7 @@ class _Part:
         with spoken_errors():
             name = free_name(named_after(edit.vector.q_edit), subject.edits, self.load().library)
             after = subject.edited(name, edit)
-            report = _report(edit, asked, stop)
+            report = optimised_report(edit, asked.labels, stop.pressed)
             done = Painting(edit.mask, asked.part)
             yield report, *shown(self.load(), after, after, done), after.scales, [], []
 
@@ -104,7 +107,7 @@ class _Part:
 
     def read(self, file: str | None, subject: Subject | None, painting: Painting | None):
         """A mask from a PNG in the legend's colours; its size is the mask's or a whole multiple."""
-        side = len(held(subject).now.mask)
+        side = len(held(subject, self.load).now.mask)
         if not file:
             raise refuse("There is no file. Choose a mask, such as one downloaded here.")
         colours = np.asarray(open_picture(file))
@@ -136,19 +139,20 @@ def _painted(painting: Painting | None) -> Painting:
     return painting
 
 
-def _report(edit, asked: Painting, stop: Stop) -> str:
-    share = masks.agreement(asked.labels, edit.mask, edit.region)
+def optimised_report(edit: Any, asked: np.ndarray, stopped: bool = False) -> str:
+    """How long an edit took, and how much of the painted mask came true, with the loss curve."""
+    share = masks.agreement(asked, edit.mask, edit.region)
     return said(
-        f"{'Stopped' if stop.pressed else 'Done'} after {len(edit.losses)} steps and "
+        f"{'Stopped' if stopped else 'Done'} after {len(edit.losses)} steps and "
         f"{edit.seconds:.1f} s. Where the picture was free to change, <b>{share:.0%}</b> of the "
         "new mask is as painted."
     ) + curve(edit.losses)
 
 
-def build() -> tuple:
+def build(page: Page) -> tuple:
     """The painting tab's components."""
     gr.HTML(SAYS)
-    canvas = mask_painter(elem_id="editgan-painter")
+    canvas = mask_painter(page.painter, elem_id="editgan-painter")
     with gr.Row(equal_height=True):
         pixels = gr.Radio(PIXELS, value=1, label="Pixels at a time", min_width=260)
         with gr.Column(scale=2, min_width=280):
@@ -158,8 +162,8 @@ def build() -> tuple:
                 second = [_button(name) for name in list(OPERATIONS)[3:]]
     buttons = dict(zip(OPERATIONS, [*first, *second], strict=True))
     parts = gr.Dropdown(
-        [], value=[], multiselect=True, label="Parts that may change: Q_edit", elem_id="q-edit",
-        info="Inferred from what is painted; add or remove parts.",
+        list(page.parts), value=[], multiselect=True, label="Parts that may change: Q_edit",
+        info="Inferred from what is painted; add or remove parts.", elem_id="q-edit",
     )  # fmt: skip
     steps, run, halt = run_buttons("Optimise", fewest=10)
     with gr.Accordion("Masks as files", open=False):

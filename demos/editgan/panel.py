@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,11 +14,12 @@ import numpy as np
 from PIL import Image
 
 from demos import masks, painter
-from demos.bridge import Done, Stop, stream
+from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.dials import Dials, dials
-from demos.editgan.session import HIGH, LOW, Subject
-from demos.editgan.truth import truth
+from demos.editgan.session import HIGH, LOW, Subject, opened
+from demos.editgan.truth import PAINTED, truth
 from demos.painter import MaskPainter, Painting
+from demos.stored import Stored
 from demos.widgets import Keepsake, aligned, decibels, refuse, running, said
 
 TIMES = 4  # a mask's pixels are shown and handed out enlarged
@@ -49,10 +51,34 @@ class Panel:
         return [self.subject, self.compare, self.mask, self.painter, self.keep, self.which]
 
 
-def held(subject: Subject | None) -> Subject:
-    """The embedded picture; `gr.Error` before there is one."""
+@dataclass(frozen=True)
+class Page:
+    """What stands on the page: nothing, or a stored example (`demos.editgan.example`)."""
+
+    picture: Image.Image | None = None
+    seed: int | None = None
+    embedded: Image.Image | None = None
+    embedding: str = ""
+    subject: Stored | None = None
+    pair: tuple[Image.Image, Image.Image] | None = None
+    mask: Image.Image | None = None
+    painter: Mapping[str, Any] = field(default_factory=lambda: painter.EMPTY)
+    keep: Keepsake | None = None
+    report: str = ""
+    answer: Image.Image | None = None
+    verdict: str = ""
+    scales: Mapping[str, float] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    story: str = ""
+
+
+def held(subject: Subject | Stored | None, load: Callable) -> Subject:
+    """The embedded picture, a stored one's codes read now; `gr.Error` before there is one."""
     if subject is None:
         raise refuse(NO_SUBJECT)
+    if isinstance(subject, Stored):
+        with spoken_errors():
+            return opened(load(), subject)
     return subject
 
 
@@ -80,15 +106,15 @@ def choice(subject: Subject) -> Any:
     return gr.update(choices=names, value=names[-1] if names else None)
 
 
-def mask_picture(labels: np.ndarray, palette: np.ndarray) -> Image.Image:
+def mask_picture(labels: np.ndarray, palette: np.ndarray, times: int = TIMES) -> Image.Image:
     """A mask in its palette's colours, enlarged; a PNG of it keeps the palette."""
-    picture = Image.fromarray(masks.enlarged(labels, TIMES), "P")
+    picture = Image.fromarray(masks.enlarged(labels, times), "P")
     picture.putpalette(np.asarray(palette, np.uint8).tobytes())
     return picture
 
 
-def keepsake(pipeline: Any, subject: Subject) -> Keepsake:
-    """The pictures, codes and parameters to take home."""
+def keepsake(pipeline: Any, subject: Subject, codes: Path | None = None) -> Keepsake:
+    """The pictures, codes and parameters to take home; codes: the file that holds them already."""
     parameters = {
         "method": "EditGAN",
         "seed": subject.seed,
@@ -105,9 +131,8 @@ def keepsake(pipeline: Any, subject: Subject) -> Keepsake:
         "edited": subject.now.image,
         "mask": mask_picture(subject.now.mask, pipeline.palette),
     }
-    return Keepsake(
-        pictures, {"embedding": subject.embedding.w, "edited": subject.now.w}, parameters
-    )
+    codes = codes or {"embedding": subject.embedding.w, "edited": subject.now.w}
+    return Keepsake(pictures, codes, parameters)
 
 
 def answered(subject: Subject | None) -> tuple[Any, str]:
@@ -117,12 +142,17 @@ def answered(subject: Subject | None) -> tuple[Any, str]:
     if picture is None:
         return gr.update(value=None, visible=False), _no_truth(subject)
     picture = aligned(picture, *subject.crop)
-    words = (
-        "The true answer is the same person rendered with "
-        f"{escape(', '.join(scales))}: the edit is {decibels(psnr(subject.now.image, picture))} "
-        f"from it, the unedited picture {decibels(psnr(subject.embedding.image, picture))}."
+    return gr.update(value=picture, visible=True), verdict(subject, picture)
+
+
+def verdict(subject: Subject, answer: Image.Image) -> str:
+    """How far the edit is from the true answer, and how far the unedited picture was."""
+    names = ", ".join(name.removeprefix(PAINTED) for name in subject.scales)
+    return said(
+        f"The true answer is the same person rendered with this change: {escape(names)}. The edit "
+        f"is {decibels(psnr(subject.now.image, answer))} from it, the unedited picture "
+        f"{decibels(psnr(subject.embedding.image, answer))}."
     )
-    return gr.update(value=picture, visible=True), said(words)
 
 
 def _no_truth(subject: Subject | None) -> str:
@@ -151,28 +181,29 @@ def live(work: Callable, before: Image.Image, stop: Stop, rest: int) -> Iterator
         yield running(news), gr.skip(), pair, *(gr.skip(),) * rest
 
 
-def build_result() -> tuple:
+def build_result(page: Page) -> tuple:
     """Before and after, report, new mask, true answer and its verdict, and the edits so far."""
     compare = gr.ImageSlider(
-        label="Before and after", format="png", height=360, elem_id="editgan-compare",
+        page.pair, label="Before and after", format="png", height=360, elem_id="editgan-compare",
         buttons=["fullscreen"], elem_classes="filled",
     )  # fmt: skip
-    report = gr.HTML(elem_id="editgan-report")
+    report = gr.HTML(page.report, elem_id="editgan-report")
     with gr.Row():
         mask = gr.Image(
-            label="The part mask now", interactive=False, format="png", height=230, min_width=130,
-            alt_text="The part mask of the edited picture.", elem_id="editgan-mask",
+            page.mask, label="New mask", interactive=False, format="png", height=230,
+            alt_text="The part mask of the edited picture.", elem_id="editgan-mask", min_width=130,
             buttons=["download", "fullscreen"], elem_classes="filled",
         )  # fmt: skip
         answer = gr.Image(
-            label="True answer", interactive=False, format="png", height=230, min_width=130,
+            page.answer, label="True answer", interactive=False, format="png", height=230,
             alt_text="The same portrait rendered with the edits.", elem_id="editgan-answer",
-            buttons=["download", "fullscreen"], elem_classes="filled", visible=False,
+            buttons=["download", "fullscreen"], elem_classes="filled", min_width=130,
+            visible=page.answer is not None,
         )  # fmt: skip
-    verdict = gr.HTML(elem_id="editgan-verdict")
+    words = gr.HTML(page.verdict, elem_id="editgan-verdict")
     gr.HTML('<div class="prose-page"><h2>Edits in the picture</h2></div>')
     history = dials(
         LOW, HIGH, "None yet: paint a mask, or move a slider of the library.",
-        elem_id="editgan-history",
+        value=page.scales, elem_id="editgan-history",
     )  # fmt: skip
-    return compare, report, mask, answer, verdict, history
+    return compare, report, mask, answer, words, history

@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
+from demos.stored import Stored
+
+WHOLE = (0.5, 0.5, 1.0)  # x, y and zoom of a picture that is not cropped
 LOW, HIGH = -2.0, 2.0  # of a scale: the paper's slider, and the other way round
 
 Vectors = Mapping[str, Any]  # editing vectors by name
@@ -68,6 +72,28 @@ class Subject:
         pairs = [(new if name == old else name, entry) for name, entry in self.edits.items()]
         edits = {name: (replace(vector, name=name), scale) for name, (vector, scale) in pairs}
         return replace(self, edits=edits)
+
+
+def opened(pipeline: Any, entry: Stored) -> Subject:
+    """A stored example as if the visitor had made it; ValueError where the pipeline's generator is
+    not the one that it comes from."""
+    v = entry.values
+    embedding, edit = pipeline.restore(entry.codes, *kept_fields(entry), v["q_edit"])
+    # The painted mask is the renderer's, which therefore knows the true answer.
+    edit = replace(edit, vector=replace(edit.vector, seed=v["seed"]))
+    return Subject(embedding, embedding.source, v["seed"], WHOLE, {}, embedding).edited(
+        v["edit"], edit
+    )
+
+
+def kept_fields(entry: Stored) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Everything but the codes of a stored example's embedding and of its edit."""
+    p, v = entry.pictures, entry.values
+    labels = {name: np.array(p[name]) for name in ("mask", "edited-mask", "region")}
+    embedding = {"image": p["embedding"], "mask": labels["mask"], "source": p["picture"]}
+    edit = {"image": p["edited"], "mask": labels["edited-mask"], "region": labels["region"] > 0}
+    numbers = [{**v[key], "losses": tuple(v[key]["losses"])} for key in ("of_embedding", "of_edit")]
+    return embedding | numbers[0], edit | numbers[1]
 
 
 def with_library(edits: Edits, scales: Mapping[str, float], library: Vectors) -> Edits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from PIL import Image
 from demos import painter
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.dials import relisted
-from demos.editgan.panel import Panel, answered, choice, keepsake, mask_picture, psnr
+from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_picture, psnr
 from demos.editgan.session import HIGH, LOW, Subject
 from demos.portraits import seed_of
 from demos.widgets import (
@@ -29,7 +28,7 @@ from demos.widgets import (
     said,
 )
 
-PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan"
+PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
 FIRST_PART = "upper lip"
 FAR = 0.9  # LPIPS: as far as a validation portrait is from itself blurred by 4 px
 
@@ -60,16 +59,18 @@ class _Part:
             found = news.result
             subject = Subject(found, source, seed, (x, y, zoom), {}, found)
             with spoken_errors():
-                yield found.image, _report(found, source, stop), *_begun(self.load(), subject, own)
+                words = embedded_report(found, source, stop.pressed)
+                yield found.image, words, *_begun(self.load(), subject, own)
 
 
 def _same(count: int) -> tuple:
     return (gr.skip(),) * count
 
 
-def _report(found: Any, source: Image.Image, stop: Stop) -> str:
+def embedded_report(found: Any, source: Image.Image, stopped: bool = False) -> str:
+    """How long an embedding took, and how near it is, in words, with the loss curve."""
     words = said(
-        f"{'Stopped' if stop.pressed else 'Embedded'} after {len(found.losses)} steps and "
+        f"{'Stopped' if stopped else 'Embedded'} after {len(found.losses)} steps and "
         f"{found.seconds:.1f} s. The embedding is {decibels(psnr(source, found.image))} from the "
         f"picture (LPIPS {found.distance:.3f})."
     )
@@ -86,9 +87,7 @@ def _begun(pipeline: Any, subject: Subject, own: dict) -> tuple:
     """What a new picture puts on the page: in the order of the outputs in `wire`."""
     names, mask = pipeline.parts, subject.now.mask
     part = names.index(FIRST_PART) if FIRST_PART in names else 1
-    opened = painter.begun(
-        subject.now.image, mask, names, pipeline.palette, secrets.token_hex(4), part
-    )
+    opened = painter.begun(subject.now.image, mask, names, pipeline.palette, part)
     rows = library_rows({**pipeline.library, **own})
     return (
         subject, (subject.now.image,) * 2,
@@ -125,12 +124,16 @@ def painting(name: str) -> tuple[Image.Image, None]:
         return file.convert("RGB"), None
 
 
-def build_input() -> tuple:
+def build_input(page: Page) -> tuple:
     """The picture's components: input, steps, run, stop, embedding, report."""
     with gr.Row():
         with gr.Column(min_width=280):
             portrait = portrait_input(
-                "Picture", "The picture to edit.", "editgan_never_seen_portrait"
+                "Picture",
+                "The picture to edit.",
+                "editgan_never_seen_portrait",
+                page.picture,
+                page.seed,
             )
             paintings = gr.Radio(
                 list(_paintings()), value=None, label="Paintings, outside the domain",
@@ -139,12 +142,13 @@ def build_input() -> tuple:
             )  # fmt: skip
         with gr.Column(min_width=280):
             embedded = gr.Image(
-                label="Embedding: what the generator makes of it", interactive=False, height=366,
-                format="png", alt_text="The generator's nearest picture.", buttons=["fullscreen"],
-                elem_classes="filled", elem_id="editgan-embedded",
+                page.embedded, label="Embedding: what the generator makes of it",
+                interactive=False, height=366, format="png", buttons=["fullscreen"],
+                alt_text="The generator's nearest picture.", elem_classes="filled",
+                elem_id="editgan-embedded",
             )  # fmt: skip
             steps, run, halt = run_buttons("Embed", fewest=10)
-            report = gr.HTML(elem_id="editgan-embedding-report")
+            report = gr.HTML(page.embedding, elem_id="editgan-embedding-report")
     return portrait, steps, run, halt, embedded, report, paintings
 
 

@@ -11,7 +11,7 @@ import gradio as gr
 
 from demos.bridge import Stop, spoken_errors
 from demos.dials import dials, relisted
-from demos.editgan.panel import Panel, answered, choice, held, live, shown
+from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
 from demos.editgan.session import HIGH, LOW, Subject, free_name, with_library, with_scales
 from demos.editgan.start import library_rows
 from demos.painter import Painting
@@ -34,7 +34,7 @@ class _Part:
 
         `scales` is a list of [name, scale], each scale from -2 to 2. Edits that were painted stay.
         """
-        before = held(subject)
+        before = held(subject, self.load)
         with spoken_errors():
             vectors = {**self.load().library, **own}
             unknown = ", ".join(name for name in scales if name not in vectors)
@@ -53,7 +53,7 @@ class _Part:
 
         `scales` is a list of [name, scale]; the later edits stay, since vectors add up.
         """
-        before = held(subject)
+        before = held(subject, self.load)
         with spoken_errors():
             after = before.made_of(self.load(), with_scales(before.edits, scales))
             vectors = {**self.load().library, **own}
@@ -68,7 +68,7 @@ class _Part:
         Yields a report and the pictures. What refinement adds becomes an edit of its own.
         """
         stop.renew()
-        before = held(subject)
+        before = held(subject, self.load)
         if not before.edits:
             raise refuse("There is no edit to refine. Move a slider or optimise a mask first.")
 
@@ -86,7 +86,7 @@ class _Part:
 
     def save(self, subject: Subject | None, which: str | None, name: str, own: dict) -> tuple:
         """Name one of this session's edits, put it into the library and hand out its file."""
-        before, name = held(subject), (name or "").strip()
+        before, name = held(subject, self.load), (name or "").strip()
         if which not in before.edits:
             raise refuse("There is no such edit in the picture. Optimise a painted mask first.")
         taken = {**self.load().library, **before.edits, **own}
@@ -104,12 +104,17 @@ class _Part:
             raise refuse("There is no file. Choose a vector that was saved here.")
         with spoken_errors():
             vector = self.load().read_vector(file)
+            subject = subject and held(subject, self.load)
             name = free_name(
                 vector.name, self.load().library, own, subject.edits if subject else {}
             )
         own = {**own, name: replace(vector, name=name)}
         words = said(f"Loaded <b>{escape(name)}</b>: it stands last in the library.")
         return own, self._library(subject, own), words
+
+    def listed(self, subject: Subject | None, own: dict) -> Any:
+        """The library's sliders, once there is a picture to move them on."""
+        return gr.skip() if subject is None else self._library(held(subject, self.load), own)
 
     def _library(self, subject: Subject | None, own: dict) -> Any:
         vectors = {**self.load().library, **own}
@@ -133,7 +138,7 @@ def _report(edit: Any, stop: Stop) -> str:
     ) + curve(edit.losses)
 
 
-def build() -> tuple:
+def build(page: Page) -> tuple:
     """The vectors tab's components."""
     gr.HTML(SAYS)
     library = dials(
@@ -145,7 +150,11 @@ def build() -> tuple:
         run = gr.Button("Refine", variant="primary", scale=3)
         halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
     with gr.Accordion("Your own vectors", open=False):
-        which = gr.Dropdown([], value=None, label="Edit in the picture", elem_id="which-edit")
+        names = list(page.scales)
+        which = gr.Dropdown(
+            names, value=names[-1] if names else None, label="Edit in the picture",
+            elem_id="which-edit",
+        )  # fmt: skip
         with gr.Row(equal_height=True):
             name = gr.Textbox(label="Name", max_length=60, min_width=160, placeholder="my smile")
             save = gr.Button("Save as vector", size="md", min_width=140)
@@ -155,11 +164,16 @@ def build() -> tuple:
     return library, steps, run, halt, which, name, save, file, read, words
 
 
-def wire(load: Callable, panel: Panel, ui: tuple) -> None:
+def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: tuple) -> None:
     """Connect the tab to the page."""
     library, steps, run, halt, which, name, save, file, read, words = ui
     part = _Part(load)
     answer = (answered, panel.subject, [panel.answer, panel.verdict])
+    # Names and pictures of vectors come with the networks, which a stored example does without.
+    tab.select(
+        part.listed, [panel.subject, panel.own], library, api_visibility="private",
+        show_progress="minimal",
+    )  # fmt: skip
     for board, other, handler, api in (
         (library, panel.history, part.apply, "editgan_apply"),
         (panel.history, library, part.reweigh, "editgan_reweigh"),

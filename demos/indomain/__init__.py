@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from demos import picker
+from demos import picker, stored
 from demos.domains import Source
 from demos.indomain import diffuse, interpolate, invert, manipulate, mix
 from demos.indomain.setting import CLAY, Setting, setting_of
@@ -52,6 +52,8 @@ def build(load: Callable, source: Source | None = None) -> None:
     domain = picker.build("indomain", load, source)
     gr.HTML(_INTRODUCTION)
     with gr.Column() as clay:
+        if notice := stored.INDOMAIN.notice():
+            gr.HTML(notice)
         _parts(load, CLAY)
     domain.change(lambda name: gr.update(visible=name == CLAY.name), domain, clay, **QUIET)
 

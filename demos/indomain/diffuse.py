@@ -13,10 +13,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import pictures
+from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.cropbox import crop_box_input
-from demos.indomain import stored
 from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
@@ -234,7 +233,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.read("diffuse") if at.rendered else []
+    found = stored.INDOMAIN.read("diffuse") if at.rendered else []
     first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 4)
     examples = stored.choice(found)
     with gr.Row():

@@ -8,9 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from demos import pictures
+from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stream
-from demos.indomain import stored
 from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
@@ -136,7 +135,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.read("interpolate") if at.rendered else []
+    found = stored.INDOMAIN.read("interpolate") if at.rendered else []
     domain = {"domain": at.name, "side": at.side, "faces": at.faces}
     shown = _example(found[0]) if found else (None,) * 9
     examples = stored.choice(found)

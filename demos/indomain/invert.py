@@ -10,8 +10,8 @@ from typing import Any
 
 import gradio as gr
 
+from demos import stored
 from demos.bridge import Done, Stop, spoken_errors, stream
-from demos.indomain import stored
 from demos.indomain.setting import CLAY, METHODS, Setting
 from demos.widgets import (
     Keepsake,
@@ -158,7 +158,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
-    found = stored.read("invert") if at.rendered else []
+    found = stored.INDOMAIN.read("invert") if at.rendered else []
     first = _example(found[0]) if found else (None,) * (count + 4)
     examples = stored.choice(found)
     with gr.Row():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
+from demos import stored
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.indomain.setting import CLAY, Setting
 from demos.portraits import never_seen, seed_of
@@ -22,6 +24,7 @@ from demos.widgets import (
     aligned,
     compared,
     faithful,
+    fresh_folder,
     portrait_input,
     refuse,
     run_buttons,
@@ -82,24 +85,26 @@ class _Part:
             keep = Keepsake({"inversion": news.result.image}, {"w": news.result.w}, {"seed": seed})
             yield news.result.image, words, subject, [], keep
 
-    def manipulate(self, subject: Subject | None, show_truth: bool, *changes: float) -> tuple:
+    def manipulate(
+        self, subject: Subject | stored.Stored | None, show_truth: bool, *changes: float
+    ) -> tuple:
         """Edit this session's inverted picture; every change is in its attribute's own unit.
 
         Returns the edited picture, the true answer when asked for and known, and both in words.
         """
         if subject is None:
             raise refuse("There is no inverted picture yet. Press Invert first.")
+        if isinstance(subject, stored.Stored):
+            with spoken_errors():
+                subject = _opened(self.load(), subject)
         names = [attribute.name for attribute in self.at.attributes]
         wanted = {name: v for name, v in zip(names, changes, strict=True) if v}
         with spoken_errors():
             edited = self.load().manipulate(subject.inversion, wanted)
             asked = show_truth and self.at.rendered
             truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
-        keep = Keepsake(
-            {"inversion": subject.inversion.image, "edited": edited},
-            {"w": subject.inversion.w},
-            {"seed": subject.seed, "changes": wanted},
-        )
+        pair = (subject.inversion.image, edited)
+        keep = _keepsake(pair, {"w": subject.inversion.w}, subject.seed, wanted)
         return edited, truth, said(in_words(wanted, self.at)) + words, keep
 
     def _truth(self, subject: Subject, wanted: dict, edited) -> tuple:
@@ -108,6 +113,11 @@ class _Part:
         truth = aligned(never_seen(subject.seed, wanted), *subject.crop)
         measures = self.load().measure(edited, truth)
         return truth, compared(measures, "the edit", "the true answer")
+
+
+def _keepsake(pair: Sequence[Image.Image], codes: Any, seed: int | None, changes: Mapping):
+    pictures = dict(zip(("inversion", "edited"), pair, strict=True))
+    return Keepsake(pictures, codes, {"seed": seed, "changes": dict(changes)})
 
 
 def remember(history: list[tuple], *changes: float) -> list[tuple]:
@@ -132,36 +142,86 @@ def in_words(changes: dict[str, float], at: Setting = CLAY) -> str:
     return f"Changed: {', '.join(parts)}."
 
 
+def compute(
+    pipeline: Any, name: str, seed: int, face: Image.Image, changes: Mapping[str, float]
+) -> stored.Stored:
+    """A result to store: the face, inverted, with attributes changed, and the true answer."""
+    inversion = pipeline.invert(face)
+    edited, truth = pipeline.manipulate(inversion, changes), never_seen(seed, dict(changes))
+    measures, fidelity = pipeline.measure(edited, truth), pipeline.fidelity(face, inversion)
+    values = {
+        "seed": seed, "changes": dict(changes), "method": inversion.method,
+        "seconds": inversion.seconds, "losses": inversion.losses,
+        "measures": {
+            "psnr": measures.psnr, "lpips": measures.lpips, "identity": measures.identity,
+        },
+        "fidelity": {
+            "distance": fidelity.distance, "words": fidelity.words, "inside": fidelity.inside,
+        },
+    }  # fmt: skip
+    shown = {"picture": face, "inverted": inversion.image, "edited": edited, "truth": truth}
+    codes = pipeline.keep(fresh_folder() / stored.CODES, {"w": inversion})
+    return stored.Stored(name, values, shown, codes)
+
+
+def _opened(pipeline: Any, entry: stored.Stored) -> Subject:
+    """A stored result as if the visitor had inverted its picture."""
+    fields = {key: entry.values[key] for key in ("method", "seconds")}
+    others = {"w": {"image": entry.pictures["inverted"], **fields}}
+    inversion = pipeline.restore(entry.codes, others)["w"]
+    return Subject(inversion, entry.pictures["picture"], entry.values["seed"], (0.5, 0.5, 1))
+
+
+def _example(entry: stored.Stored) -> tuple:
+    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+    p, v = entry.pictures, entry.values
+    changes = tuple(v["changes"].get(attribute.name, 0) for attribute in CLAY.attributes)
+    words = said(in_words(v["changes"]))
+    words += compared(SimpleNamespace(**v["measures"]), "the edit", "the true answer")
+    keep = _keepsake((p["inverted"], p["edited"]), entry.codes, v["seed"], v["changes"])
+    shown = (p["picture"], v["seed"], p["inverted"], p["edited"], p["truth"], words)
+    return *shown, faithful(SimpleNamespace(**v["fidelity"])), entry, [changes], keep, *changes
+
+
 def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
-    part = _Part(load, at)
+    part, count = _Part(load, at), len(at.attributes)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
+    found = stored.INDOMAIN.read("manipulate") if at.rendered else []
+    first = _example(found[0]) if found else ((None,) * 8 + ([], None) + (0,) * count)
+    examples = stored.choice(found)
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             portrait = portrait_input(
                 "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait",
-                domain=at.name, side=at.side, faces=at.faces,
+                *first[:2], domain=at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
             steps, run, halt = run_buttons("Invert", fewest=10)
-            fidelity = gr.HTML(elem_id="manipulate-fidelity")
+            fidelity = gr.HTML(first[6], elem_id="manipulate-fidelity")
         with gr.Column(scale=2, min_width=280):
-            inverted, edited, truth = _images(at)
-            words = gr.HTML(elem_id="manipulate-words")
-            dials = _dials(at)
+            inverted, edited, truth = _images(at, first[2:5])
+            words = gr.HTML(first[5], elem_id="manipulate-words")
+            dials = _dials(at, first[10:])
             with gr.Row(equal_height=True):
                 switch = gr.Checkbox(
                     label="Show the true answer", value=True, min_width=200, visible=at.rendered
                 )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
-    keep, _ = take_home("indomain_manipulate_files")
-    subject, history, stop = gr.State(None), gr.State([]), gr.State(Stop())
+    keep, _ = take_home("indomain_manipulate_files", first[9])
+    subject, history, stop = gr.State(first[7]), gr.State(first[8]), gr.State(Stop())
     edit = ([subject, switch, *dials], [edited, truth, words, keep])
     run.click(
         part.invert, [*portrait.inputs, portrait.seed, steps, stop],
         [inverted, fidelity, subject, history, keep],
         api_name="indomain_manipulate_invert", **run_options(fidelity),
-    ).success(part.manipulate, *edit, api_name="indomain_manipulate", **GPU)  # fmt: skip
+    ).success(lambda: [0] * count, None, dials, **QUIET).success(
+        part.manipulate, *edit, api_name="indomain_manipulate", **GPU
+    )  # fmt: skip
+    if examples is not None:
+        filled = [portrait.picture, portrait.seed, inverted, edited, truth, words, fidelity]
+        filled += [subject, history, keep, *dials]
+        stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
     halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
     _wire_edits(part, edit, dials, history, switch, back, reset)
 
@@ -188,20 +248,21 @@ def _absent(at: Setting) -> str:
     return f'<div class="prose-page"><p class="aside">No slider for {listed}. {first}</p></div>'
 
 
-def _dials(at: Setting) -> list[Dial]:
+def _dials(at: Setting, values: Sequence[float]) -> list[Dial]:
     dials = []
-    for start in range(0, len(at.attributes), 2):
+    pairs = list(zip(at.attributes, values, strict=True))
+    for start in range(0, len(pairs), 2):
         with gr.Row():
             dials += [
                 Dial(
-                    a.low, a.high, 0, step=(a.high - a.low) / 40, label=a.label, min_width=200,
+                    a.low, a.high, value, step=(a.high - a.low) / 40, label=a.label, min_width=200,
                 )
-                for a in at.attributes[start : start + 2]
+                for a, value in pairs[start : start + 2]
             ]  # fmt: skip
     return dials
 
 
-def _images(at: Setting) -> list[gr.Image]:
+def _images(at: Setting, values: Sequence[Any]) -> list[gr.Image]:
     described = {
         "Inversion": "The inverted picture.",
         "Edited": "The picture after the changes.",
@@ -210,9 +271,9 @@ def _images(at: Setting) -> list[gr.Image]:
     with gr.Row():
         return [
             gr.Image(
-                label=label, interactive=False, format="png", height=280, min_width=150,
+                value, label=label, interactive=False, format="png", height=280, min_width=150,
                 alt_text=alt, elem_classes="filled", buttons=["download", "fullscreen"],
                 visible=at.rendered or label != "True answer",
             )
-            for label, alt in described.items()
+            for (label, alt), value in zip(described.items(), values, strict=True)
         ]  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
+from PIL import Image
 
-from demos import pictures
+from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
@@ -16,6 +18,7 @@ from demos.widgets import (
     Dial,
     Keepsake,
     at_most,
+    fresh_folder,
     gallery_input,
     run_buttons,
     run_options,
@@ -24,7 +27,9 @@ from demos.widgets import (
     take_home,
 )
 
-MOST = 3
+MOST = 3  # pictures a side
+STEPS = 50  # of an inversion: colours need fewer than a likeness
+LAYERS = 4  # from the style, as in the paper
 SAYS = """<div class="prose-page"><p class="aside">The first layers of a code say who and where, the
 last ones say which colours and light. Take the last ones from another picture. All pictures are
 inverted once; the layers slider then answers at once.</p></div>"""
@@ -72,11 +77,13 @@ class _Part:
 
         return stream(work, stop)
 
-    def remix(self, inverted: Inverted | None, layers: int) -> tuple:
+    def remix(self, inverted: Inverted | stored.Stored | None, layers: int) -> tuple:
         """Mix this session's inverted pictures again with another number of layers."""
         if inverted is None:
             return None, "", None
         with spoken_errors():
+            if isinstance(inverted, stored.Stored):
+                inverted = _opened(self.load(), inverted)
             mixed = [
                 [
                     self.load().mix(content, style, layers=int(layers))
@@ -84,15 +91,78 @@ class _Part:
                 ]
                 for style in inverted.styles
             ]
-        rows = [[style, *row] for style, row in zip(inverted.style_pictures, mixed, strict=True)]
-        grid = pictures.sheet([[None, *inverted.content_pictures], *rows], side=180)
-        words = (
-            f"The last {int(layers)} of {self.at.layers} layers come from the style at the left."
-        )
-        images = {f"mix-{i + 1}-{j + 1}": m for i, r in enumerate(mixed) for j, m in enumerate(r)}
-        codes = {f"content-{i + 1}": c.w for i, c in enumerate(inverted.contents)}
-        codes |= {f"style-{i + 1}": s.w for i, s in enumerate(inverted.styles)}
-        return grid, said(words), Keepsake(images, codes, {"layers": int(layers)})
+        grid = _grid(inverted.content_pictures, inverted.style_pictures, mixed)
+        codes = {name: inversion.w for name, inversion in _named(inverted).items()}
+        keep = Keepsake(_named_mixes(mixed), codes, {"layers": int(layers)})
+        return grid, _words(int(layers), self.at), keep
+
+
+def _grid(contents: Sequence[Image.Image], styles: Sequence[Image.Image], mixed: Sequence):
+    rows = [[style, *row] for style, row in zip(styles, mixed, strict=True)]
+    return pictures.sheet([[None, *contents], *rows], side=180)
+
+
+def _words(layers: int, at: Setting = CLAY) -> str:
+    return said(f"The last {layers} of {at.layers} layers come from the style at the left.")
+
+
+def _named(inverted: Inverted) -> dict[str, Any]:
+    """The inversions by the names that their codes have in files."""
+    found = {f"content-{i}": c for i, c in enumerate(inverted.contents, 1)}
+    return found | {f"style-{i}": s for i, s in enumerate(inverted.styles, 1)}
+
+
+def _named_mixes(mixed: Sequence[Sequence[Image.Image]]) -> dict[str, Image.Image]:
+    return {f"mix-{i}-{j}": m for i, r in enumerate(mixed, 1) for j, m in enumerate(r, 1)}
+
+
+def compute(
+    pipeline: Any,
+    name: str,
+    contents: Sequence[Image.Image],
+    styles: Sequence[Image.Image],
+    layers: int = LAYERS,
+) -> stored.Stored:
+    """A result to store: every content with the colours and the light of every style."""
+    sides = [[pipeline.invert(f, steps=STEPS) for f in faces] for faces in (contents, styles)]
+    inverted = Inverted(*sides, list(contents), list(styles))
+    mixed = [[pipeline.mix(c, s, layers=layers) for c in inverted.contents] for s in sides[1]]
+    shown = _named_mixes(mixed)
+    shown |= {f"content-{i}": face for i, face in enumerate(contents, 1)}
+    shown |= {f"style-{i}": face for i, face in enumerate(styles, 1)}
+    found = _named(inverted)
+    shown |= {f"inverted-{key}": inversion.image for key, inversion in found.items()}
+    values = {
+        "layers": layers, "method": inverted.contents[0].method,
+        "seconds": {key: inversion.seconds for key, inversion in found.items()},
+    }  # fmt: skip
+    codes = pipeline.keep(fresh_folder() / stored.CODES, found)
+    return stored.Stored(name, values, shown, codes)
+
+
+def _opened(pipeline: Any, entry: stored.Stored) -> Inverted:
+    """A stored result as if the visitor had inverted its pictures."""
+    others = {
+        key: {
+            "image": entry.pictures[f"inverted-{key}"],
+            "method": entry.values["method"],
+            "seconds": seconds,
+        }
+        for key, seconds in entry.values["seconds"].items()
+    }
+    found = pipeline.restore(entry.codes, others)
+    sides = [[found[key] for key in found if key.startswith(s)] for s in ("content", "style")]
+    return Inverted(*sides, entry.row("content"), entry.row("style"))
+
+
+def _example(entry: stored.Stored) -> tuple:
+    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+    contents, styles = entry.row("content"), entry.row("style")
+    layers = entry.values["layers"]
+    mixed = [entry.row(f"mix-{i}") for i in range(1, len(styles) + 1)]
+    keep = Keepsake(_named_mixes(mixed), entry.codes, {"layers": layers})
+    grid = _grid(contents, styles, mixed)
+    return contents, styles, layers, grid, _words(layers), entry, keep
 
 
 def _running(i: int, count: int, news) -> str:
@@ -103,22 +173,25 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
+    found = stored.INDOMAIN.read("mix") if at.rendered else []
+    first = _example(found[0]) if found else ((), (), LAYERS, None, None, None, None)
+    examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
-            contents = gallery_input("Contents, up to three", MOST, 3, domain=at.name)
+            contents = gallery_input("Contents, up to three", MOST, 3, first[0], at.name)
         with gr.Column(min_width=280):
-            styles = gallery_input("Styles, up to three", MOST, 3, domain=at.name)
+            styles = gallery_input("Styles, up to three", MOST, 3, first[1], at.name)
         with gr.Column(min_width=280):
-            layers = Dial(1, at.layers - 1, 4, step=1, label="Layers from the style")
-            steps, run, halt = run_buttons("Mix", fewest=10, steps=50)
-            report = gr.HTML(elem_id="mix-report")
+            layers = Dial(1, at.layers - 1, first[2], step=1, label="Layers from the style")
+            steps, run, halt = run_buttons("Mix", fewest=10, steps=STEPS)
+            report = gr.HTML(first[4], elem_id="mix-report")
     grid = gr.Image(
-        label="Contents across, styles down", interactive=False, format="png",
+        first[3], label="Contents across, styles down", interactive=False, format="png",
         buttons=["download", "fullscreen"],
         alt_text="A grid: contents in the first row, styles in the first column, mixtures between.",
     )  # fmt: skip
-    keep, _ = take_home("indomain_mix_files")
-    inverted, stop = gr.State(None), gr.State(Stop())
+    keep, _ = take_home("indomain_mix_files", first[6])
+    inverted, stop = gr.State(first[5]), gr.State(Stop())
     run.click(
         part.mix, [contents, styles, layers, steps, stop], [grid, report, inverted, keep],
         api_name="indomain_mix", **run_options(report),
@@ -127,4 +200,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         part.remix, [inverted, layers], [grid, report, keep], api_name="indomain_remix",
         **GPU, **FOLLOW,
     )  # fmt: skip
+    if examples is not None:
+        filled = [contents, styles, layers, grid, report, inverted, keep]
+        stored.wire(examples, found, _example, filled, "indomain_stored_mixture")
     halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")

@@ -9,7 +9,6 @@ A file is safetensors: `<name>.delta` (layers, 512) and, where there is one, `<n
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -21,13 +20,13 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
+
+from pipelines.networks.codes import read
 
 NAME = re.compile(r"[\w][\w +-]{0,59}")
 THUMBNAIL = 64  # side of each picture on a thumbnail [px]
-LARGEST_FILE = 2**24  # bytes; a vector of 18 layers takes 37 kB
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +59,7 @@ class EditingVector:
     @classmethod
     def load(cls, path: str | Path) -> EditingVector:
         """The one vector of a file; ValueError for anything else, damaged files included."""
-        found = from_tensors(*_read(Path(path)))
+        found = from_tensors(*read(Path(path), "an editing vector"))
         if len(found) != 1:
             raise ValueError(f"file must hold one vector; got {len(found)}. Save them one by one.")
         return next(iter(found.values()))
@@ -114,15 +113,6 @@ def from_tensors(
     return {name: _vector(name, row, tensors) for name, row in rows.items()}
 
 
-def fingerprint(network: nn.Module) -> str:
-    """SHA-256 in hex of a network's numbers and their names; equal on every device."""
-    digest = hashlib.sha256()
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def check_name(name: str) -> None:
     """ValueError unless a name is short, plain and visible."""
     if not NAME.fullmatch(name):
@@ -171,21 +161,3 @@ def _vector(name: str, row: Mapping[str, Any], tensors: Mapping[str, Tensor]) ->
         None if picture is None else Image.fromarray(picture.byte().numpy()),
         row.get("success"),
     )
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and configuration of a file that anybody may have made."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ValueError(
-                f"file must be at most {LARGEST_FILE} bytes; got {path.stat().st_size}. "
-                "Choose an editing vector."
-            )
-        with safe_open(path, framework="pt") as file:
-            config = json.loads((file.metadata() or {}).get("config", "{}"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"file must be a whole safetensors file; got an error: {error}. Download it again."
-        ) from error
-    return tensors, config if isinstance(config, dict) else {}

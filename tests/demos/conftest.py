@@ -6,6 +6,8 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+from pathlib import Path
+
 import pytest
 
 import app
@@ -13,6 +15,7 @@ from demos import theme
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.shelves import make_all, stocked
 
 
 @pytest.fixture(scope="session")
@@ -26,9 +29,28 @@ def fake_editgan() -> FakeEditGAN:
 
 
 @pytest.fixture(scope="session")
-def served(fake, fake_editgan):
-    """The address of the running app."""
-    demo = app.build(lambda: fake, lambda: fake_editgan)
+def shelves(tmp_path_factory) -> Path:
+    """A folder with the stored results of all pages, made with the fake pipelines."""
+    folder = tmp_path_factory.mktemp("examples")
+    make_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served(fake, fake_editgan, shelves):
+    """The address of the running app, whose pages show stored results at the start."""
+    with stocked(shelves):
+        demo = app.build(lambda: fake, lambda: fake_editgan)
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    demo.close()
+
+
+@pytest.fixture(scope="session")
+def bare(fake, fake_editgan, tmp_path_factory):
+    """The address of the app without stored results: its pages start empty."""
+    with stocked(tmp_path_factory.mktemp("nothing")):
+        demo = app.build(lambda: fake, lambda: fake_editgan)
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()

@@ -10,12 +10,14 @@ import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 
 from examples.clay.parts import PART_PALETTE, PARTS
+from pipelines.networks.codes import load_codes, save_codes
 from pipelines.networks.editing_vector import EditingVector
 
 SIDE, LAYERS, WIDTH = 128, 12, 512
@@ -96,6 +98,7 @@ class FakeEditGAN:
     steps_done: int = 0
     parts: tuple = PARTS
     palette: np.ndarray = field(default_factory=lambda: PART_PALETTE)
+    fingerprint: str = GENERATOR
     library: dict = field(
         default_factory=lambda: {
             "smile": vector("smile", 7, upper_lip=2.0, lower_lip=2.0),
@@ -133,6 +136,17 @@ class FakeEditGAN:
         delta = self._sum(vectors).clone()
         delta[1, 0] += 0.5  # what refinement adds: nothing to be seen
         return self._edited(embedding, delta, self._parts(vectors), losses)
+
+    def keep(self, path, embedding, edit) -> Path:
+        codes = {"embedding": embedding.w, "edited": edit.w}
+        return save_codes(path, codes, self.fingerprint)
+
+    def restore(self, path, embedding, edit, q_edit) -> tuple[Embedding, Edit]:
+        codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
+        delta = (codes["edited"] - codes["embedding"])[0]
+        vector = EditingVector("untitled edit", delta, tuple(q_edit), DOMAIN, self.fingerprint)
+        start = Embedding(w=codes["embedding"], **embedding)
+        return start, Edit(vector=vector, w=codes["edited"], **edit)
 
     def changed_parts(self, before, after) -> tuple:
         before, after = self.check_mask(before), self.check_mask(after)

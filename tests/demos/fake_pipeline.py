@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
+from safetensors.numpy import load_file, save_file
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 
@@ -72,7 +74,8 @@ class FakeInDomain:
             time.sleep(self.seconds_a_step)
             self.steps_done += 1
             losses.append(2.0 / i + 0.1)
-            shown = [p.filter(ImageFilter.GaussianBlur(3 * (1 - i / steps))) for p in images]
+            if on_step or i == steps or i % max(1, steps // 5) == 1:  # seen, or kept below
+                shown = [p.filter(ImageFilter.GaussianBlur(3 * (1 - i / steps))) for p in images]
             way.append(shown)
             if on_step and on_step(Step("optimise", i, steps, losses[-1], shown)):
                 break
@@ -88,6 +91,15 @@ class FakeInDomain:
         if method in METHODS[2:]:
             shown, losses, _ = self._run([image], steps, on_step)
         return Inversion(_code(image), shown[0], method, time.perf_counter() - start, losses)
+
+    def keep(self, path, inversions) -> Path:
+        save_file({name: inversion.w for name, inversion in inversions.items()}, path)
+        return path
+
+    def restore(self, path, others) -> dict[str, Inversion]:
+        self.calls.append(("restore", tuple(others)))
+        codes = load_file(path)
+        return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
 
     def interpolate(self, a, b, count=7) -> list:
         return [Image.blend(a.image, b.image, i / (count - 1)) for i in range(count)]

@@ -21,12 +21,10 @@ from safetensors.numpy import load_file
 
 import app
 from demos.bridge import Lazy
-from demos.indomain import stored
 from demos.indomain.invert import METHODS
 from demos.indomain.manipulate import NOTHING, remember, undo
 from demos.portraits import TEST
 from examples.clay.edits import EDITS
-from examples.indomain.__main__ import CHOSEN, make
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 
@@ -246,12 +244,20 @@ def test_missing_and_too_many_pictures(client, face):
         diffuse(client, face, [])
     with pytest.raises(Exception, match="1 to 4 contexts; got 5"):
         diffuse(client, face, gallery(*[face] * 5))
+    with pytest.raises(Exception, match="test split"):
+        client.predict(5, api_name="/indomain_never_seen_portrait")
+
+
+def test_pages_without_stored_results_start_empty(bare):
+    client = Client(bare, verbose=False)
     with pytest.raises(Exception, match="Press Invert first"):
         client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate")
     with pytest.raises(Exception, match="no result yet"):
         client.predict(True, api_name="/indomain_mix_files")
-    with pytest.raises(Exception, match="test split"):
-        client.predict(5, api_name="/indomain_never_seen_portrait")
+    assert not any(
+        "stored" in name for name in client.view_api(return_format="dict")["named_endpoints"]
+    )
+    client.close()
 
 
 def test_a_missing_weight_is_said_and_the_page_keeps_serving(face):
@@ -285,25 +291,6 @@ def test_a_visitor_who_leaves_stops_the_run(face):
     reached = slow.steps_done
     time.sleep(1)
     assert 5 <= reached == slow.steps_done < 300
-    client.close()
-    demo.close()
-
-
-def test_stored_results_are_shown_at_once(tmp_path, monkeypatch):
-    make(FakeInDomain(), tmp_path)
-    assert {kind: len(stored.read(kind, tmp_path)) for kind in CHOSEN} == {
-        kind: len(chosen) for kind, chosen in CHOSEN.items()
-    }
-    monkeypatch.setattr(stored.read, "__defaults__", (tmp_path,))
-    demo = app.build(*[lambda: pytest.fail("a stored result must not load the networks")] * 2)
-    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-    client = Client(url, verbose=False)
-    name = list(CHOSEN["diffuse"])[1]
-    shown = client.predict(name, api_name="/indomain_stored_diffusion")
-    assert len(shown[2]) == 2 and "after 100 steps" in shown[8]
-    *_, table, report = client.predict("Portrait two", api_name="/indomain_stored_inversion")
-    assert table.count("<tr") == 5 and report
-    assert client.predict("A longer way", api_name="/indomain_stored_interpolation")
     client.close()
     demo.close()
 

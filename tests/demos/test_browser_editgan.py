@@ -23,9 +23,11 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on th
 
 def embed(page: Page, steps: int = 10, seconds: int = 60, seed: int = TEST.start + 15) -> None:
     """A never-seen portrait, embedded."""
+    shown = page.locator(".image-frame img").first
+    before = shown.get_attribute("src") or ""
     page.get_by_label("Test seed").fill(str(seed))
     page.get_by_label("Test seed").press("Enter")
-    page.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    expect(shown).not_to_have_attribute("src", before, timeout=60 * SECONDS)
     fill_number(page, "Optimisation steps", steps)
     press(page, "Embed")
     report = page.locator("#editgan-embedding-report")
@@ -297,5 +299,7 @@ def test_the_lip_changes_and_the_rest_stays_with_the_real_networks(visit):
     left, top, right, bottom = lip_of(mask(page))
     near = np.zeros((SIDE, SIDE), bool)
     near[max(top - 8, 0) : bottom + 8, max(left - 8, 0) : right + 8] = True
-    assert moved[near].mean() > 3 * moved[~near].mean()
+    # Sums over three colours of 255: the lip, and the drift that optimisation leaves elsewhere.
+    assert moved[near].mean() > 9 > moved[~near].mean()
+    assert moved[near].mean() > 1.5 * moved[~near].mean()
     demo.close()

@@ -241,8 +241,8 @@ def test_damaged_paintings(value, words):
         mask_painter(render=False).preprocess(value)
 
 
-def test_nothing_is_embedded_yet(served):
-    client = Client(served, verbose=False)
+def test_nothing_is_embedded_yet(bare):
+    client = Client(bare, verbose=False)
     with pytest.raises(Exception, match="Press Embed first"):
         optimise(client)
     with pytest.raises(Exception, match="Press Embed first"):

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pipelines.editgan import EditGAN, Embedding
+from pipelines.networks.codes import save_codes
 from pipelines.networks.editing_vector import EditingVector, as_tensors, from_tensors
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
@@ -368,6 +369,37 @@ def test_damaged_files(pipeline: EditGAN, tmp_path) -> None:
     save_file({"x": torch.zeros(3)}, file, {"config": '{"vectors": {"a": {"q_edit": ["skin"]}}}'})
     with pytest.raises(ValueError, match="delta must be"):
         pipeline.read_vector(file)
+
+
+def test_a_kept_edit_is_restored_without_a_network(pipeline, embedding, tmp_path, monkeypatch):
+    edit = pipeline.edit(embedding, painting(embedding), steps=2)
+    path = pipeline.keep(tmp_path / "codes.safetensors", embedding, edit)
+    fields = [{k: v for k, v in vars(kept).items() if k not in ("w", "vector")}
+              for kept in (embedding, edit)]  # fmt: skip
+    monkeypatch.setattr(pipeline, "_features", lambda w: pytest.fail("a network ran"))
+    start, again = pipeline.restore(path, *fields, edit.vector.q_edit)
+    assert torch.equal(start.w, embedding.w) and torch.equal(again.w, edit.w)
+    assert torch.equal(again.vector.delta, edit.vector.delta)
+    assert again.vector.q_edit == edit.vector.q_edit
+    assert difference(again.vector.thumbnail, edit.vector.thumbnail) == 0
+    monkeypatch.undo()
+    anew = pipeline.apply(start, [(again.vector, 1.0)])
+    assert difference(anew.image, edit.image) <= 1 and (anew.mask == edit.mask).mean() > 0.99
+
+
+def test_kept_codes_of_another_generator_are_refused(pipeline, embedding, tmp_path) -> None:
+    edit = pipeline.apply(embedding, [(vector_of(pipeline), 1.0)])
+    path = pipeline.keep(tmp_path / "codes.safetensors", embedding, edit)
+    other = copy.copy(pipeline)
+    other.fingerprint = "0" * 64
+    with pytest.raises(ValueError, match="generator 000000000000; got .* other weights"):
+        other.restore(path, {}, {}, ("hair",))
+    save_codes(path, {"embedding": torch.zeros(1, LAYERS + 1, 512)}, pipeline.fingerprint)
+    with pytest.raises(ValueError, match=r"must be \(1, 8, 512\) finite numbers; got \(1, 9"):
+        pipeline.restore(path, {}, {}, ("hair",))
+    path.write_bytes(path.read_bytes()[:90])
+    with pytest.raises(ValueError, match="whole safetensors file"):
+        pipeline.restore(path, {}, {}, ("hair",))
 
 
 @pytest.mark.parametrize("scale", [math.nan, math.inf, 11])

@@ -117,6 +117,20 @@ def test_results_are_detached_and_copied(pipeline: InDomain, inverted: list) -> 
     assert len(copy.deepcopy(result).images) == 1
 
 
+def test_kept_inversions_are_restored_without_a_network(pipeline, inverted, tmp_path) -> None:
+    path = pipeline.keep(tmp_path / "codes.safetensors", {"a": inverted[0], "b": inverted[1]})
+    others = {name: {k: v for k, v in vars(kept).items() if k != "w"}
+              for name, kept in zip("ab", inverted, strict=True)}  # fmt: skip
+    again = pipeline.restore(path, others)
+    assert torch.equal(again["b"].w, inverted[1].w) and again["b"].image is inverted[1].image
+    mixed = pipeline.mix(again["a"], again["b"], layers=3)
+    assert difference(mixed, pipeline.mix(*inverted, layers=3)) == 0
+    other = copy.copy(pipeline)
+    other.fingerprint = "0" * 64
+    with pytest.raises(ValueError, match="other weights than those that are loaded"):
+        other.restore(path, others)
+
+
 def test_stop_returns_the_result_so_far(pipeline: InDomain) -> None:
     steps = []
 

@@ -1,0 +1,128 @@
+"""Stored examples: a portrait, embedded, and painted as the renderer's true edit would have it.
+
+To show one, no network runs. The first thing that a visitor does with it makes a `Subject` of it
+(`session.opened`), from where everything goes on as if the visitor had made the edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from demos import painter, stored
+from demos.editgan.paint import optimised_report
+from demos.editgan.panel import Page, Panel, keepsake, mask_picture, verdict
+from demos.editgan.session import WHOLE, Subject, kept_fields
+from demos.editgan.start import embedded_report
+from demos.editgan.truth import PAINTED
+from demos.pictures import data_uri
+from demos.stored import Stored
+from demos.widgets import fresh_folder
+from examples.clay.parts import PART_PALETTE, PARTS
+
+STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits
+CLAY = SimpleNamespace(parts=PARTS, palette=PART_PALETTE)  # what a page asks of a pipeline here
+INSIDE = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)  # the palette of a region
+
+
+def compute(
+    pipeline: Any,
+    name: str,
+    seed: int,
+    edit: Any,
+    truth: np.ndarray,
+    paint: Callable[[np.ndarray], np.ndarray],
+) -> Stored:
+    """A result to store: a portrait embedded, and one edit of it.
+
+    edit is one of PART_EDITS; truth holds the portrait before and after it, uint8 (2, H, W, 3);
+    paint makes the painted mask from the predicted one.
+    """
+    face, answer = (Image.fromarray(np.asarray(picture)) for picture in truth)
+    embedding = pipeline.embed(face)
+    asked = paint(embedding.mask)
+    done = pipeline.edit(embedding, asked, q_edit=edit.q_edit, steps=STEPS)
+    shown = {"picture": face, "embedding": embedding.image, "edited": done.image, "truth": answer}
+    for stem, labels in (("mask", embedding.mask), ("painted", asked), ("edited-mask", done.mask)):
+        shown[stem] = mask_picture(labels, pipeline.palette, 1)
+    shown["region"] = mask_picture(done.region.astype(np.uint8), INSIDE, 1)
+    values = {
+        "seed": seed,
+        "edit": PAINTED + edit.name,
+        "q_edit": list(done.vector.q_edit),
+        "of_embedding": {key: getattr(embedding, key) for key in ("losses", "seconds", "distance")},
+        "of_edit": {key: getattr(done, key) for key in ("losses", "seconds")},
+    }
+    codes = pipeline.keep(fresh_folder() / stored.CODES, embedding, done)
+    return Stored(name, values, shown, codes)
+
+
+def page(entry: Stored) -> Page:
+    """Everything that a stored result puts on the page."""
+    p, v = entry.pictures, entry.values
+    embedding, edit = (SimpleNamespace(w=None, **kept) for kept in kept_fields(entry))
+    vector = SimpleNamespace(q_edit=v["q_edit"])
+    subject = Subject(
+        embedding, p["picture"], v["seed"], WHOLE, {v["edit"]: (vector, 1.0)}, edit
+    )  # fmt: skip
+    part = PARTS.index(v["q_edit"][0])
+    return Page(
+        picture=p["picture"], seed=v["seed"], embedded=embedding.image,
+        embedding=embedded_report(embedding, p["picture"]), subject=entry,
+        pair=(embedding.image, edit.image), mask=mask_picture(edit.mask, PART_PALETTE),
+        painter=painter.opened(edit.image, edit.mask, PARTS, PART_PALETTE, part),
+        keep=keepsake(CLAY, subject, entry.codes),
+        report=optimised_report(edit, np.asarray(p["painted"])),
+        answer=p["truth"], verdict=verdict(subject, p["truth"]), scales=subject.scales,
+        parts=PARTS, story=_story(entry),
+    )  # fmt: skip
+
+
+def _story(entry: Stored) -> str:
+    """The example from left to right; what may not change is pale on the painted mask."""
+    p = entry.pictures
+    painted = np.asarray(p["painted"].convert("RGB"), float)
+    free = np.asarray(p["region"])[..., None] > 0
+    pale = Image.fromarray(np.where(free, painted, 0.3 * painted + 110).astype(np.uint8))
+    shown = {
+        "Picture": p["picture"], "Embedding": p["embedding"], "Its part mask": p["mask"],
+        "Painted": pale, "Optimised": p["edited"], "True answer": p["truth"],
+    }  # fmt: skip
+    figures = "".join(
+        f'<figure><img src="{data_uri(picture)}" alt=""><figcaption>{name}</figcaption></figure>'
+        for name, picture in shown.items()
+    )
+    return f'<div class="story">{figures}</div>'
+
+
+def wire(names: gr.Radio, found: list[Stored], panel: Panel, start: tuple, story: gr.HTML) -> None:
+    """Choosing a stored example by its name puts all of it on the page."""
+    portrait, *_, embedded, report, _ = start
+    outputs = {
+        "picture": portrait.picture, "seed": portrait.seed, "embedded": embedded,
+        "embedding": report, "subject": panel.subject, "pair": panel.compare, "mask": panel.mask,
+        "painter": panel.painter, "keep": panel.keep, "report": panel.report,
+        "answer": panel.answer, "verdict": panel.verdict, "scales": panel.history,
+        "parts": panel.parts, "story": story,
+    }  # fmt: skip
+
+    def show(entry: Stored) -> tuple:
+        shown = page(entry)
+        values = {field.name: getattr(shown, field.name) for field in fields(Page)}
+        names = list(shown.scales)
+        values |= {
+            "painter": gr.update(**shown.painter),
+            "answer": gr.update(value=shown.answer, visible=True),
+            "parts": gr.update(choices=list(shown.parts), value=[]),
+        }
+        which = gr.update(choices=names, value=names[-1])
+        return *(values[key] for key in outputs), [], which, []
+
+    rest = [panel.inferred, panel.which, panel.library]
+    stored.wire(names, found, show, [*outputs.values(), *rest], "editgan_stored_edit")

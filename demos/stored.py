@@ -1,0 +1,165 @@
+"""Stored results: pictures and numbers that a page shows at once, without running a network.
+
+`python -m examples.indomain` and `python -m examples.editgan` make them with the real networks. A
+result is a folder of PNG files, with its latent codes where there is more to do with it, and an
+entry in `stored.json`. It says which weights it comes from, and is not shown beside others: a code
+means nothing to another generator.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from demos.widgets import said
+from weights.manifest import find
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+CODES = "codes.safetensors"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One stored result: its name for visitors, its numbers, its pictures by file name, its codes.
+
+    codes is a file for the pipeline that wrote it; None where nothing is left to do with it.
+    """
+
+    name: str
+    values: Mapping[str, Any]
+    pictures: Mapping[str, Image.Image] = field(repr=False)
+    codes: Path | None = None
+
+    def __deepcopy__(self, memo: dict) -> Stored:
+        return self  # nothing in it changes, so that all sessions may hold the same
+
+    def row(self, stem: str) -> list[Image.Image]:
+        """The pictures stem-1, stem-2, ... in order."""
+        names = [n for n in self.pictures if n.rpartition("-")[0] == stem]
+        return [self.pictures[n] for n in sorted(names, key=lambda n: int(n.rpartition("-")[2]))]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A page's stored results: a folder of the examples, and the weights that they come from."""
+
+    page: str
+    kinds: tuple[str, ...]
+    weights: tuple[str, ...]
+
+    @property
+    def folder(self) -> Path:
+        return EXAMPLES / self.page
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """SHA-256 of the weights as the manifest has them now; what is loaded must have these."""
+        return {name: find(name).sha256 for name in self.weights}
+
+    def entries(self) -> dict[str, list[dict]]:
+        """What `stored.json` says of each kind; nothing before the first results were made."""
+        index = self.folder / "stored.json"
+        found = json.loads(index.read_text()) if index.exists() else {}
+        return {kind: found.get(kind, []) for kind in self.kinds}
+
+    def read(self, kind: str) -> list[Stored]:
+        """The results of a kind that come from the present weights."""
+        now = self.checksums
+        found = [entry for entry in self.entries()[kind] if entry.get("weights") == now]
+        return [_stored(entry, self.folder / entry["folder"]) for entry in found]
+
+    def notice(self) -> str:
+        """Words for the page where results of other weights are left out; else nothing."""
+        now = self.checksums
+        every = [entry for entries in self.entries().values() for entry in entries]
+        if all(entry.get("weights") == now for entry in every):
+            return ""
+        return said(
+            "The stored examples of this page were made with other weights than those that are "
+            "installed, so they are not shown: nothing stands here until you run it. "
+            f"<code>python -m examples.{self.page}</code> makes them anew.",
+            outside=True,
+        )
+
+    def write(self, results: Mapping[str, Iterable[Stored]]) -> None:
+        """Replace what is stored of the kinds that `results` has; other kinds stay."""
+        index = self.entries()
+        for kind, made in results.items():
+            index[kind] = []
+            for i, result in enumerate(made, 1):
+                place = self.folder / f"{kind}-{i}"
+                _write(result, place)
+                index[kind].append(
+                    {
+                        "name": result.name,
+                        "folder": place.name,
+                        "weights": self.checksums,
+                        "values": result.values,
+                    }
+                )
+        (self.folder / "stored.json").write_text(json.dumps(index) + "\n")
+
+
+INDOMAIN = Shelf(
+    "indomain",
+    ("diffuse", "invert", "interpolate", "manipulate", "mix"),
+    ("clay-heads/generator",),
+)
+EDITGAN = Shelf("editgan", ("edit",), ("clay-heads/generator", "clay-heads/segmentation-branch"))
+
+
+def _stored(entry: Mapping[str, Any], folder: Path) -> Stored:
+    codes = folder / CODES
+    return Stored(
+        entry["name"], entry["values"], _pictures(folder), codes if codes.exists() else None
+    )
+
+
+def _pictures(folder: Path) -> dict[str, Image.Image]:
+    found = {}
+    for path in sorted(folder.glob("*.png")):
+        with Image.open(path) as file:
+            # A part mask keeps its labels: they are the indices into its palette.
+            found[path.stem] = file.copy() if file.mode == "P" else file.convert("RGB")
+    return found
+
+
+def _write(result: Stored, place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for old in (*place.glob("*.png"), *place.glob(CODES)):
+        old.unlink()
+    for name, picture in result.pictures.items():
+        picture.save(place / f"{name}.png", optimize=True)
+    if result.codes is not None:
+        shutil.copyfile(result.codes, place / CODES)
+
+
+def choice(found: list[Stored]) -> gr.Radio | None:
+    """The stored results by name; nothing where none are stored."""
+    if not found:
+        return None
+    names = [entry.name for entry in found]
+    return gr.Radio(names, value=names[0], label="Stored results", elem_classes="bare")
+
+
+def wire(
+    names: gr.Radio,
+    found: list[Stored],
+    example: Callable[[Stored], tuple],
+    outputs: list,
+    api: str,
+) -> Any:
+    """Choosing a name fills `outputs` with what `example` makes of that entry."""
+
+    def show(name: str) -> tuple:
+        """A stored result by its name: the inputs, the pictures and the numbers."""
+        return example(next(entry for entry in found if entry.name == name))
+
+    return names.input(show, names, outputs, api_name=api, show_progress="hidden")

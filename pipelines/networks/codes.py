@@ -1,0 +1,81 @@
+"""Codes of finished results as files: kept today, worked on another day without a second search.
+
+A code belongs to one generator: a file says which, and another generator refuses it. A file is
+safetensors: codes (1, layers, dim) by name; the metadata key `config` holds the rest as JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+LARGEST_FILE = 2**24  # bytes; a code of 18 layers takes 37 kB
+
+
+def fingerprint(network: nn.Module) -> str:
+    """SHA-256 in hex of a network's numbers and their names; equal on every device."""
+    digest = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_codes(
+    path: str | Path, codes: Mapping[str, Float[Tensor, "1 layers dim"]], generator: str
+) -> Path:
+    """Write codes by name; generator: the fingerprint of the network that they belong to."""
+    tensors = {name: w.detach().cpu().float().contiguous() for name, w in codes.items()}
+    save_file(tensors, path, {"format": "pt", "config": json.dumps({"generator": generator})})
+    return Path(path)
+
+
+def load_codes(
+    path: str | Path, generator: str, shape: tuple[int, int]
+) -> dict[str, Float[Tensor, "1 layers dim"]]:
+    """The codes of a file; ValueError unless it is whole and for this very generator.
+
+    shape: layers and length of its codes.
+    """
+    codes, config = read(Path(path), "stored codes")
+    made_by = str(config.get("generator"))
+    if made_by != generator:
+        raise ValueError(
+            f"stored codes must be for the generator {generator[:12]}; got {made_by[:12]}. "
+            "They were made with other weights than those that are loaded: start anew from the "
+            "picture, or store the results again."
+        )
+    for name, w in codes.items():
+        if tuple(w.shape) != (1, *shape) or not torch.isfinite(w).all():
+            raise ValueError(
+                f"{name}: a code must be {(1, *shape)} finite numbers; got {tuple(w.shape)}. "
+                "Store the results again."
+            )
+    return codes
+
+
+def read(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Tensors and configuration of a file that anybody may have made; `what` it should hold."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ValueError(
+                f"file must be at most {LARGEST_FILE} bytes; got {path.stat().st_size}. "
+                f"Choose one with {what}."
+            )
+        with safe_open(path, framework="pt") as file:
+            config = json.loads((file.metadata() or {}).get("config", "{}"))
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise ValueError(
+            f"file must be a whole safetensors file; got an error: {error}. Download it again."
+        ) from error
+    return tensors, config if isinstance(config, dict) else {}

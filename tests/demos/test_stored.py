@@ -1,0 +1,282 @@
+"""Stored results: what the pages show before any network runs, and what a visitor does with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+from safetensors.numpy import load_file
+
+import app
+import weights
+from demos import stored
+from demos.dials import Dials
+from demos.editgan import example, session
+from demos.painter import MaskPainter, mask_painter
+from examples.clay.edits import EDITS
+from examples.clay.parts import PARTS
+from examples.editgan.__main__ import CHOSEN as EDITED
+from examples.indomain.__main__ import CHOSEN
+from pipelines.networks.codes import fingerprint, load_codes
+from pipelines.networks.stylegan2 import Generator
+from tests.demos.fake_editgan import FakeEditGAN, face
+from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.shelves import shipped, stocked
+
+SHELVES = (stored.INDOMAIN, stored.EDITGAN)
+NO_STROKES = {"labels": "", "part": 0}
+WHOLE = (0.5, 0.5, 1)
+
+
+@pytest.fixture
+def client(served):
+    with_session = Client(served, verbose=False)
+    yield with_session
+    with_session.close()
+
+
+# ---- what is shipped --------------------------------------------------------------------
+
+
+def filled(demo: gr.Blocks) -> dict[str, list]:
+    """By endpoint: the components that a stored result fills, of every choice of results."""
+    return {fn.api_name: fn.outputs for fn in demo.fns.values() if "_stored_" in str(fn.api_name)}
+
+
+def is_empty(component) -> bool:
+    """Whether a component shows nothing at the start."""
+    if isinstance(component, MaskPainter):
+        return not component.props["predicted"] or not component.value["labels"]
+    if isinstance(component, Dials) and component.props["rows"] is not None:
+        return False  # the library, whose names come with the networks
+    if isinstance(component, gr.State | gr.Dropdown):
+        return False  # asked for by name in the tests below
+    return component.value in (None, "", [], ())
+
+
+def test_every_part_of_the_real_pages_starts_with_a_stored_result():
+    demo = app.build(None, None)
+    parts = filled(demo)
+    assert set(parts) == {
+        "indomain_stored_diffusion", "indomain_stored_inversion", "indomain_stored_interpolation",
+        "indomain_stored_manipulation", "indomain_stored_mixture", "editgan_stored_edit",
+    }  # fmt: skip
+    for name, outputs in parts.items():
+        empty = [component.label for component in outputs if is_empty(component)]
+        assert len(outputs) > 5 and not empty, f"{name}: {empty}"
+    for name in ("indomain_stored_manipulation", "indomain_stored_mixture", "editgan_stored_edit"):
+        held = [c.value for c in parts[name] if isinstance(c, gr.State)]
+        assert any(isinstance(value, stored.Stored) and value.codes for value in held), name
+
+
+@pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.page)
+def test_shipped_results_come_from_the_shipped_weights(shelf):
+    """They are made anew with `python -m examples.<page>` when these weights change."""
+    assert shelf.notice() == ""
+    for kind, entries in shelf.entries().items():
+        assert entries and len(shelf.read(kind)) == len(entries), kind
+
+
+def test_shipped_codes_belong_to_the_shipped_generator():
+    generator = weights.load(Generator, "clay-heads/generator")
+    own, shape = fingerprint(generator.synthesis), (generator.num_ws, generator.w_dim)
+    kept = [entry for kind in ("manipulate", "mix") for entry in stored.INDOMAIN.read(kind)]
+    kept += stored.EDITGAN.read("edit")
+    assert len(kept) >= 7
+    for entry in kept:
+        assert load_codes(entry.codes, own, shape), entry.name
+
+
+def test_shipped_edits_did_what_was_painted():
+    for entry in stored.EDITGAN.read("edit"):
+        embedding, edit = session.kept_fields(entry)
+        page = example.page(entry)
+        assert edit["region"].any() and (embedding["mask"] != edit["mask"])[edit["region"]].any()
+        assert all(kept["losses"][-1] < kept["losses"][0] for kept in (embedding, edit))
+        assert "true answer" in page.verdict and "as painted" in page.report
+        seed, picture = entry.values["seed"], entry.pictures["picture"]
+        assert picture.tobytes() == shipped(seed).tobytes()  # Embed then knows the true answer too
+
+
+def test_stored_files_are_small():
+    folders = [f for shelf in SHELVES for f in shelf.folder.glob("*-*/") if f.is_dir()]
+    sizes = {f.name: sum(p.stat().st_size for p in f.iterdir()) for f in folders}
+    new = [
+        size for name, size in sizes.items() if name.split("-")[0] in ("manipulate", "mix", "edit")
+    ]
+    assert sum(new) < 1_500_000
+
+
+# ---- showing them -----------------------------------------------------------------------
+
+
+def test_all_kinds_are_stored(shelves):
+    with stocked(shelves):
+        made = {kind: [e.name for e in stored.INDOMAIN.read(kind)] for kind in CHOSEN}
+        edited = [entry.name for entry in stored.EDITGAN.read("edit")]
+    assert made == {kind: list(chosen) for kind, chosen in CHOSEN.items()}
+    assert edited == list(EDITED)
+
+
+def test_a_kind_is_made_anew_and_the_others_stay(shelves, tmp_path):
+    with stocked(shelves):
+        old = {kind: stored.INDOMAIN.read(kind) for kind in ("mix", "invert")}
+    with stocked(tmp_path):
+        stored.INDOMAIN.write(old)
+        stored.INDOMAIN.write({"invert": old["invert"][:1]})
+        now = {kind: stored.INDOMAIN.read(kind) for kind in CHOSEN}
+    assert [len(now[kind]) for kind in ("mix", "invert", "diffuse")] == [2, 1, 0]
+    assert now["mix"][0].pictures.keys() == old["mix"][0].pictures.keys()
+    codes = [load_file(entry["mix"][0].codes) for entry in (now, old)]
+    assert all((codes[0][name] == codes[1][name]).all() for name in codes[1])
+
+
+def test_nothing_is_loaded_to_show_them(shelves):
+    with stocked(shelves):
+        demo = app.build(*[lambda: pytest.fail("a stored result must not load the networks")] * 2)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    client = Client(url, verbose=False)
+    shown = client.predict(list(CHOSEN["diffuse"])[1], api_name="/indomain_stored_diffusion")
+    assert len(shown[2]) == 2 and "after 100 steps" in shown[8]
+    *_, table, report = client.predict("Portrait two", api_name="/indomain_stored_inversion")
+    assert table.count("<tr") == 5 and report
+    assert client.predict("A longer way", api_name="/indomain_stored_interpolation")
+    shown = client.predict("Turned, and smiling", api_name="/indomain_stored_manipulation")
+    assert "smile +0.8, turn +15" in shown[5] and "true answer" in shown[5]
+    assert dict(zip(EDITS, shown[7:], strict=True)) == dict.fromkeys(EDITS, 0) | {
+        "smile": 0.8, "yaw": 15.0,
+    }  # fmt: skip
+    contents, styles, layers, grid, words = client.predict(
+        "More layers", api_name="/indomain_stored_mixture"
+    )
+    assert len(contents) == len(styles) == 2 and layers == 7 and "last 7 of 12" in words
+    assert Image.open(grid).size[1] > 3 * 180
+    shown = client.predict("Eyes closed", api_name="/editgan_stored_edit")
+    assert "Embedded after 100 steps" in shown[3] and "Done after 60 steps" in shown[7]
+    for endpoint in ("/editgan_files", "/indomain_manipulate_files", "/indomain_mix_files"):
+        files = {Path(f).name: f for f in client.predict(False, api_name=endpoint)}
+        assert len(files) > 2 and load_file(files["latent.safetensors"])
+    client.close()
+    demo.close()
+
+
+def test_other_weights_leave_the_pages_empty_and_say_so(shelves, monkeypatch):
+    other = dict.fromkeys(stored.EDITGAN.weights, "0" * 64)
+    monkeypatch.setattr(stored.Shelf, "checksums", other)
+    with stocked(shelves):
+        demo = app.build(FakeInDomain, FakeEditGAN)
+        assert not stored.EDITGAN.read("edit") and not stored.INDOMAIN.read("mix")
+    assert filled(demo) == {}
+    said = [str(block.value) for block in demo.blocks.values() if isinstance(block, gr.HTML)]
+    for page in ("indomain", "editgan"):
+        assert (
+            sum(f"python -m examples.{page}</code> makes them anew" in words for words in said) == 1
+        )
+    painters = [block for block in demo.blocks.values() if isinstance(block, MaskPainter)]
+    assert [is_empty(block) for block in painters] == [True]
+
+
+# ---- going on with them -----------------------------------------------------------------
+
+
+def labels_of(answer: dict) -> np.ndarray:
+    return mask_painter(render=False).preprocess(answer.get("value", answer)).labels
+
+
+def test_an_edit_by_name_fills_the_page(client):
+    (picture, seed, embedded, _, pair, mask, opened, report, answer, verdict, history, parts, story,
+     _, library) = _shown(client, "Longer hair")  # fmt: skip
+    assert seed == 2_000_053 and Image.open(picture).size == (128, 128) and embedded and story
+    assert len(pair) == 2 and Image.open(mask).size == (512, 512)
+    assert "as painted" in report and "<svg" in report and answer["value"] and answer["visible"]
+    assert "change: longer hair." in verdict and history == [["painted longer hair", 1.0]]
+    assert (labels_of(opened) != face()).any() and opened["props"]["session"]
+    assert [name for name, _ in parts["choices"]] == list(PARTS) and library == []
+
+
+def _shown(client, name: str) -> list:
+    """The fifteen outputs that a client sees."""
+    found = client.predict(name, api_name="/editgan_stored_edit")
+    assert len(found) == 15
+    return found
+
+
+def test_the_first_slider_goes_on_from_the_stored_edit(client, fake_editgan):
+    report, *_, history = client.predict(
+        [["bigger eyes", -1.0]], NO_STROKES, api_name="/editgan_apply"
+    )
+    (first, second), done = history, fake_editgan.calls[-1]
+    assert first == ["painted glasses off", 1.0] and second == ["bigger eyes", -1.0]
+    assert done == ("apply", (("painted glasses off", 1.0), ("bigger eyes", -1.0)))
+    assert "painted glasses off +1, bigger eyes -1: applied" in report
+
+
+def test_the_stored_edit_is_weakened_and_taken_back(client, fake_editgan):
+    report, pair, *_ = client.predict(
+        [["painted glasses off", 0.5]], NO_STROKES, api_name="/editgan_reweigh"
+    )
+    assert fake_editgan.calls[-1] == ("apply", (("painted glasses off", 0.5),))
+    report, pair, *_ = client.predict([], NO_STROKES, api_name="/editgan_reweigh")
+    before, after = (np.asarray(Image.open(path)) for path in pair)
+    assert (before == after).all() and "this is the embedding" in report
+
+
+def test_painting_goes_on_from_the_stored_edit(client):
+    opened = _shown(client, "Glasses off")[6]
+    labels = labels_of(opened).copy()
+    labels[80:83, 60:66] = PARTS.index("lower lip")
+    history = client.predict(
+        {**opened["value"], "labels": example.painter.Painting(labels, 20).value["labels"]},
+        ["lower lip"], 10, api_name="/editgan_optimise",
+    )[5]  # fmt: skip
+    assert history == [["painted glasses off", 1.0], ["lower lip", 1.0]]
+
+
+def test_the_true_answer_follows_the_stored_edit():
+    from demos.editgan.truth import truth
+
+    with pytest.MonkeyPatch.context() as patch:
+        asked = []
+        patch.setattr("examples.clay.portrait", lambda seed, **o: asked.append(o) or _Rendered)
+        assert truth(2_000_050, {"painted smile": 0.5}) and asked[0]["smile"] > 0
+        assert truth(2_000_050, {"painted wings": 0.5}) is None
+        assert truth(2_000_050, {"smile": 1.0, "upper lip": 1.0}) is None
+
+
+class _Rendered:
+    image = np.zeros((8, 8, 3), np.uint8)
+
+
+def test_a_stored_edit_of_another_generator_is_refused_and_the_page_serves(shelves, tmp_path):
+    with stocked(shelves):
+        demo = app.build(FakeInDomain, lambda: FakeEditGAN(fingerprint="0" * 64, library={}))
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    client = Client(url, verbose=False)
+    for endpoint in ("/editgan_apply", "/editgan_reweigh"):
+        with pytest.raises(Exception, match="made with other weights than those that are loaded"):
+            client.predict([], NO_STROKES, api_name=endpoint)
+    shipped(2_000_003).save(tmp_path / "own.png")
+    own = handle_file(str(tmp_path / "own.png"))
+    assert client.predict(own, *WHOLE, None, 10, api_name="/editgan_embed")
+    assert client.predict([], NO_STROKES, api_name="/editgan_apply")
+    client.close()
+    demo.close()
+
+
+def test_sliders_go_on_from_the_stored_inversion(client, fake):
+    fake.calls.clear()
+    asked = [0.5 if name == "age" else 0 for name in EDITS]
+    edited, truth, words = client.predict(False, *asked, api_name="/indomain_manipulate")
+    assert fake.calls == [("restore", ("w",)), ("manipulate", {"age": 0.5})]
+    assert edited and truth is None and "age +0.5" in words
+
+
+def test_layers_go_on_from_the_stored_inversions(client, fake):
+    fake.calls.clear()
+    grid, words = client.predict(7, api_name="/indomain_remix")
+    assert Image.open(grid).size[1] > 3 * 180 and "last 7 of 12" in words
+    assert [call[0] for call in fake.calls] == ["restore"]
