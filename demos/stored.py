@@ -1,8 +1,8 @@
 """Stored results: pictures and numbers that a page shows at once, without running a network.
 
 `python -m examples.indomain` and `python -m examples.editgan` make them with the real networks. A
-result is a folder of PNG files, with its latent codes where there is more to do with it, and an
-entry in `stored.json`. It says which weights it comes from, and is not shown beside others: a code
+result is a folder of lossless pictures, with its latent codes where there is more to do with it,
+and an entry in `stored.json`. It says which weights it comes from, and is not shown beside others: a code
 means nothing to another generator.
 """
 
@@ -23,6 +23,7 @@ from weights.manifest import find
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = "codes.safetensors"
+KEPT = ("*.webp", "*.png", CODES)  # files of a result; a part mask is a PNG, for its palette
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _stored(entry: Mapping[str, Any], folder: Path) -> Stored:
 
 def _pictures(folder: Path) -> dict[str, Image.Image]:
     found = {}
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted(path for kind in KEPT[:2] for path in folder.glob(kind)):
         with Image.open(path) as file:
             # A part mask keeps its labels: they are the indices into its palette.
             found[path.stem] = file.copy() if file.mode == "P" else file.convert("RGB")
@@ -133,10 +134,13 @@ def _pictures(folder: Path) -> dict[str, Image.Image]:
 
 def _write(result: Stored, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
-    for old in (*place.glob("*.png"), *place.glob(CODES)):
+    for old in (path for kind in KEPT for path in place.glob(kind)):
         old.unlink()
     for name, picture in result.pictures.items():
-        picture.save(place / f"{name}.png", optimize=True)
+        if picture.mode == "P":
+            picture.save(place / f"{name}.png", optimize=True)
+        else:
+            picture.save(place / f"{name}.webp", lossless=True, quality=100, method=6)
     if result.codes is not None:
         shutil.copyfile(result.codes, place / CODES)
 

@@ -61,7 +61,7 @@ CHOSEN: dict[str, dict[str, Callable[[Any, str], Stored]]] = {
         "A longer way": _faces(interpolate.compute, 15, 21),
     },
     "manipulate": {
-        "Older, with glasses": _changed(37, age=0.6, glasses=1.0),
+        "Older, with glasses": _changed(37, age=0.6, glasses=0.6),
         "Turned, and smiling": _changed(5, smile=0.8, yaw=15.0),
     },
     "mix": {
