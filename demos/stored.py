@@ -2,8 +2,8 @@
 
 `python -m examples.indomain` and `python -m examples.editgan` make them with the real networks. A
 result is a folder of lossless pictures, with its latent codes where there is more to do with it,
-and an entry in `stored.json`. It says which weights it comes from, and is not shown beside others: a code
-means nothing to another generator.
+and an entry in `stored.json`. It says which weights it comes from, and is not shown beside others:
+a code means nothing to another generator.
 """
 
 from __future__ import annotations
