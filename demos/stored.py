@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from weights.manifest import find
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CODES = "codes.safetensors"
-KEPT = ("*.webp", "*.png", CODES)  # files of a result; a part mask is a PNG, for its palette
+PICTURES = ("*.webp", "*.png")  # a part mask is a PNG, for its palette
 
 
 @dataclass(frozen=True)
@@ -90,21 +91,30 @@ class Shelf:
         )
 
     def write(self, results: Mapping[str, Iterable[Stored]]) -> None:
-        """Replace what is stored of the kinds that `results` has; other kinds stay."""
+        """Replace what is stored of the kinds that `results` has; other kinds stay.
+
+        Everything is written beside the old results first, which stay whole if that is cut short.
+        """
         index = self.entries()
-        for kind, made in results.items():
-            index[kind] = []
-            for i, result in enumerate(made, 1):
-                place = self.folder / f"{kind}-{i}"
-                _write(result, place)
-                index[kind].append(
-                    {
-                        "name": result.name,
-                        "folder": place.name,
-                        "weights": self.checksums,
-                        "values": result.values,
-                    }
-                )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.folder, prefix="unfinished-") as unfinished:
+            for kind, made in results.items():
+                index[kind] = []
+                for i, result in enumerate(made, 1):
+                    place = Path(unfinished, f"{kind}-{i}")
+                    _write(result, place)
+                    index[kind].append(
+                        {
+                            "name": result.name,
+                            "folder": place.name,
+                            "weights": self.checksums,
+                            "values": result.values,
+                        }
+                    )
+            for old in (old for kind in results for old in self.folder.glob(f"{kind}-*")):
+                shutil.rmtree(old)
+            for place in Path(unfinished).iterdir():
+                place.rename(self.folder / place.name)
         (self.folder / "stored.json").write_text(json.dumps(index) + "\n")
 
 
@@ -125,7 +135,7 @@ def _stored(entry: Mapping[str, Any], folder: Path) -> Stored:
 
 def _pictures(folder: Path) -> dict[str, Image.Image]:
     found = {}
-    for path in sorted(path for kind in KEPT[:2] for path in folder.glob(kind)):
+    for path in sorted(path for kind in PICTURES for path in folder.glob(kind)):
         with Image.open(path) as file:
             # A part mask keeps its labels: they are the indices into its palette.
             found[path.stem] = file.copy() if file.mode == "P" else file.convert("RGB")
@@ -133,9 +143,7 @@ def _pictures(folder: Path) -> dict[str, Image.Image]:
 
 
 def _write(result: Stored, place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    for old in (path for kind in KEPT for path in place.glob(kind)):
-        old.unlink()
+    place.mkdir()
     for name, picture in result.pictures.items():
         if picture.mode == "P":
             picture.save(place / f"{name}.png", optimize=True)

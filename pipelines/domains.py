@@ -38,6 +38,28 @@ JUDGE = {"judge": PortraitJudge, "identity": FaceRecogniser}
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """How in-domain optimisation descends.
+
+    rate: of Adam. domain: weight of ||w - E(G(w))||^2. anneal: whether the rate falls to zero over
+    the last quarter of the steps.
+    """
+
+    rate: float = 0.01
+    domain: float = 2.0
+    anneal: bool = False
+
+
+PUBLISHED = Tuning()
+
+# Departs from paper, whose numbers suit its own E and w: on 8 validation portraits, 100 steps, they
+# rebuild the clay at 21.3 dB. A rate of 0.1 with annealing gives Image2StyleGAN its best, 23.9 dB;
+# with it in-domain reaches 21.3 dB at a weight of 2, 23.9 at 0.05, 24.3 at 0.02, 24.5 at 0.01 and
+# 24.9 at 0. This is the largest of these that leaves in-domain ahead.
+TUNINGS = {"clay-heads": Tuning(rate=0.1, domain=0.02, anneal=True)}
+
+
+@dataclass(frozen=True)
 class InDomainNetworks:
     """What a domain has for in-domain inversion, in the words of `indomain.InDomain`."""
 
@@ -49,6 +71,7 @@ class InDomainNetworks:
     boundaries: Mapping[str, Boundary]
     calibration: Float[Tensor, " n"] | None
     missing: Mapping[str, str]
+    tuning: Tuning
 
 
 def indomain(domain: str, load: Load) -> InDomainNetworks:
@@ -66,6 +89,7 @@ def indomain(domain: str, load: Load) -> InDomainNetworks:
         boundaries=boundaries_from(tensors),
         calibration=shelf.tensors("indomain-calibration").get("distance"),
         missing=shelf.missing,
+        tuning=TUNINGS.get(domain, PUBLISHED),
     )
     _check_fit(networks, domain)
     return networks

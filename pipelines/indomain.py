@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ from torch.nn import functional as F
 
 import weights
 from pipelines import domains
+from pipelines.domains import PUBLISHED, Tuning
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.boundary import Boundary
 from pipelines.networks.codes import fingerprint, load_codes, save_codes
+from pipelines.networks.descent import Report, descend
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.indomain_encoder import InDomainEncoder
@@ -38,15 +40,11 @@ from pipelines.networks.pictures import as_images, as_tensor, box_mask
 from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
-LAMBDA_DOMAIN = 2.0  # weight of ||w - E(G(w))||, the published setting
 # Departs from paper: 5e-5 belongs to squared VGG features of pictures in [0, 255]; our F is a
 # distance of order 1 where the mean squared error is of order 0.05, so that both count alike.
 LAMBDA_PERCEPTUAL = 0.05
 INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
 WORDS = {"faithful": 0.50, "close": 0.90, "loose": 0.99}  # quantiles of validation distances
-
-
-Report = Callable[[int, int, float, Tensor], bool | None]  # index, total, loss, pictures
 
 
 @dataclass(frozen=True)
@@ -124,11 +122,12 @@ class InDomain(Placed):
         device: str | torch.device | None = None,
         offload: bool | str | None = None,
         missing: Mapping[str, str] | None = None,
+        tuning: Tuning = PUBLISHED,
     ):
         self.generator, self.encoder, self.conventional = generator, encoder, conventional
         self.perceptual, self.judge = perceptual, judge
         self.boundaries, self.calibration = dict(boundaries), calibration
-        self.missing = dict(missing or {})
+        self.missing, self.tuning = dict(missing or {}), tuning
         self.size = generator.resolution
         self.fingerprint = fingerprint(generator.synthesis)
         # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
@@ -191,15 +190,16 @@ class InDomain(Placed):
         *,
         method: str = "in-domain",
         steps: int = 100,
-        learning_rate: float = 0.01,
+        learning_rate: float | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Inversion:
         """Codes that rebuild a picture, centre-cropped to a square.
 
-        method: one of METHODS; the first two only encode. steps: 1 to 1000, learning_rate of Adam
-        (the published 100 and 0.01). on_step may return True to stop with the result so far; every
-        `image_every` steps it is handed the picture. Raises ValueError for unusable arguments.
+        method: one of METHODS; the first two only encode. steps: 1 to 1000 (published: 100);
+        learning_rate of Adam, None for the one that suits the domain. on_step may return True to
+        stop with the result so far; every `image_every` steps it is handed the picture. Raises
+        ValueError for unusable arguments.
         """
         start = time.perf_counter()
         x = self._load(image)
@@ -248,7 +248,7 @@ class InDomain(Placed):
         *,
         method: str = "in-domain",
         steps: int = 100,
-        learning_rate: float = 0.01,
+        learning_rate: float | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Diffusion:
@@ -324,7 +324,7 @@ class InDomain(Placed):
         *,
         method: str = "in-domain",
         steps: int = 100,
-        learning_rate: float = 0.01,
+        learning_rate: float | None = None,
         mask: Float[Tensor, "1 1 h w"] | None = None,
         report: Report | None = None,
     ) -> tuple[Float[Tensor, "b layers 512"], tuple[float, ...]]:
@@ -344,10 +344,9 @@ class InDomain(Placed):
             average = self.generator.mapping.w_avg.to(x).expand(self.layers, -1)
             start = average.repeat(len(x), 1, 1)
             return self._optimise(start, x, mask, 0.0, steps, learning_rate, report)
-        domain = LAMBDA_DOMAIN if mask is None else 0.0
+        domain = self.tuning.domain if mask is None else 0.0
         return self._optimise(self.encoder(x), x, mask, domain, steps, learning_rate, report)
 
-    @torch.enable_grad()
     def _optimise(
         self,
         start: Tensor,
@@ -355,32 +354,27 @@ class InDomain(Placed):
         mask: Tensor | None,
         domain: float,
         steps: int,
-        learning_rate: float,
+        learning_rate: float | None,
         report: Report | None,
     ) -> tuple[Tensor, tuple[float, ...]]:
         """Domain-regularised optimisation, main Eq. 5, by Adam on w.
 
         min_w ||m (x - G(w))||^2 + lambda_perceptual d(m x, m G(w)) + domain ||w - E(G(w))||^2
         """
-        w = start.detach().clone().requires_grad_(True)
-        optimizer = torch.optim.Adam([w], lr=learning_rate)
         x = x if mask is None else x * mask
         features = self.perceptual.stages(x)
-        losses: list[float] = []
-        for index in range(steps):
+
+        def loss(w: Tensor) -> tuple[Tensor, Tensor]:
             rebuilt = self.generator.synthesis(w)
             seen = rebuilt if mask is None else rebuilt * mask
-            loss = (x - seen).square().mean((1, 2, 3))
-            loss = loss + LAMBDA_PERCEPTUAL * self.perceptual(seen, features)
+            each = (x - seen).square().mean((1, 2, 3))
+            each = each + LAMBDA_PERCEPTUAL * self.perceptual(seen, features)
             if domain:
-                loss = loss + domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
-            optimizer.zero_grad()
-            loss.sum().backward()  # a sum: each picture's gradient is its own
-            optimizer.step()
-            losses.append(loss.mean().item())
-            if report and report(index + 1, steps, losses[-1], rebuilt.detach()):
-                break
-        return w.detach(), tuple(losses)
+                each = each + domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
+            return each, rebuilt
+
+        rate = self.tuning.rate if learning_rate is None else learning_rate
+        return descend(loss, start, steps, rate, report, anneal=self.tuning.anneal)
 
     def _load(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
         return as_tensor(image, self.size).to(self.device)
@@ -417,7 +411,7 @@ class InDomain(Placed):
         if image_every < 1:
             raise ValueError(f"image_every must be at least 1; got {image_every}.")
 
-        def report(index: int, total: int, loss: float, images: Tensor) -> bool | None:
+        def report(index: int, total: int, loss: float, images: Tensor, _: Tensor) -> bool | None:
             if index in keep:
                 kept.append(as_images(images))
             if on_step is None:

@@ -73,7 +73,7 @@ class Bench:
             pipeline.conventional,
             pipeline.perceptual,
         )
-        self.kept = Kept(self.keep, networks, [PIPELINES / "indomain.py"])
+        self.kept = Kept(self.keep, networks, [PIPELINES / "indomain.py", PIPELINES / "domains.py"])
         self.steps = 10 if self.quick else STEPS
         seeds = SEEDS["test"]
         others = 32 if self.quick else max(STRANGERS, self.count)

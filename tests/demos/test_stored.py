@@ -111,6 +111,25 @@ def test_stored_files_are_small():
     assert sum(new) < 1_500_000
 
 
+def test_a_write_that_is_cut_short_leaves_the_old_results(shelves, tmp_path, monkeypatch):
+    with stocked(shelves):
+        old = stored.INDOMAIN.read("invert")
+    saved = Image.Image.save
+
+    def save(picture: Image.Image, path: Path, **options) -> None:
+        if path.parent.name == "invert-2":
+            path.touch()  # as a process that is ended here leaves it
+            raise KeyboardInterrupt
+        saved(picture, path, **options)
+
+    with stocked(tmp_path):
+        stored.INDOMAIN.write({"invert": old})
+        monkeypatch.setattr(Image.Image, "save", save)
+        with pytest.raises(KeyboardInterrupt):
+            stored.INDOMAIN.write({"invert": old[::-1]})
+        assert [e.name for e in stored.INDOMAIN.read("invert")] == [e.name for e in old]
+
+
 # ---- showing them -----------------------------------------------------------------------
 
 

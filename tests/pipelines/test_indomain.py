@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from pipelines.domains import Tuning
 from pipelines.indomain import METHODS, InDomain
 from pipelines.networks.boundary import Boundary, boundaries_from
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -82,6 +83,15 @@ def test_starting_points(pipeline: InDomain) -> None:
     assert (w - pipeline.encoder.w_mean).abs().max() <= 0.0101
 
 
+def test_the_rate_is_the_domains_unless_one_is_given(pipeline: InDomain, monkeypatch) -> None:
+    x = pipeline._load(portrait())
+    monkeypatch.setattr(pipeline, "tuning", Tuning(rate=0.3, anneal=True))
+    for given, expected in ((None, 0.3), (0.05, 0.05)):
+        w, _ = pipeline.project(x, steps=1, learning_rate=given)
+        moved = (w - pipeline.encoder(x)).abs().max().item()
+        assert moved == pytest.approx(expected, rel=0.02)
+
+
 def test_the_encoder_term_keeps_codes_in_the_domain(pipeline: InDomain, monkeypatch) -> None:
     x = pipeline._load(portrait())
 
@@ -90,7 +100,7 @@ def test_the_encoder_term_keeps_codes_in_the_domain(pipeline: InDomain, monkeypa
         return (w - pipeline.encoder(pipeline.generator.synthesis(w))).square().mean().item()
 
     kept = distance()
-    monkeypatch.setattr("pipelines.indomain.LAMBDA_DOMAIN", 0.0)
+    monkeypatch.setattr(pipeline, "tuning", Tuning(domain=0.0))
     assert kept < distance()
 
 
