@@ -111,9 +111,9 @@ def test_stored_files_are_small():
     assert sum(new) < 1_500_000
 
 
-def test_a_write_that_is_cut_short_leaves_the_old_results(shelves, tmp_path, monkeypatch):
-    with stocked(shelves):
-        old = stored.INDOMAIN.read("invert")
+def test_a_write_that_is_cut_short_leaves_the_old_results(tmp_path, monkeypatch):
+    picture = Image.new("RGB", (8, 8), "teal")
+    results = [stored.Stored(name, {}, {"picture": picture}) for name in ("one", "two")]
     saved = Image.Image.save
 
     def save(picture: Image.Image, path: Path, **options) -> None:
@@ -123,11 +123,11 @@ def test_a_write_that_is_cut_short_leaves_the_old_results(shelves, tmp_path, mon
         saved(picture, path, **options)
 
     with stocked(tmp_path):
-        stored.INDOMAIN.write({"invert": old})
+        stored.INDOMAIN.write({"invert": results})
         monkeypatch.setattr(Image.Image, "save", save)
         with pytest.raises(KeyboardInterrupt):
-            stored.INDOMAIN.write({"invert": old[::-1]})
-        assert [e.name for e in stored.INDOMAIN.read("invert")] == [e.name for e in old]
+            stored.INDOMAIN.write({"invert": results[::-1]})
+        assert [e.name for e in stored.INDOMAIN.read("invert")] == ["one", "two"]
 
 
 # ---- showing them -----------------------------------------------------------------------
