@@ -9,6 +9,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 from pathlib import Path
 
 import pytest
+from gradio_client import Client
 
 import app
 from demos import theme
@@ -44,6 +45,14 @@ def served(fake, fake_editgan, shelves):
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
+
+
+@pytest.fixture
+def client(served):
+    """A visitor of the running app, with a session of their own."""
+    with_session = Client(served, verbose=False)
+    yield with_session
+    with_session.close()
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,6 @@ CROP = (0.5, 0.5, 0.4, 0.4)
 WHOLE = (0.5, 0.5, 1)
 
 
-@pytest.fixture
-def client(served):
-    with_session = Client(served, verbose=False)
-    yield with_session
-    with_session.close()
-
-
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory):
     """Two pictures with some structure, as files."""

@@ -32,13 +32,6 @@ NO_STROKES = {"labels": "", "part": 0}
 WHOLE = (0.5, 0.5, 1)
 
 
-@pytest.fixture
-def client(served):
-    with_session = Client(served, verbose=False)
-    yield with_session
-    with_session.close()
-
-
 # ---- what is shipped --------------------------------------------------------------------
 
 
