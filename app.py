@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
-from demos import editgan, home, indomain, theme
+from demos import editgan, home, indomain, pictures, theme
 from demos.bridge import Pipelines
 from demos.domains import Source
 from demos.portraits import warm_up_renderer
@@ -38,6 +38,7 @@ def build(
 
     They are called at the first use; `source` lists the domains and fetches their files.
     """
+    pictures.keep_files_whole()
     with gr.Blocks(title="GAN inversion, live", delete_cache=(3600, 3600)) as demo:
         home.build(source)
     with demo.route("In-domain inversion", "/indomain"):

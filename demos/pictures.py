@@ -8,11 +8,14 @@ from __future__ import annotations
 import base64
 import io
 import math
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
+from gradio import processing_utils
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 SIDE = 128  # what the networks of clay heads see
@@ -25,6 +28,29 @@ Box = tuple[float, float, float, float]
 def refuse(message: str) -> gr.Error:
     """An error for the visitor, not for the log."""
     return gr.Error(message, title="That did not work", print_exception=False)
+
+
+def keep_files_whole() -> None:
+    """Make Gradio write the pictures it serves in one stroke.
+
+    It names a file after the picture's bytes and, when the same picture is shown again, empties
+    and refills that file, while another handler or browser may be reading it.
+    """
+    processing_utils.save_pil_to_cache = _save_whole
+
+
+def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:
+    content = processing_utils.encode_pil_to_bytes(img, format)
+    folder = Path(cache_dir, processing_utils.hash_bytes(content)).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.{format}"
+    if path.exists():
+        path.touch()  # Gradio removes old files
+    else:
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            file.write(content)
+        os.replace(file.name, path)
+    return str(path)
 
 
 def open_picture(path: str | Path) -> Image.Image:

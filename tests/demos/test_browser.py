@@ -22,10 +22,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on th
 
 
 def fill_diffusion(page: Page) -> None:
+    """A new target and one more context, both there when this returns."""
+    target, contexts = page.locator(".image-frame img").first, page.locator(".gallery-item")
+    shown, there = target.get_attribute("src"), contexts.count()
     press(page, "Never-seen portrait")
-    page.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
+    expect(target).not_to_have_attribute("src", shown, timeout=60 * SECONDS)
     press(page, "Add a never-seen portrait")
-    page.locator(".gallery-item").first.wait_for(timeout=60 * SECONDS)
+    expect(contexts).to_have_count(there + 1, timeout=60 * SECONDS)
 
 
 def open_and_diffuse(page: Page, steps: int, seconds: int) -> str:
@@ -82,7 +85,7 @@ def test_stop_keeps_the_result_so_far(visit, served, fake, monkeypatch):
     page = visit(f"{served}/indomain")
     fill_diffusion(page)
     press(page, "Diffuse")
-    expect(page.locator("#diffuse-report")).to_contain_text("step", timeout=10 * SECONDS)
+    expect(page.locator("#diffuse-report")).to_contain_text("Optimise: step", timeout=10 * SECONDS)
     press(page, "Stop")
     expect(page.locator("#diffuse-report")).to_contain_text("Stopped after", timeout=10 * SECONDS)
 
@@ -92,7 +95,7 @@ def test_closing_the_page_stops_the_run(visit, served, fake, monkeypatch):
     page = visit(f"{served}/indomain")
     fill_diffusion(page)
     press(page, "Diffuse")
-    expect(page.locator("#diffuse-report")).to_contain_text("step", timeout=10 * SECONDS)
+    expect(page.locator("#diffuse-report")).to_contain_text("Optimise: step", timeout=10 * SECONDS)
     page.close()
     waiting = visit(served)
     waiting.wait_for_timeout(3 * SECONDS)
