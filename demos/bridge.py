@@ -28,23 +28,49 @@ SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class Stop:
-    """A visitor's stop signal, kept in `gr.State`: every session's copy starts afresh."""
+    """A visitor's stop signal, kept in `gr.State`: every session's copy starts afresh.
+
+    A press counts from when a run is asked for, so also while it waits in the queue, to its end.
+    """
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._asked = False
 
     def __deepcopy__(self, memo: dict) -> Stop:
         return Stop()
 
-    def press(self) -> None:
-        self._event.set()
+    def ask(self) -> None:
+        self._asked = True
 
-    def renew(self) -> None:
-        self._event.clear()
+    def press(self) -> None:
+        if self._asked:
+            self._event.set()
+
+    @contextlib.contextmanager
+    def run(self) -> Iterator[None]:
+        """The run that a press stops; after it, presses count for the next one alone."""
+        self._asked = True
+        try:
+            yield
+        finally:
+            self._asked = False
+            self._event.clear()
 
     @property
     def pressed(self) -> bool:
         return self._event.is_set()
+
+
+def stoppable(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
+    """A generator handler as a run of the `Stop` that is its last input."""
+
+    @functools.wraps(handler)
+    def run(*inputs: Any) -> Iterator:
+        with inputs[-1].run():
+            yield from handler(*inputs)
+
+    return run
 
 
 class Lazy:

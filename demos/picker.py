@@ -16,9 +16,9 @@ import gradio as gr
 from gradio.context import Context, LocalContext
 
 from demos import domains
-from demos.bridge import BOARD, CLAY, Done, Progress, Stop, stream
+from demos.bridge import BOARD, CLAY, Done, Progress, Stop, stoppable, stream
 from demos.domains import Source
-from demos.widgets import QUIET, said
+from demos.widgets import QUIET, said, stop_button
 from weights import Domain, Missing, Offline, WeightsError
 
 SECONDS = 4  # between two looks at what runs
@@ -60,12 +60,12 @@ class _Desk:
         label, can = domains.action(entry, self.paper), domains.usable(entry, self.paper)
         return domains.card(entry, self.paper), gr.update(value=label, interactive=can)
 
+    @stoppable
     def use(self, name: str, now: str, stop: Stop) -> Iterator[tuple]:
         """Download what a domain lacks, load its networks and change to it.
 
         Yields the words about it, the domain in use and what remembers it, and the picker.
         """
-        stop.renew()
         entry = self._entry(name)
         try:
             for news in stream(lambda on_step: self._prepare(entry, on_step), stop):
@@ -203,7 +203,7 @@ def build(paper: str = "", load: Callable | None = None, source: Source | None =
     outputs = [words, domain, remembered, header, choice, card, run, stop]
     choice.input(desk.show, choice, [card, run], **QUIET)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
+    stop_button(halt, stop, run)
     run.click(desk.use, [choice, domain, stop], outputs, **options)
     Context.root_block.load(desk.restore, [remembered, domain, stop], outputs, **QUIET)
-    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
     return domain

@@ -211,6 +211,21 @@ def run_buttons(label: str, fewest: int = 0, most: int = 300, steps: int = 100) 
     return dial, run, halt
 
 
+def stop_button(halt: gr.Button, stop: gr.State, run: gr.Button) -> None:
+    """Let `halt` stop what `run` starts, also while that still waits in the queue.
+
+    To be called before `run` gets its listener: a page sends a click's events one after another.
+    """
+    at_once: dict[str, Any] = {"queue": False, "api_visibility": "private"}
+    halt.click(lambda s: s.press(), stop, None, **at_once)
+    run.click(lambda s: s.ask(), stop, None, **at_once)
+
+
+def step_count(losses: Sequence[float]) -> str:
+    """How many steps have a loss, in words."""
+    return "1 step" if len(losses) == 1 else f"{len(losses)} steps"
+
+
 def curve(losses: Sequence[float]) -> str:
     """The loss curve as inline SVG, described in words for those who cannot see it."""
     losses = [v for v in losses if math.isfinite(v)]

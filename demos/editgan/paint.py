@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from demos import masks, painter
-from demos.bridge import Stop, spoken_errors
+from demos.bridge import Stop, spoken_errors, stoppable
 from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
 from demos.editgan.session import Subject, free_name, named_after
 from demos.painter import Painting, mask_painter
@@ -24,6 +24,8 @@ from demos.widgets import (
     run_buttons,
     run_options,
     said,
+    step_count,
+    stop_button,
 )
 
 SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
@@ -70,6 +72,7 @@ class _Part:
                 region = pipeline.region(before, painting.labels, chosen)
         return chosen, now, painter.outlined(region)
 
+    @stoppable
     def optimise(
         self, subject: Subject | None, painting: Painting | None, chosen: list[str] | None,
         steps: int, stop: Stop,
@@ -79,7 +82,6 @@ class _Part:
         `chosen` is Q_edit, the parts that may change; empty, it is inferred. Yields a report with
         the loss curve, the pictures before and after, the new mask and the edits so far.
         """
-        stop.renew()
         subject = held(subject, self.load)
         base = subject.base
         asked = _painted(painting)
@@ -143,7 +145,7 @@ def optimised_report(edit: Any, asked: np.ndarray, stopped: bool = False) -> str
     """How long an edit took, and how much of the painted mask came true, with the loss curve."""
     share = masks.agreement(asked, edit.mask, edit.region)
     return said(
-        f"{'Stopped' if stopped else 'Done'} after {len(edit.losses)} steps and "
+        f"{'Stopped' if stopped else 'Done'} after {step_count(edit.losses)} and "
         f"{edit.seconds:.1f} s. Where the picture was free to change, <b>{share:.0%}</b> of the "
         "new mask is as painted."
     ) + curve(edit.losses)
@@ -194,12 +196,12 @@ def wire(load: Callable, panel: Panel, ui: tuple) -> None:
             show_progress="hidden",
         ).success(*infer, **QUIET)  # fmt: skip
     parts.input(_region(part), infer[1], canvas, **QUIET)
+    stop_button(halt, panel.stop, run)
     run.click(
         part.optimise, [panel.subject, canvas, parts, steps, panel.stop],
         [panel.report, *panel.shown, panel.history, parts, panel.inferred],
         api_name="editgan_optimise", **run_options(panel.report),
     ).success(answered, panel.subject, [panel.answer, panel.verdict], **QUIET)  # fmt: skip
-    halt.click(lambda s: s.press(), panel.stop, None, queue=False, api_visibility="private")
     save.click(part.save, canvas, file, api_name="editgan_mask_file", show_progress="hidden")
     read.upload(
         part.read, [read, panel.subject, canvas], canvas, api_name="editgan_read_mask",

@@ -11,7 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from demos import painter
-from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.dials import relisted
 from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_picture, psnr
 from demos.editgan.session import HIGH, LOW, Subject
@@ -26,6 +26,8 @@ from demos.widgets import (
     run_options,
     running,
     said,
+    step_count,
+    stop_button,
 )
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
@@ -37,6 +39,7 @@ FAR = 0.9  # LPIPS: as far as a validation portrait is from itself blurred by 4 
 class _Part:
     load: Callable
 
+    @stoppable
     def embed(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, own: dict,
         stop: Stop,
@@ -46,7 +49,6 @@ class _Part:
         The true answer to an edit is known when the picture is the never-seen portrait of `seed`.
         Yields the embedding, a report, the pictures, the mask and the painter's value.
         """
-        stop.renew()
         source, seed = aligned(picture, x, y, zoom), seed_of(picture, seed)
 
         def work(on_step):
@@ -70,7 +72,7 @@ def _same(count: int) -> tuple:
 def embedded_report(found: Any, source: Image.Image, stopped: bool = False) -> str:
     """How long an embedding took, and how near it is, in words, with the loss curve."""
     words = said(
-        f"{'Stopped' if stopped else 'Embedded'} after {len(found.losses)} steps and "
+        f"{'Stopped' if stopped else 'Embedded'} after {step_count(found.losses)} and "
         f"{found.seconds:.1f} s. The embedding is {decibels(psnr(source, found.image))} from the "
         f"picture (LPIPS {found.distance:.3f})."
     )
@@ -160,11 +162,11 @@ def wire(load: Callable, panel: Panel, parts: tuple) -> None:
         embedded, report, *panel.shown, panel.library, panel.history, panel.report, panel.parts,
         panel.inferred,
     ]  # fmt: skip
+    stop_button(halt, panel.stop, run)
     run.click(
         part.embed, [*portrait.inputs, portrait.seed, steps, panel.own, panel.stop], outputs,
         api_name="editgan_embed", **run_options(report),
     ).success(answered, panel.subject, [panel.answer, panel.verdict], **QUIET)  # fmt: skip
-    halt.click(lambda s: s.press(), panel.stop, None, queue=False, api_visibility="private")
     paintings.input(
         painting, paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
         show_progress="hidden",

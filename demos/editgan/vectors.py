@@ -9,13 +9,24 @@ from typing import Any
 
 import gradio as gr
 
-from demos.bridge import Stop, spoken_errors
+from demos.bridge import Stop, spoken_errors, stoppable
 from demos.dials import dials, relisted
 from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
 from demos.editgan.session import HIGH, LOW, Subject, free_name, with_library, with_scales
 from demos.editgan.start import library_rows
 from demos.painter import Painting
-from demos.widgets import FOLLOW, GPU, QUIET, curve, fresh_folder, refuse, run_options, said
+from demos.widgets import (
+    FOLLOW,
+    GPU,
+    QUIET,
+    curve,
+    fresh_folder,
+    refuse,
+    run_options,
+    said,
+    step_count,
+    stop_button,
+)
 
 SAYS = """<div class="prose-page"><p class="aside">A vector found on one portrait is added to
 another: at 1 as it was learnt, below 0 the other way round. A few steps of refinement then take
@@ -60,6 +71,7 @@ class _Part:
             sliders = {name: scale for name, scale in after.scales.items() if name in vectors}
             return applied(after), *shown(self.load(), after, before, painting), sliders
 
+    @stoppable
     def refine(
         self, subject: Subject | None, steps: int, painting: Painting | None, stop: Stop
     ) -> Iterator[tuple]:
@@ -67,7 +79,6 @@ class _Part:
 
         Yields a report and the pictures. What refinement adds becomes an edit of its own.
         """
-        stop.renew()
         before = held(subject, self.load)
         if not before.edits:
             raise refuse("There is no edit to refine. Move a slider or optimise a mask first.")
@@ -133,7 +144,7 @@ def applied(subject: Subject) -> str:
 
 def _report(edit: Any, stop: Stop) -> str:
     return said(
-        f"{'Stopped' if stop.pressed else 'Refined'} after {len(edit.losses)} steps and "
+        f"{'Stopped' if stop.pressed else 'Refined'} after {step_count(edit.losses)} and "
         f"{edit.seconds:.1f} s."
     ) + curve(edit.losses)
 
@@ -183,12 +194,12 @@ def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: tuple) -> None:
             [panel.report, *panel.shown, other],
             api_name=api, **GPU, **FOLLOW,
         ).success(*answer, **QUIET)  # fmt: skip
+    stop_button(halt, panel.stop, run)
     run.click(
         part.refine, [panel.subject, steps, panel.painter, panel.stop],
         [panel.report, *panel.shown, panel.history, library], api_name="editgan_refine",
         **run_options(panel.report),
     ).success(*answer, **QUIET)  # fmt: skip
-    halt.click(lambda s: s.press(), panel.stop, None, queue=False, api_visibility="private")
     save.click(
         part.save, [panel.subject, which, name, panel.own],
         [panel.subject, panel.own, panel.history, library, which, file],

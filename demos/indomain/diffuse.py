@@ -14,7 +14,7 @@ import gradio as gr
 from PIL import Image
 
 from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.cropbox import crop_box_input
 from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
@@ -33,6 +33,8 @@ from demos.widgets import (
     running,
     said,
     same_person,
+    step_count,
+    stop_button,
     take_home,
 )
 
@@ -62,6 +64,7 @@ class _Part:
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         return shown, _stitched(target, squares, pictures.crop_box(*crop))
 
+    @stoppable
     def diffuse(
         self, picture, sx, sy, zoom, contexts, x: float, y: float, width: float, height: float,
         steps: int, rival: bool, stop: Stop,
@@ -72,7 +75,6 @@ class _Part:
         diffused pictures to compare and the sheet of all stages. The crop is given by its centre
         and size as fractions of the target's square.
         """
-        stop.renew()
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         box = pictures.crop_box(x, y, width, height)
@@ -107,11 +109,11 @@ class _Part:
 
         return stream(work, stop)
 
+    @stoppable
     def crop_sizes(
         self, picture, sx, sy, zoom, contexts, x: float, y: float, steps: int, stop: Stop
     ) -> Iterator[tuple[Any, str]]:
         """The effect of the crop's size on the first context: five sizes, copy-paste above."""
-        stop.renew()
         target = aligned(picture, sx, sy, zoom, self.at.side)
         context = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)[0]
         boxes = [pictures.crop_box(x, y, size, size) for size in CROP_SIZES]
@@ -150,7 +152,7 @@ def _shown(contexts, result, other, kept, identity: str, stopped: bool = False) 
     identity: the judge's verdict in words.
     """
     report = said(
-        f"{'Stopped' if stopped else 'Done'} after {len(result.losses)} steps and "
+        f"{'Stopped' if stopped else 'Done'} after {step_count(result.losses)} and "
         f"{result.seconds:.1f} s. Inside the crop the first result keeps the target to "
         f"{decibels(kept.psnr)} (LPIPS {kept.lpips:.3f}); compared with the whole target, the "
         f"judge says: {identity}."
@@ -260,12 +262,12 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     keep, _ = take_home("indomain_diffuse_files")
     stop = gr.State(Stop())
     inputs = [*target.inputs, contexts]
+    stop_button(halt, stop, run)
     run.click(
         part.diffuse, [*inputs, *crop, steps, rival, stop], [*outputs, keep],
         api_name="indomain_diffuse", **run_options(report),
     )  # fmt: skip
-    _crop_size_panel(part, inputs, crop, steps, stop)
-    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
+    _crop_size_panel(part, inputs, crop, steps, stop, halt)
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
         shown = [target.picture, target.seed, contexts, *crop, *outputs]
@@ -306,7 +308,9 @@ def _result_panels(values: Sequence[Any]) -> list:
     return [live, report, compare, sheet]
 
 
-def _crop_size_panel(part: _Part, inputs: list, crop: list, steps: Dial, stop: gr.State) -> None:
+def _crop_size_panel(
+    part: _Part, inputs: list, crop: list, steps: Dial, stop: gr.State, halt: gr.Button
+) -> None:
     with gr.Accordion("The effect of crop size", open=False):
         gr.HTML(said("The larger the crop, the better the likeness; hair comes along with it."))
         sizes = gr.Button("Try five sizes on the first context", size="md")
@@ -316,6 +320,7 @@ def _crop_size_panel(part: _Part, inputs: list, crop: list, steps: Dial, stop: g
             buttons=["download", "fullscreen"],
             alt_text="Five crop sizes: copy-paste in the top row, diffusion in the bottom row.",
         )  # fmt: skip
+    stop_button(halt, stop, sizes)
     sizes.click(
         part.crop_sizes, [*inputs, *crop[:2], steps, stop], [strip, report],
         api_name="indomain_crop_sizes", **run_options(report),

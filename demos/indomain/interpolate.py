@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
@@ -24,6 +24,7 @@ from demos.widgets import (
     run_options,
     running,
     said,
+    stop_button,
     take_home,
 )
 
@@ -38,6 +39,7 @@ class _Part:
     load: Callable
     at: Setting
 
+    @stoppable
     def interpolate(
         self, first, x1: float, y1: float, zoom1: float, second, x2: float, y2: float,
         zoom2: float, count: int, steps: int, stop: Stop,
@@ -46,7 +48,6 @@ class _Part:
 
         Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
         """
-        stop.renew()
         side = self.at.side
         ends = [aligned(first, x1, y1, zoom1, side), aligned(second, x2, y2, zoom2, side)]
         frames: dict[str, list] = {}
@@ -176,6 +177,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         )
     keep, _ = take_home("indomain_interpolate_files")
     frames, stop = gr.State(shown[6]), gr.State(Stop())
+    stop_button(halt, stop, run)
     run.click(
         part.interpolate, [*first.inputs, *second.inputs, count, steps, stop],
         [strip, report, frames, keep], api_name="indomain_interpolate",
@@ -189,4 +191,3 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         filled = [first.picture, first.seed, second.picture, second.seed, strip, report, frames]
         stored.wire(examples, found, _example, [*filled, *pair], "indomain_stored_interpolation")
     export.click(film, frames, films, api_name="indomain_interpolate_film")
-    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from demos import stored
-from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.indomain.setting import CLAY, METHODS, Setting
 from demos.widgets import (
     Keepsake,
@@ -23,6 +23,7 @@ from demos.widgets import (
     run_options,
     running,
     said,
+    stop_button,
     take_home,
 )
 
@@ -37,6 +38,7 @@ class _Part:
     load: Callable
     at: Setting
 
+    @stoppable
     def invert(
         self, picture, x: float, y: float, zoom: float, steps: int, stop: Stop
     ) -> Iterator[tuple]:
@@ -45,7 +47,6 @@ class _Part:
         Yields the pictures, a table with PSNR, LPIPS, identity and seconds, a report and the
         same numbers as JSON.
         """
-        stop.renew()
         image = aligned(picture, x, y, zoom, self.at.side)
         found: dict[str, Any] = {}
         numbers: dict[str, dict[str, float]] = {}
@@ -175,6 +176,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     numbers = gr.JSON(visible=False)
     keep, _ = take_home("indomain_invert_files")
     stop = gr.State(Stop())
+    stop_button(halt, stop, run)
     run.click(
         part.invert, [*portrait.inputs, steps, stop],
         [*shown, numbers_table, report, numbers, keep], api_name="indomain_invert",
@@ -183,7 +185,6 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     if examples is not None:
         filled = [portrait.picture, portrait.seed, *shown, numbers_table, report]
         stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
-    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
 
 
 def _absent(method: str, at: Setting) -> str:

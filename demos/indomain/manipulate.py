@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from demos import stored
-from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.indomain.setting import CLAY, Setting
 from demos.portraits import never_seen, seed_of
 from demos.widgets import (
@@ -31,6 +31,7 @@ from demos.widgets import (
     run_options,
     running,
     said,
+    stop_button,
     take_home,
 )
 
@@ -59,6 +60,7 @@ class _Part:
     load: Callable
     at: Setting
 
+    @stoppable
     def invert(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
     ) -> Iterator[tuple]:
@@ -67,7 +69,6 @@ class _Part:
         The true answer is known when the picture is the never-seen portrait of `seed`. Yields the
         inversion and a report.
         """
-        stop.renew()
         image = aligned(picture, x, y, zoom, self.at.side)
         seed = seed_of(picture, seed) if self.at.rendered else None
 
@@ -211,6 +212,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     keep, _ = take_home("indomain_manipulate_files", first[9])
     subject, history, stop = gr.State(first[7]), gr.State(first[8]), gr.State(Stop())
     edit = ([subject, switch, *dials], [edited, truth, words, keep])
+    stop_button(halt, stop, run)
     run.click(
         part.invert, [*portrait.inputs, portrait.seed, steps, stop],
         [inverted, fidelity, subject, history, keep],
@@ -222,7 +224,6 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         filled = [portrait.picture, portrait.seed, inverted, edited, truth, words, fidelity]
         filled += [subject, history, keep, *dials]
         stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
-    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")
     _wire_edits(part, edit, dials, history, switch, back, reset)
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stream
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.indomain.setting import CLAY, Setting
 from demos.widgets import (
     FOLLOW,
@@ -24,6 +24,7 @@ from demos.widgets import (
     run_options,
     running,
     said,
+    stop_button,
     take_home,
 )
 
@@ -50,12 +51,12 @@ class _Part:
     load: Callable
     at: Setting
 
+    @stoppable
     def mix(self, contents, styles, layers: int, steps: int, stop: Stop) -> Iterator[tuple]:
         """Mix 1 to 3 contents with 1 to 3 styles; `layers` last layers come from the style.
 
         Yields the grid (styles down, contents across) and a report.
         """
-        stop.renew()
         inputs = ((contents, "contents"), (styles, "styles"))
         squares = [at_most(given, MOST, what, self.at.side) for given, what in inputs]
         every = [*squares[0], *squares[1]]
@@ -192,6 +193,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     )  # fmt: skip
     keep, _ = take_home("indomain_mix_files", first[6])
     inverted, stop = gr.State(first[5]), gr.State(Stop())
+    stop_button(halt, stop, run)
     run.click(
         part.mix, [contents, styles, layers, steps, stop], [grid, report, inverted, keep],
         api_name="indomain_mix", **run_options(report),
@@ -203,4 +205,3 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     if examples is not None:
         filled = [contents, styles, layers, grid, report, inverted, keep]
         stored.wire(examples, found, _example, filled, "indomain_stored_mixture")
-    halt.click(lambda s: s.press(), stop, None, queue=False, api_visibility="private")

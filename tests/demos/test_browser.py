@@ -90,6 +90,20 @@ def test_stop_keeps_the_result_so_far(visit, served, fake, monkeypatch):
     expect(page.locator("#diffuse-report")).to_contain_text("Stopped after", timeout=10 * SECONDS)
 
 
+def test_stop_counts_while_a_run_waits_and_not_while_none_does(visit, served, fake, monkeypatch):
+    monkeypatch.setattr(fake, "seconds_a_step", 0.05)
+    first, second = (visit(f"{served}/indomain") for _ in range(2))
+    press(second, "Stop")  # nothing runs: it must not end what is asked for later
+    press(first, "Diffuse")
+    expect(first.locator("#diffuse-report")).to_contain_text("Optimise: step", timeout=10 * SECONDS)
+    press(second, "Diffuse")
+    second.wait_for_timeout(SECONDS)
+    press(second, "Stop")
+    report = second.locator("#diffuse-report")
+    expect(report).to_contain_text("Stopped after 1 step ", timeout=20 * SECONDS)
+    run(second, steps=30, seconds=20)
+
+
 def test_closing_the_page_stops_the_run(visit, served, fake, monkeypatch):
     monkeypatch.setattr(fake, "seconds_a_step", 0.05)
     page = visit(f"{served}/indomain")
