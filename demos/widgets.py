@@ -270,7 +270,7 @@ def decibels(psnr: float) -> str:
 def compared(measures: Any, first: str, second: str) -> str:
     """How alike two pictures are, in words and numbers."""
     pixels = _grade(measures.psnr, (30, "almost equal"), (24, "close"), (18, "roughly alike"))
-    # On validation portraits a shift of 2 px is 0.4 away, a blur of 4 px 0.9, nineteen strangers
+    # On validation portraits a shift of 2 px is 0.4 away, a blur of 2 px 0.9, nineteen strangers
     # in twenty 2.8 or more.
     look = _grade(-measures.lpips, (-0.4, "the same"), (-0.9, "similar"), (-2.8, "related"))
     return said(
@@ -301,13 +301,12 @@ def _grade(value: float, *grades: tuple[float, str]) -> str:
 
 def faithful(fidelity: Any) -> str:
     """How faithful an inversion is, and honestly when the picture is outside the domain."""
+    words = (
+        f"The inversion is <b>{html.escape(fidelity.words)}</b>: pixel for pixel as far from the "
+        f"picture as the picture blurred by {fidelity.blur:.1%} of its side."
+    )
     if fidelity.inside is None:
-        return said(
-            f"The inversion is {fidelity.distance:.3f} from the picture (LPIPS); how faithful that "
-            f"is in words is <b>{html.escape(fidelity.words)}</b>."
-        )
-    words = f"The inversion is <b>{html.escape(fidelity.words)}</b>"
-    words += f' <span class="quiet">(distance {fidelity.distance:.3f})</span>.'
+        return said(f"{words} Whether the picture is inside the domain is not calibrated here.")
     if fidelity.inside:
         return said(words)
     return said(

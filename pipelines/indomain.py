@@ -36,7 +36,7 @@ from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.indomain_encoder import InDomainEncoder
 from pipelines.networks.irse import FaceJudge
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.pictures import as_images, as_tensor, box_mask
+from pipelines.networks.pictures import as_images, as_tensor, box_mask, equal_blur
 from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
@@ -44,7 +44,8 @@ METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 # distance of order 1 where the mean squared error is of order 0.05, so that both count alike.
 LAMBDA_PERCEPTUAL = 0.05
 INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
-WORDS = {"faithful": 0.50, "close": 0.90, "loose": 0.99}  # quantiles of validation distances
+WORDS = {"faithful": 0.01, "close": 0.025}  # up to this blur, a fraction of the side; else "loose"
+INSIDE = 0.99  # of validation pictures
 
 
 @dataclass(frozen=True)
@@ -89,12 +90,13 @@ class Measures:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """lpips distance of an inversion, in words, and whether its picture is inside the domain.
+    """How faithful an inversion is, in words, and whether its picture is inside the domain.
 
-    inside is None where no calibration says so.
+    blur: of the picture, as far from it as the inversion is (`equal_blur`). inside is None where no
+    calibration says so.
     """
 
-    distance: float
+    blur: float
     words: str
     inside: bool | None
 
@@ -299,21 +301,20 @@ class InDomain(Placed):
 
     @stage
     def fidelity(self, image: Image.Image, inversion: Inversion) -> Fidelity:
-        """How faithful an inversion is, against what E reaches on validation pictures.
+        """How faithful an inversion is, measured by blurs of the picture, and whether it could be.
 
-        inside: whether E alone rebuilds the picture no worse than 99 % of them. The method's own
-        distance cannot tell, since optimisation rebuilds pictures from outside the domain too.
+        Not by LPIPS, which the optimisation descends: a distance that is optimised flatters.
+        inside: whether E alone rebuilds the picture no worse, in LPIPS, than 99 % of validation
+        pictures; optimisation rebuilds pictures from outside the domain too.
         """
         x = self._load(image)
-        distance = self.perceptual(x, self._load(inversion.image)).item()
+        blur = equal_blur(as_images(x)[0], inversion.image)
+        words = next((word for word, widest in WORDS.items() if blur <= widest), "loose")
         if self.calibration is None:
-            return Fidelity(distance, "not calibrated for this domain", None)
+            return Fidelity(blur, words, None)
         encoded = self.generator.synthesis(self.encoder(x)).clamp(-1, 1)
-        limits = [torch.quantile(self.calibration, q).item() for q in WORDS.values()]
-        if self.perceptual(x, encoded).item() > limits[-1]:
-            return Fidelity(distance, "outside the domain", False)
-        fitting = (word for word, limit in zip(WORDS, limits, strict=True) if distance <= limit)
-        return Fidelity(distance, next(fitting, list(WORDS)[-1]), True)
+        inside = self.perceptual(x, encoded) <= torch.quantile(self.calibration, INSIDE)
+        return Fidelity(blur, words, bool(inside))
 
     # ---- the method on tensors ---------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -109,9 +109,7 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]
     values = {
         "seed": seeds[0],
         "numbers": {method: _numbers(pipeline, image, i) for method, i in found.items()},
-        "fidelity": {
-            "distance": fidelity.distance, "words": fidelity.words, "inside": fidelity.inside,
-        },
+        "fidelity": asdict(fidelity),
     }  # fmt: skip
     shown = {"picture-1": image} | {f"{method}-1": i.image for method, i in found.items()}
     return stored.Stored(name, values, shown)

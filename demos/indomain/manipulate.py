@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -156,9 +156,7 @@ def compute(
         "measures": {
             "psnr": measures.psnr, "lpips": measures.lpips, "identity": measures.identity,
         },
-        "fidelity": {
-            "distance": fidelity.distance, "words": fidelity.words, "inside": fidelity.inside,
-        },
+        "fidelity": asdict(fidelity),
     }  # fmt: skip
     shown = {"picture": face, "inverted": inversion.image, "edited": edited, "truth": truth}
     codes = pipeline.keep(fresh_folder() / stored.CODES, {"w": inversion})

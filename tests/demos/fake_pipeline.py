@@ -55,7 +55,7 @@ class Measures:
 
 @dataclass(frozen=True)
 class Fidelity:
-    distance: float
+    blur: float
     words: str
     inside: bool
 
@@ -136,9 +136,8 @@ class FakeInDomain:
         return Measures(psnr, min(1.0, error / 5000), 1 - min(1.0, error / 9000))
 
     def fidelity(self, image, inversion) -> Fidelity:
-        distance = self.measure(image, inversion.image).lpips
         flat = np.asarray(image, float).std((0, 1)).max() < 5  # a plain surface is no portrait
-        return Fidelity(distance, "outside the domain" if flat else "close", not flat)
+        return Fidelity(0.02, "close", not flat)
 
 
 def _code(image: Image.Image) -> np.ndarray:
