@@ -13,7 +13,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ from pipelines.networks.pictures import as_images, as_tensor
 from pipelines.networks.psp import AtItsSize
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
+from pipelines.results import Edit, Embedding
 from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 
 # lambda_1 to lambda_3 of Eq. 5, and of the encoder's term, which the published code adds to it.
@@ -47,43 +47,6 @@ UNTITLED = "untitled edit"
 
 
 Strengths = Sequence[tuple[EditingVector, float]]  # vectors with their scales s_edit
-
-
-@dataclass(frozen=True, eq=False)
-class Embedding:
-    """Result of `embed`, detached and on the CPU (safe inside gr.State): G~(w) = (image, mask).
-
-    source: the picture as it was embedded, centre-cropped; distance: LPIPS of image and source.
-    """
-
-    w: Float[Tensor, "1 layers dim"]
-    image: Image.Image
-    mask: UInt8[np.ndarray, "h w"]
-    source: Image.Image
-    losses: tuple[float, ...]
-    seconds: float
-    distance: float
-
-
-@dataclass(frozen=True, eq=False)
-class Edit:
-    """Result of `edit`, `apply` and `refine`: G~(w) = (image, mask), w = embedding + vector.
-
-    vector: the whole change, Q_edit included, unnamed: dataclasses.replace(vector, name=...) names
-    it. region: r, where the picture was free to change.
-    """
-
-    vector: EditingVector
-    w: Float[Tensor, "1 layers dim"]
-    image: Image.Image
-    mask: UInt8[np.ndarray, "h w"]
-    region: Bool[np.ndarray, "h w"]
-    losses: tuple[float, ...]
-    seconds: float
-
-    def go_on(self, embedding: Embedding) -> Embedding:
-        """The edited picture as an embedding, to be edited further: the next vector is its own."""
-        return replace(embedding, w=self.w, image=self.image, mask=self.mask)
 
 
 class EditGAN(Placed):

@@ -14,7 +14,7 @@ import functools
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from pipelines.networks.indomain_encoder import InDomainEncoder
 from pipelines.networks.irse import FaceJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.pictures import as_images, as_tensor, box_mask, equal_blur
+from pipelines.results import Diffusion, Fidelity, Inversion, Measures
 from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
@@ -46,59 +47,6 @@ LAMBDA_PERCEPTUAL = 0.05
 INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
 WORDS = {"faithful": 0.01, "close": 0.025}  # up to this blur, a fraction of the side; else "loose"
 INSIDE = 0.99  # of validation pictures
-
-
-@dataclass(frozen=True)
-class Inversion:
-    """Result of `invert`: codes w, detached on CPU (safe inside gr.State), and G(w)."""
-
-    w: Float[Tensor, "1 layers 512"]
-    image: Image.Image
-    method: str
-    seconds: float
-    losses: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Diffusion:
-    """Result of `diffuse`; every list has one item a context.
-
-    stitched: copy and paste; encoded: G(E(stitched)); images: after optimisation; intermediate:
-    five pictures of the way each.
-    """
-
-    stitched: list[Image.Image]
-    encoded: list[Image.Image]
-    images: list[Image.Image]
-    intermediate: list[list[Image.Image]]
-    inversions: list[Inversion]
-    losses: tuple[float, ...]
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Measures:
-    """psnr [dB], infinite for equal pictures; lpips, 0 or more; identity, a cosine in [-1, 1].
-
-    identity is None without a judge, and while the judge cannot tell people apart.
-    """
-
-    psnr: float
-    lpips: float
-    identity: float | None
-
-
-@dataclass(frozen=True)
-class Fidelity:
-    """How faithful an inversion is, in words, and whether its picture is inside the domain.
-
-    blur: of the picture, as far from it as the inversion is (`equal_blur`). inside is None where no
-    calibration says so.
-    """
-
-    blur: float
-    words: str
-    inside: bool | None
 
 
 class InDomain(Placed):
@@ -332,7 +280,8 @@ class InDomain(Placed):
         """Codes of pictures in [-1, 1] on `device`, and the mean loss before each step.
 
         Pictures of a batch do not influence each other. With a mask (1 where the picture counts)
-        the encoder term is removed, as semantic diffusion asks.
+        the encoder term is removed, as semantic diffusion asks, and the rate is the published one:
+        the faster a code goes, the less it keeps of what the mask leaves out.
         """
         _check_choice("method", method, METHODS)
         if not (isinstance(steps, int) and 1 <= steps <= 1000):
@@ -344,16 +293,17 @@ class InDomain(Placed):
         if method == "image2stylegan":  # from the mean code, pixels and features alone
             average = self.generator.mapping.w_avg.to(x).expand(self.layers, -1)
             start = average.repeat(len(x), 1, 1)
-            return self._optimise(start, x, mask, 0.0, steps, learning_rate, report)
-        domain = self.tuning.domain if mask is None else 0.0
-        return self._optimise(self.encoder(x), x, mask, domain, steps, learning_rate, report)
+            tuning = replace(self.tuning, domain=0.0)
+            return self._optimise(start, x, mask, tuning, steps, learning_rate, report)
+        tuning = self.tuning if mask is None else replace(PUBLISHED, domain=0.0)
+        return self._optimise(self.encoder(x), x, mask, tuning, steps, learning_rate, report)
 
     def _optimise(
         self,
         start: Tensor,
         x: Tensor,
         mask: Tensor | None,
-        domain: float,
+        tuning: Tuning,
         steps: int,
         learning_rate: float | None,
         report: Report | None,
@@ -370,12 +320,12 @@ class InDomain(Placed):
             seen = rebuilt if mask is None else rebuilt * mask
             each = (x - seen).square().mean((1, 2, 3))
             each = each + LAMBDA_PERCEPTUAL * self.perceptual(seen, features)
-            if domain:
-                each = each + domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
+            if tuning.domain:
+                each = each + tuning.domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
             return each, rebuilt
 
-        rate = self.tuning.rate if learning_rate is None else learning_rate
-        return descend(loss, start, steps, rate, report, anneal=self.tuning.anneal)
+        rate = tuning.rate if learning_rate is None else learning_rate
+        return descend(loss, start, steps, rate, report, anneal=tuning.anneal)
 
     def _load(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
         return as_tensor(image, self.size).to(self.device)

@@ -195,12 +195,19 @@ def test_diffusion_ignores_the_context_in_its_losses(pipeline: InDomain) -> None
     x = torch.cat([pipeline._load(portrait(seed)) for seed in (0, 1)])
     mask = box_mask(BOX, SIZE)
     x[1] = torch.where(mask[0] > 0, x[0], x[1])  # the same box in other surroundings
-    optimise = pipeline._optimise
+    optimise, free = pipeline._optimise, Tuning(domain=0.0)
     start = pipeline.encoder(x[:1])
-    codes = [optimise(start, picture[None], mask, 0.0, 4, 0.01, None)[0] for picture in x]
+    codes = [optimise(start, picture[None], mask, free, 4, 0.01, None)[0] for picture in x]
     assert torch.equal(*codes)
-    moved = optimise(start, x[1:].roll(3, dims=3), mask, 0.0, 4, 0.01, None)[0]
+    moved = optimise(start, x[1:].roll(3, dims=3), mask, free, 4, 0.01, None)[0]
     assert not torch.equal(moved, codes[0])
+
+
+def test_diffusion_keeps_the_published_rate(pipeline: InDomain, monkeypatch) -> None:
+    x, mask = pipeline._load(portrait(0)), box_mask(BOX, SIZE)
+    published, _ = pipeline.project(x, mask=mask, steps=4, learning_rate=0.01)
+    monkeypatch.setattr(pipeline, "tuning", Tuning(rate=0.3, domain=5.0, anneal=True))
+    assert torch.equal(pipeline.project(x, mask=mask, steps=4)[0], published)
 
 
 def test_diffusion_starts_from_the_stitched_picture(pipeline: InDomain) -> None:
