@@ -11,7 +11,7 @@ portraits (for manipulation, attributes) is within two standard errors; distance
 compared as they are. Portraits are rendered on the fly from the test split. Frechet distances in
 the perceptual network's 512 features need several hundred pictures; below 500 they are printed as
 unreliable, beside the unbiased kernel distance.
---quick: 8 portraits, 32 held-out ones, 10 steps: whether everything runs, no more. --keep: a folder
+--quick: 8 portraits, 32 held-out ones, 4 steps: whether everything runs, no more. --keep: a folder
 for the codes of each batch, from which an interrupted run goes on (see `kept`).
 Under `accelerate launch` the processes share portraits, batch by batch; the figures are the same.
 """
@@ -76,10 +76,10 @@ class Bench:
             pipeline.perceptual,
         )
         self.kept = Kept(self.keep, networks, [PIPELINES / "indomain.py", PIPELINES / "domains.py"])
-        self.steps = 10 if self.quick else STEPS
+        self.steps = 4 if self.quick else STEPS
         seeds = SEEDS["test"]
         others = 32 if self.quick else max(STRANGERS, self.count)
-        self.strengths = STRENGTHS[::2] if self.quick else STRENGTHS
+        self.strengths = STRENGTHS[::3] if self.quick else STRENGTHS
         self.patients = 0 if self.quick else min(self.patients, self.count)
         self.parameters = draw(np.stack([latent(s) for s in seeds[: self.count]]))
         self.x = self.rendered(self.parameters)
