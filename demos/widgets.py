@@ -211,14 +211,15 @@ def run_buttons(label: str, fewest: int = 0, most: int = 300, steps: int = 100) 
     return dial, run, halt
 
 
-def stop_button(halt: gr.Button, stop: gr.State, run: gr.Button) -> None:
-    """Let `halt` stop what `run` starts, also while that still waits in the queue.
+def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
+    """Let `halt` stop what each of `runs` starts, also while that still waits in the queue.
 
-    To be called before `run` gets its listener: a page sends a click's events one after another.
+    To be called before they get their listeners: a page sends a click's events one after another.
     """
     at_once: dict[str, Any] = {"queue": False, "api_visibility": "private"}
     halt.click(lambda s: s.press(), stop, None, **at_once)
-    run.click(lambda s: s.ask(), stop, None, **at_once)
+    for run in runs:
+        run.click(lambda s: s.ask(), stop, None, **at_once)
 
 
 def step_count(losses: Sequence[float]) -> str:

@@ -172,13 +172,17 @@ class EditGAN(Placed):
         return self._edited(embedding, delta, q_edit, region, losses, begin)
 
     @stage
-    def apply(self, embedding: Embedding, vectors: Strengths) -> Edit:
+    def apply(
+        self, embedding: Embedding, vectors: Strengths, *, on_step: OnStep | None = None
+    ) -> Edit:
         """The picture with editing vectors added at once, w + sum of s delta (Sec. 3.4).
 
         vectors: each with its scale s: 1 as learnt, 0 nothing, below 0 the other way round.
+        on_step is handed the picture as soon as it is there; its mask takes twice as long again.
         """
         begin = time.perf_counter()
-        return self._edited(embedding, self._sum(vectors), self._parts_of(vectors), None, (), begin)
+        delta, q_edit = self._sum(vectors), self._parts_of(vectors)
+        return self._edited(embedding, delta, q_edit, None, (), begin, on_step)
 
     @stage
     def refine(
@@ -267,7 +271,7 @@ class EditGAN(Placed):
     ) -> tuple[Float[Tensor, "b 3 h w"], Int[Tensor, "b h w"]]:
         """G~(w): pictures in about [-1, 1] and the most likely part of each pixel."""
         x, maps = self._features(w)
-        return x, self.branch(maps).argmax(dim=1)
+        return x, self._labels(maps)
 
     @torch.no_grad()
     def project(
@@ -335,6 +339,9 @@ class EditGAN(Placed):
         x, maps = synthesis(w, features=True)
         return x, {"b4.const": self._const.to(w.device), **maps}
 
+    def _labels(self, maps: Mapping[str, Tensor]) -> Int[Tensor, "b h w"]:
+        return self.branch(maps).argmax(dim=1)
+
     def _sum(self, vectors: Strengths) -> Float[Tensor, "layers dim"]:
         total = torch.zeros(self.generator.num_ws, self.generator.w_dim)
         for vector, scale in vectors:
@@ -357,11 +364,15 @@ class EditGAN(Placed):
         region: np.ndarray | None,
         losses: tuple[float, ...],
         begin: float,
+        on_step: OnStep | None = None,
     ) -> Edit:
-        """G~(w + delta) with everything a page shows of it."""
+        """G~(w + delta) with everything a page shows of it; on_step sees the picture first."""
         w = embedding.w + delta.cpu()
-        x, labels = self.generate(w.to(self.device))
-        image, mask = as_images(x)[0], _bytes(labels)[0]
+        x, maps = self._features(w.to(self.device))
+        image = as_images(x)[0]
+        if on_step is not None:
+            on_step(Step("apply", 0, 1, None, [image]))
+        mask = _bytes(self._labels(maps))[0]
         if region is None:
             region = self.region(embedding.mask, mask, q_edit)
         vector = self._vector((w - embedding.w)[0], q_edit, embedding.image, image)

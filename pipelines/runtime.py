@@ -66,12 +66,15 @@ def bytes_of(modules: Sequence[nn.Module], away_from: torch.device | None = None
 
 @dataclass(frozen=True)
 class Step:
-    """One moment of a running stage: `index` of `total` steps done, images every few steps."""
+    """One moment of a running stage: `index` of `total` steps done, images every few steps.
+
+    loss is None where nothing is minimised.
+    """
 
     stage: str
     index: int
     total: int
-    loss: float
+    loss: float | None
     images: list[Image.Image] | None = None
 
 

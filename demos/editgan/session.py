@@ -6,7 +6,7 @@ made anew from the embedding and the remaining ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,10 +51,11 @@ class Subject:
         """Whether every edit was learnt by the library's recipe, and none painted here."""
         return all(vector.seed is not None for vector, _ in self.edits.values())
 
-    def made_of(self, pipeline: Any, edits: Edits) -> Subject:
+    def made_of(self, pipeline: Any, edits: Edits, on_step: Callable | None = None) -> Subject:
         """The same picture with these edits instead, made anew from the embedding."""
-        strengths = list(edits.values())
-        now = pipeline.apply(self.embedding, strengths) if strengths else self.embedding
+        now, strengths = self.embedding, list(edits.values())
+        if strengths:
+            now = pipeline.apply(self.embedding, strengths, on_step=on_step)
         return replace(self, edits=dict(edits), now=now)
 
     def edited(self, name: str, edit: Any) -> Subject:

@@ -9,10 +9,10 @@ from typing import Any
 
 import gradio as gr
 
-from demos.bridge import Stop, spoken_errors, stoppable
+from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.dials import dials, relisted
 from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
-from demos.editgan.session import HIGH, LOW, Subject, free_name, with_library, with_scales
+from demos.editgan.session import HIGH, LOW, Edits, Subject, free_name, with_library, with_scales
 from demos.editgan.start import library_rows
 from demos.painter import Painting
 from demos.widgets import (
@@ -40,10 +40,11 @@ class _Part:
 
     def apply(
         self, subject: Subject | None, scales: dict, own: dict, painting: Painting | None
-    ) -> tuple:
+    ) -> Iterator[tuple]:
         """Set this session's picture to library vectors at these scales; zero takes one out.
 
         `scales` is a list of [name, scale], each scale from -2 to 2. Edits that were painted stay.
+        Yields the picture, then everything.
         """
         before = held(subject, self.load)
         with spoken_errors():
@@ -54,22 +55,32 @@ class _Part:
                     f"The library has {', '.join(vectors) or 'no vectors'}; got {unknown}."
                 )
             edits = with_library(before.edits, scales, vectors)
-            after = before.made_of(self.load(), edits)
-            return applied(after), *shown(self.load(), after, before, painting), after.scales
+        after = yield from self._made_of(before, edits)
+        with spoken_errors():
+            yield applied(after), *shown(self.load(), after, before, painting), after.scales
 
     def reweigh(
         self, subject: Subject | None, scales: dict, own: dict, painting: Painting | None
-    ) -> tuple:
+    ) -> Iterator[tuple]:
         """Give this session's edits other scales; an edit that is left out is taken back.
 
-        `scales` is a list of [name, scale]; the later edits stay, since vectors add up.
+        `scales` is a list of [name, scale]; the later edits stay, since vectors add up. Yields the
+        picture, then everything.
         """
         before = held(subject, self.load)
+        after = yield from self._made_of(before, with_scales(before.edits, scales))
         with spoken_errors():
-            after = before.made_of(self.load(), with_scales(before.edits, scales))
             vectors = {**self.load().library, **own}
             sliders = {name: scale for name, scale in after.scales.items() if name in vectors}
-            return applied(after), *shown(self.load(), after, before, painting), sliders
+            yield applied(after), *shown(self.load(), after, before, painting), sliders
+
+    def _made_of(self, before: Subject, edits: Edits) -> Iterator[tuple]:
+        """Yields the new picture alone, for its mask takes longer; the subject with these edits."""
+        for news in stream(lambda step: before.made_of(self.load(), edits, step), Stop()):
+            if isinstance(news, Done):
+                return news.result
+            pair = (before.embedding.image, news.images[0])
+            yield gr.skip(), gr.skip(), pair, *(gr.skip(),) * 5
 
     @stoppable
     def refine(

@@ -260,14 +260,18 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     outputs = _result_panels(first[7:])
     live, report, *_ = outputs
     keep, _ = take_home("indomain_diffuse_files")
+    sizes, *strip = _crop_size_panel()
     stop = gr.State(Stop())
     inputs = [*target.inputs, contexts]
-    stop_button(halt, stop, run)
+    stop_button(halt, stop, run, sizes)
     run.click(
         part.diffuse, [*inputs, *crop, steps, rival, stop], [*outputs, keep],
         api_name="indomain_diffuse", **run_options(report),
     )  # fmt: skip
-    _crop_size_panel(part, inputs, crop, steps, stop, halt)
+    sizes.click(
+        part.crop_sizes, [*inputs, *crop[:2], steps, stop], strip,
+        api_name="indomain_crop_sizes", **run_options(strip[-1]),
+    )  # fmt: skip
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
         shown = [target.picture, target.seed, contexts, *crop, *outputs]
@@ -308,9 +312,7 @@ def _result_panels(values: Sequence[Any]) -> list:
     return [live, report, compare, sheet]
 
 
-def _crop_size_panel(
-    part: _Part, inputs: list, crop: list, steps: Dial, stop: gr.State, halt: gr.Button
-) -> None:
+def _crop_size_panel() -> tuple[gr.Button, gr.Image, gr.HTML]:
     with gr.Accordion("The effect of crop size", open=False):
         gr.HTML(said("The larger the crop, the better the likeness; hair comes along with it."))
         sizes = gr.Button("Try five sizes on the first context", size="md")
@@ -320,11 +322,7 @@ def _crop_size_panel(
             buttons=["download", "fullscreen"],
             alt_text="Five crop sizes: copy-paste in the top row, diffusion in the bottom row.",
         )  # fmt: skip
-    stop_button(halt, stop, sizes)
-    sizes.click(
-        part.crop_sizes, [*inputs, *crop[:2], steps, stop], [strip, report],
-        api_name="indomain_crop_sizes", **run_options(report),
-    )  # fmt: skip
+    return sizes, strip, report
 
 
 def _crop_input(values: Sequence[float], target: Image.Image | None) -> tuple[gr.HTML, list[Dial]]:

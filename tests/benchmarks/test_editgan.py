@@ -73,7 +73,8 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     assert found["smile"]["EditGAN"]["labels"] == 16
     assert found["smile"]["true smile"]["psnr to truth"] > 100
     assert found["smile"]["no edit"]["psnr outside"] > 100
-    assert set(found["seconds"]) == set(editgan.V100)
+    assert set(found["seconds"]) == {*editgan.V100, editgan.MASKED}
+    assert found["seconds"]["apply"] < found["seconds"][editgan.MASKED]
     assert [len(curve) for curve in found["curves"].values()] == [2, 2, 2, 2]
     assert "No parser to compare with" in capsys.readouterr().out
     assert "matplotlib" not in sys.modules

@@ -37,7 +37,7 @@ class Step:
     stage: str
     index: int
     total: int
-    loss: float
+    loss: float | None
     images: list | None = None
 
 
@@ -126,9 +126,12 @@ class FakeEditGAN:
         losses = self._run("edit", [embedding.image], steps, on_step)
         return self._edited(embedding, delta, q_edit, losses)
 
-    def apply(self, embedding, vectors: Sequence) -> Edit:
+    def apply(self, embedding, vectors: Sequence, *, on_step=None) -> Edit:
         self.calls.append(("apply", tuple((v.name, scale) for v, scale in vectors)))
-        return self._edited(embedding, self._sum(vectors), self._parts(vectors), ())
+        edit = self._edited(embedding, self._sum(vectors), self._parts(vectors), ())
+        if on_step is not None:
+            on_step(Step("apply", 0, 1, None, [edit.image]))
+        return edit
 
     def refine(self, embedding, vectors: Sequence, *, steps=30, on_step=None) -> Edit:
         self.calls.append(("refine", tuple((v.name, scale) for v, scale in vectors), steps))

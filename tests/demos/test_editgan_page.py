@@ -277,6 +277,14 @@ def test_an_edit_is_taken_back_without_losing_the_later_ones(embedded, fake_edit
     assert (labels_of(opened) == expected.mask).all()
 
 
+def test_the_picture_comes_before_its_mask(embedded):
+    job = embedded.submit([["smile", 1.0]], NO_STROKES, api_name="/editgan_apply")
+    job.result()
+    (_, early, no_mask, *_), (_, pair, mask, *_) = job.outputs()
+    assert (pixels(early[1]) == pixels(pair[1])).all()
+    assert Path(mask).exists() and no_mask == {"__type__": "update"}
+
+
 def test_strokes_survive_a_slider(embedded):
     strokes = MASK.copy()
     strokes[5:8, 5:8] = LIP

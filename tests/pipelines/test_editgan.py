@@ -178,6 +178,13 @@ def test_a_vector_does_what_was_learnt(pipeline: EditGAN, embedding: Embedding) 
     assert np.array_equal(nothing.mask, embedding.mask)
 
 
+def test_a_picture_is_handed_out_before_its_mask(pipeline, embedding) -> None:
+    steps = []
+    edit = pipeline.apply(embedding, [(vector_of(pipeline), 1.0)], on_step=steps.append)
+    (step,) = steps
+    assert step.loss is None and difference(step.images[0], edit.image) == 0
+
+
 def test_vectors_add_up(pipeline: EditGAN, embedding: Embedding) -> None:
     a, b = (vector_of(pipeline, seed) for seed in (0, 1))
     b = replace(b, q_edit=("skin", "hair"))
