@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -27,13 +28,14 @@ def draw_curves(curves: Mapping[str, Curve], x_name: str, y_name: str) -> Image.
         across, up = (np.array([x, y]) - low) / (high - low)
         return box[0] + across * (box[2] - box[0]), box[3] - up * (box[3] - box[1])
 
-    for share in np.linspace(0, 1, 6):
-        x, y = low + share * (high - low)
-        column, row = place(x, y)
+    for x in ticks(low[0], high[0]):
+        column, _ = place(x, low[1])
         pen.line([(column, box[1]), (column, box[3])], "#e6e6e6")
+        pen.text((column, box[3] + 6), f"{x:g}", "#333333", font, anchor="ma")
+    for y in ticks(low[1], high[1]):
+        _, row = place(low[0], y)
         pen.line([(box[0], row), (box[2], row)], "#e6e6e6")
-        pen.text((column, box[3] + 6), f"{x:.2f}", "#333333", font, anchor="ma")
-        pen.text((box[0] - 8, row), f"{y:.2f}", "#333333", font, anchor="rm")
+        pen.text((box[0] - 8, row), f"{y:g}", "#333333", font, anchor="rm")
     pen.rectangle(box, outline="#777777")
     pen.text(((box[0] + box[2]) / 2, SIZE[1] - 8), x_name, "black", font, anchor="md")
     pen.text((8, 4), y_name, "black", font)
@@ -46,3 +48,15 @@ def draw_curves(curves: Mapping[str, Curve], x_name: str, y_name: str) -> Image.
         pen.line([(box[2] + 14, row), (box[2] + 38, row)], colour, 3)
         pen.text((box[2] + 46, row), name, "black", font, anchor="lm")
     return image
+
+
+def ticks(low: float, high: float, most: int = 7) -> list[float]:
+    """Round numbers from low to high, at most so many: multiples of 1, 2 or 5 tenths and so on."""
+    step = next(s for s in _steps((high - low) / most) if (high - low) / s <= most)
+    return [round(i * step, 6) for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _steps(least: float) -> Iterator[float]:
+    """1, 2 and 5 times the powers of ten, from below `least` up."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return (power * factor for factor in (1, 2, 5, 10))

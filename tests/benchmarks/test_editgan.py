@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from pipelines.networks.boundary import Boundary
 from tests.benchmarks import editgan, segmentation
-from tests.benchmarks.figure import SIZE, draw_curves
+from tests.benchmarks.figure import SIZE, draw_curves, ticks
 from tests.pipelines import test_editgan as tiny
 
 SIDE = tiny.SIZE
@@ -33,6 +33,11 @@ def test_a_figure_has_a_line_for_every_curve() -> None:
     colours = {colour for _, colour in image.getcolors(SIZE[0] * SIZE[1])}
     assert {(0xD1, 0x49, 0x5B), (0x00, 0x79, 0x8C)} <= colours
     draw_curves({"a point": [(0.5, 0.5)]}, "x", "y")
+
+
+def test_ticks_are_round_numbers() -> None:
+    assert ticks(0.21, 0.8) == [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]
+    assert ticks(-3, 1000) == [0, 200, 400, 600, 800, 1000]
 
 
 def test_both_forms_of_the_branch_are_measured(tmp_path) -> None:
