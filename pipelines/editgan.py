@@ -42,7 +42,8 @@ from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, sta
 
 # lambda_1 to lambda_3 of Eq. 5, and of the encoder's term, which the published code adds to it.
 LAMBDA_RGB, LAMBDA_CE, LAMBDA_ID, LAMBDA_ENCODER = 2.0, 1.0, 0.5, 0.5
-EMBEDDING_RATE, EDITING_RATE = 0.05, 0.02  # of Adam
+# Of Adam. A higher first one rebuilds more of a picture, where vectors then move less of it.
+EMBEDDING_RATE, EDITING_RATE = 0.05, 0.02
 UNTITLED = "untitled edit"
 
 
@@ -303,7 +304,9 @@ class EditGAN(Placed):
     ) -> tuple[Float[Tensor, "b layers dim"], tuple[float, ...]]:
         """Eq. 5 by Adam on delta, from `start`; masks: y_edited; regions: r. Pictures of a batch
         do not influence each other. Returns delta and the mean loss before each step."""
-        x = self.generator.synthesis(w)  # not the embedded picture: delta holds the edit alone
+        # Departs from paper: x is G(w), not the embedded picture: delta holds the edit alone
+        # and repairs nothing of the embedding.
+        x = self.generator.synthesis(w)
         rows, columns = window = window_of(regions)
         inside = torch.from_numpy(regions).to(self.device)
         outside = (~inside[:, None]).float()

@@ -218,6 +218,7 @@ class InDomain(Placed):
         stitched = torch.where(mask > 0, self._load(target), x)
         encoded = as_images(self.generator.synthesis(self.encoder(stitched)))
         way: list[list[Image.Image]] = []
+        _check_steps(steps)
         report = self._reporter(on_step, image_every, keep=_spread(steps, INTERMEDIATE), kept=way)
         ws, losses = self.project(
             stitched, method=method, steps=steps, learning_rate=learning_rate,
@@ -230,7 +231,7 @@ class InDomain(Placed):
             Inversion(w.clone(), image, method, seconds, losses)
             for w, image in zip(codes, images, strict=True)
         ]
-        intermediate = [list(row) for row in zip(*way, strict=True)]
+        intermediate = [[step[i] for step in way] for i in range(len(codes))]
         return Diffusion(
             as_images(stitched), encoded, images, intermediate, inversions, losses, seconds
         )
@@ -284,8 +285,7 @@ class InDomain(Placed):
         the faster a code goes, the less it keeps of what the mask leaves out.
         """
         _check_choice("method", method, METHODS)
-        if not (isinstance(steps, int) and 1 <= steps <= 1000):
-            raise ValueError(f"steps must be a whole number from 1 to 1000; got {steps!r}.")
+        _check_steps(steps)
         if method == "conventional" and self.conventional is None:
             raise ValueError(self._no_conventional())
         if method in ("conventional", "domain-guided"):
@@ -376,6 +376,11 @@ class InDomain(Placed):
 def _spread(steps: int, count: int) -> frozenset[int]:
     """`count` step numbers spread evenly up to the last one."""
     return frozenset(max(1, round(steps * (k + 1) / count)) for k in range(count))
+
+
+def _check_steps(steps: int) -> None:
+    if not (isinstance(steps, int) and 1 <= steps <= 1000):
+        raise ValueError(f"steps must be a whole number from 1 to 1000; got {steps!r}.")
 
 
 def _check_choice(what: str, value: str, choices: Sequence[str]) -> None:

@@ -32,7 +32,7 @@ class Diffusion:
     """Result of `diffuse`; every list has one item a context.
 
     stitched: copy and paste; encoded: G(E(stitched)); images: after optimisation; intermediate:
-    five pictures of the way each.
+    up to five pictures of the way each, none of a run stopped before the first.
     """
 
     stitched: list[Image.Image]

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 Report = Callable[[int, int, float, Tensor, Tensor], bool | None]
-"""Called with index, total, loss, pictures, codes after each step; True stops."""
+"""Called after each step with index, total, the loss and pictures before it, the codes after it;
+True stops."""
 
 
 def descend(

@@ -9,6 +9,9 @@ of the predicted mask (an area, a place, a width; `examples.clay.part_edits`) mo
 far as the renderer's own edit of that portrait moves the true mask's. Vectors that succeed on fewer
 than --keep of the portraits are reported and left out.
 
+--vectors FILE measures the vectors of a file again, as after the branch that reads the masks was
+trained anew, and learns only those that it lacks.
+
 The source is chosen among a few training portraits, as the one whose predicted mask is nearest to
 the truth in the edited parts: a bad embedding would teach its own faults. Held-out portraits have
 no say in it.
@@ -35,7 +38,8 @@ from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.part_edits import PART_EDITS, PartEdit
 from examples.clay.parts import PARTS
 from pipelines.editgan import EditGAN, Embedding
-from pipelines.networks.editing_vector import EditingVector, as_tensors
+from pipelines.networks.codes import read
+from pipelines.networks.editing_vector import EditingVector, as_tensors, from_tensors
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
@@ -173,6 +177,8 @@ def embeddings_of(pipeline: EditGAN, seeds: list[int], steps: int) -> dict[int, 
     """Embedded source portraits by seed."""
     from examples.clay.render import render
 
+    if not seeds:
+        return {}
     images, _ = render(draw(np.stack([latent(seed) for seed in seeds])), pipeline.size)
     pictures = tqdm(list(zip(seeds, images, strict=True)), desc="sources")
     return {s: pipeline.embed(Image.fromarray(np.asarray(x)), steps=steps) for s, x in pictures}
@@ -199,17 +205,20 @@ def library(
     pipeline: EditGAN, arg: argparse.Namespace
 ) -> tuple[list[EditingVector], dict[str, dict[str, float]]]:
     """Vectors worth keeping, and a row of figures for every edit."""
+    known = from_tensors(*read(arg.vectors, "editing vectors")) if arg.vectors else {}
     edits = [PART_EDITS[name] for name in arg.only or PART_EDITS]
-    sources = chosen(edits, SOURCES, arg.candidates)
     held_out = chosen(edits, SEEDS["validation"], arg.held_out)
+    unknown = [edit for edit in edits if edit.name not in known]
+    sources = chosen(unknown, SOURCES, arg.candidates)
     embeddings = embeddings_of(
         pipeline, sorted({s for v in sources.values() for s in v}), arg.embed_steps
     )
     codes = codes_of(pipeline, sorted({s for v in held_out.values() for s in v}), arg.embed_steps)
     kept, rows = [], {}
-    for edit in tqdm(edits, desc="learn"):
-        own = {seed: embeddings[seed] for seed in sources[edit.name]}
-        vector = learn(pipeline, edit, own, arg.steps, arg.identity)
+    for edit in tqdm(edits, desc="vectors"):
+        if (vector := known.get(edit.name)) is None:
+            own = {seed: embeddings[seed] for seed in sources[edit.name]}
+            vector = learn(pipeline, edit, own, arg.steps, arg.identity)
         seeds = held_out[edit.name]
         row = measure(pipeline, edit, vector, torch.stack([codes[s] for s in seeds]), seeds)
         rows[edit.name] = {**row, "source": vector.seed}
@@ -227,6 +236,7 @@ def parse() -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", type=Path, help="weights file; the registered one if absent"
         )
+    parser.add_argument("--vectors", type=Path, help="measure these again, learn what they lack")
     parser.add_argument("--only", nargs="+", choices=PART_EDITS, metavar="EDIT", help="these alone")
     parser.add_argument("--steps", type=int, default=100, help="of optimisation, for a vector")
     parser.add_argument("--embed-steps", type=int, default=100)

@@ -122,6 +122,7 @@ def inversions(
     psnr, distance = (torch.cat([p[key] for p in found]) for key in ("psnr", "lpips"))
     return {
         "psnr": float(psnr.mean()),
+        "psnr_standard_error": float(psnr.std() / len(psnr) ** 0.5) if len(psnr) > 1 else None,
         "psnr_worst": float(psnr.min()),
         "lpips": float(distance.mean()),
         "seconds": sum(float(p["seconds"]) for p in found) / len(pictures),

@@ -58,6 +58,7 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     monkeypatch.setattr(editgan.weights, "load_tensors", lambda name: name)
     monkeypatch.setattr(editgan, "boundaries_from", lambda tensors: {"smile": boundary})
     monkeypatch.setattr(editgan, "REFINEMENTS", (2, 30))
+    monkeypatch.setattr(editgan, "CURVES", (2, 3, 4))
     monkeypatch.setattr(editgan, "REFERENCES", 2)
 
     def rendered(self, parameters: np.ndarray):
@@ -78,9 +79,9 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     assert found["smile"]["EditGAN"]["labels"] == 16
     assert found["smile"]["true smile"]["psnr to truth"] > 100
     assert found["smile"]["no edit"]["psnr outside"] > 100
-    assert set(found["seconds"]) == {*editgan.V100, editgan.MASKED}
+    assert set(found["seconds"]) == {*editgan.V100, editgan.MASKED, editgan.EMBEDDING}
     assert found["seconds"]["apply"] < found["seconds"][editgan.MASKED]
-    assert [len(curve) for curve in found["curves"].values()] == [2, 2, 2, 2]
+    assert [len(curve) for curve in found["curves"].values()] == [2] * 5
     assert "No parser to compare with" in capsys.readouterr().out
     assert "matplotlib" not in sys.modules
 

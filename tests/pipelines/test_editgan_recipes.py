@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pytest
 import torch
@@ -217,3 +219,29 @@ def test_a_vector_is_learnt_from_the_better_source_and_measured(monkeypatch) -> 
     assert (vector.name, vector.seed, vector.q_edit) == ("open mouth", 7, edit.q_edit)
     row = measure(pipeline, edit, vector, embedding.w.repeat(3, 1, 1), [1, 2, 3])
     assert row == {"success": 0.0, "median share": 0.0, "portraits": 3}
+
+
+def test_vectors_that_are_known_are_only_measured(monkeypatch, tmp_path) -> None:
+    pipeline, learnt = tiny.build(), []
+    known = tiny.replace(tiny.vector_of(pipeline), name="smile", seed=9)
+    path = known.save(tmp_path / "smile.safetensors")
+
+    def learn_one(pipeline, edit, *_):
+        learnt.append(edit.name)
+        return tiny.replace(known, name=edit.name, seed=7)
+
+    row = {"success": 0.75, "median share": 0.9, "portraits": 4}
+    monkeypatch.setattr(editing_vectors, "learn", learn_one)
+    monkeypatch.setattr(editing_vectors, "measure", lambda *_: row)
+    monkeypatch.setattr(editing_vectors, "embeddings_of", lambda _, seeds, __: dict.fromkeys(seeds))
+    monkeypatch.setattr(
+        editing_vectors, "codes_of", lambda _, seeds, __: dict.fromkeys(seeds, torch.zeros(4, 8))
+    )
+    arg = argparse.Namespace(
+        vectors=path, only=["smile", "open mouth"], candidates=1, held_out=2, embed_steps=1,
+        steps=1, identity=True, keep=0.5,
+    )  # fmt: skip
+    kept, rows = editing_vectors.library(pipeline, arg)
+    assert learnt == ["open mouth"]
+    assert {v.name: v.seed for v in kept} == {"smile": 9, "open mouth": 7}
+    assert rows["smile"]["success"] == kept[0].success["success"] == 0.75
