@@ -52,6 +52,7 @@ const end = () => {
   if (!now) return;
   let [l, t, r, b] = now;
   const round = (v) => Math.round(v * 100) / 100;
+  l = Math.min(l, 1 - least); t = Math.min(t, 1 - least);
   r = Math.max(r, l + least); b = Math.max(b, t + least);
   props.value = { x: round((l + r) / 2), y: round((t + b) / 2), w: round(r - l), h: round(b - t) };
   trigger('input');

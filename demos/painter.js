@@ -1,6 +1,7 @@
 // The mask painter. Labels are numbers in an array, one a pixel: nothing on the canvas is ever read
 // back, so no edge can blend. Python hands over picture, predicted, region, names and palette; the
-// value is {labels, part}, where labels are the array's bytes in base64.
+// value is {labels, part}, where labels are the array's bytes in base64. What Python makes of labels
+// has these as `asked` beside it.
 const $ = (selector) => element.querySelector(selector);
 const canvas = $('canvas'), pen = canvas.getContext('2d');
 const MOST = 80; // masks that undo remembers
@@ -8,7 +9,7 @@ const clamp = (v, low, high) => Math.min(Math.max(v, low), high);
 const decode = (text) => Uint8Array.from(atob(text || ''), (c) => c.charCodeAt(0));
 const encode = (bytes) => btoa(bytes.reduce((text, b) => text + String.fromCharCode(b), ''));
 
-let side = 0, labels, predicted, region, outline = null, session = null;
+let side = 0, labels, held, predicted, region, outline = null, session = null;
 let past = [], future = [], part = 0, stroke = null, hand = null;
 let cursor = null, view = { x: 0, y: 0, zoom: 1 };
 const face = new Image(), tile = document.createElement('canvas'), tint = tile.getContext('2d');
@@ -34,18 +35,27 @@ function load() {
   outline = region.length ? border(region) : null;
   if (session !== props.session) {
     [session, past, future, view] = [props.session, [], [], { x: 0, y: 0, zoom: 1 }];
-    labels = null;
+    labels = null; // a session begins with the predicted mask; its value may come later
     $('input[name=zoom]').value = 1;
   }
-  const given = decode(props.value?.labels);
-  if (given.length === predicted.length && !(labels && same(given, labels))) {
-    if (labels) remember();
-    labels = given;
-  }
+  take(props.value ?? {});
   labels ??= predicted.slice();
-  choose(props.value?.part ?? part, false);
   legend();
   draw();
+}
+
+// Only labels that are news: other properties change in the middle of a stroke, too. What was
+// painted or chosen while Python worked stays, and Python is told.
+function take(value) {
+  const given = decode(value.labels), asked = decode(value.asked);
+  if (!asked.length) part = value.part ?? part;
+  if (value.labels === held || given.length !== predicted.length) return;
+  held = value.labels;
+  const mine = (i) => labels && asked.length && labels[i] !== asked[i];
+  const now = given.map((label, i) => (mine(i) ? labels[i] : label));
+  if (labels && !same(labels, now)) remember();
+  labels = now;
+  if (asked.length && (part !== value.part || !same(now, asked))) commit();
 }
 
 function border(inside) {
@@ -83,14 +93,12 @@ function legend() {
   });
 }
 
-function choose(label, tell = true) {
+function choose(label) {
   part = label;
   const radio = element.querySelector(`.legend input[value="${label}"]`);
   if (radio) radio.checked = true;
-  if (tell) {
-    props.value = { labels: encode(labels), part };
-    say(`${name(part)} is chosen.`);
-  }
+  hold();
+  say(`${name(part)} is chosen.`);
 }
 
 // ---- drawing the view -------------------------------------------------------------------------
@@ -147,8 +155,13 @@ function remember() {
   future = [];
 }
 
+function hold() {
+  held = encode(labels);
+  props.value = { labels: held, part };
+}
+
 function commit(words) {
-  props.value = { labels: encode(labels), part };
+  hold();
   trigger('input');
   legend();
   draw();
@@ -213,7 +226,7 @@ function at(event) {
 }
 
 canvas.addEventListener('pointerdown', (event) => {
-  if (!labels || event.button) return;
+  if (!labels || event.button || !event.isPrimary) return;
   canvas.setPointerCapture(event.pointerId);
   cursor = at(event);
   if (tool() === 'move') {
@@ -230,7 +243,7 @@ function middleOfView() {
 }
 
 canvas.addEventListener('pointermove', (event) => {
-  if (!labels) return;
+  if (!labels || !event.isPrimary) return;
   cursor = at(event);
   if (hand) {
     const scale = side / view.zoom / canvas.clientWidth;
@@ -248,7 +261,8 @@ canvas.addEventListener('pointermove', (event) => {
   draw();
 });
 
-function lift() {
+function lift(event) {
+  if (!event.isPrimary) return;
   hand = null;
   if (!stroke) return;
   stroke = null;

@@ -56,15 +56,20 @@ Control Z undoes."></canvas><p class="empty">The part mask appears here</p>
 
 @dataclass(frozen=True)
 class Painting:
-    """What the painter holds: labels, uint8 (H, W), and the chosen part's label."""
+    """What the painter holds: labels, uint8 (H, W), and the chosen part's label.
+
+    `asked`: the labels that these were made of, so that strokes since then lie over these.
+    """
 
     labels: np.ndarray
     part: int
+    asked: np.ndarray | None = None
 
     @property
     def value(self) -> dict[str, Any]:
         """What the browser holds of it."""
-        return {"labels": _packed(self.labels), "part": self.part}
+        asked = {} if self.asked is None else {"asked": _packed(self.asked)}
+        return {"labels": _packed(self.labels), "part": self.part, **asked}
 
 
 class MaskPainter(gr.HTML):

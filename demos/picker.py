@@ -79,15 +79,23 @@ class _Desk:
             yield said(words, outside=True), *_same(7)
 
     def restore(self, remembered: str, now: str, stop: Stop) -> Iterator[tuple]:
-        """Change to the domain that was chosen on another page, if nothing must be downloaded."""
+        """Change to the domain that was chosen on another page, if nothing is to be downloaded.
+
+        An extra that a download brings counts too: loading the networks would fetch it unasked.
+        """
         entry = self.listed().get(remembered)
         if remembered == now or entry is None:
             yield (gr.skip(), *_same(7))
-        elif any(page.ready for page in domains.pages_of(entry, self.paper)):
+            return
+        pages = domains.pages_of(entry, self.paper)
+        ready, price = any(page.ready for page in pages), domains.cost(domains.coming(pages))
+        if ready and not price:
             yield from self.use(remembered, now, stop)
         else:
-            here = domains.state(entry, self.paper)
-            words = f"{html.escape(entry.title)}, chosen before, is not ready on this page: {here}."
+            lacks = "complete" if ready else "ready"
+            here = f"{price} to download" if price else domains.state(entry, self.paper)
+            title = html.escape(entry.title)
+            words = f"{title}, chosen before, is not {lacks} on this page: {here}."
             yield said(words), *_same(7)
 
     def _entry(self, name: str) -> Domain:

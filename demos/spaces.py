@@ -24,6 +24,7 @@ from demos.bridge import Done, spoken_errors
 # longer is cut off, and a visitor pays for what is used, not for what is asked.
 START, STEP = 20.0, 0.15  # to move and warm up; for each step of each picture
 ONE_PASS = ("conventional", "domain-guided")  # methods that take no steps
+AT_ONCE = ("apply",)  # stages that take no steps, and yet report
 DEVICE = "cuda:0"
 
 
@@ -50,7 +51,7 @@ def on_gpu(duration: Callable[..., float]) -> Callable[[Callable], Callable]:
 def seconds(key: Hashable, name: str, args: tuple, kwargs: dict, flag: int | None = None) -> float:
     """Seconds to ask for, for a stage by its name and arguments."""
     steps = 0 if flag is None else kwargs.get("steps", 100)
-    if kwargs.get("method") in ONE_PASS:
+    if kwargs.get("method") in ONE_PASS or name in AT_ONCE:
         steps = 0
     pictures = len(args[1]) if name == "diffuse" else 1
     return START + STEP * steps * pictures

@@ -73,7 +73,10 @@ class Dial(gr.Slider):
 
 @dataclass(frozen=True)
 class PortraitInput:
-    """A picture with its square crop; `inputs` are what a handler takes: picture, x, y, zoom."""
+    """A picture with its square crop.
+
+    `inputs` are what a handler takes: picture, x, y, zoom; `origin` has the seed besides.
+    """
 
     picture: Picture
     x: Dial
@@ -85,6 +88,10 @@ class PortraitInput:
     @property
     def inputs(self) -> list[gr.components.Component]:
         return [self.picture, self.x, self.y, self.zoom]
+
+    @property
+    def origin(self) -> list[gr.components.Component]:
+        return [*self.inputs, self.seed]
 
 
 def aligned(
@@ -300,6 +307,9 @@ def _grade(value: float, *grades: tuple[float, str]) -> str:
     return next((word for least, word in grades if value >= least), "")
 
 
+_OUTSIDE = "<b>outside the domain</b>: the networks know clay portraits only"
+
+
 def faithful(fidelity: Any) -> str:
     """How faithful an inversion is, and honestly when the picture is outside the domain."""
     words = (
@@ -311,10 +321,28 @@ def faithful(fidelity: Any) -> str:
     if fidelity.inside:
         return said(words)
     return said(
-        f"{words} This picture is <b>outside the domain</b>: the networks know clay portraits "
-        "only, so the result is the nearest clay portrait, not this picture.",
+        f"{words} This picture is {_OUTSIDE}, so the result is the nearest clay portrait, not this "
+        "picture.",
         outside=True,
     )
+
+
+def strangers(pipeline: Any, inputs: Mapping[str, tuple[Image.Image, Any]]) -> str:
+    """Which inputs are outside the domain, in a sentence; nothing when all are inside.
+
+    inputs: pictures by what the visitor calls them, each with any inversion, on which whether the
+    picture is inside does not depend.
+    """
+    found = {name: pipeline.fidelity(*given).inside for name, given in inputs.items()}
+    if None in found.values():
+        return said("Whether the pictures are inside the domain is not calibrated here.")
+    names = [name for name, inside in found.items() if not inside]
+    if not names:
+        return ""
+    *others, last = names
+    listed = f"{', '.join(others)} and {last}" if others else last
+    listed = f"{listed[:1].upper()}{listed[1:]} {'are' if others else 'is'}"
+    return said(f"{listed} {_OUTSIDE}.", outside=True)
 
 
 def take_home(api_name: str, first: Keepsake | None = None) -> tuple[gr.State, gr.File]:

@@ -12,7 +12,7 @@ import numpy as np
 from demos import masks, painter
 from demos.bridge import Stop, spoken_errors, stoppable
 from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
-from demos.editgan.session import Subject, free_name, named_after
+from demos.editgan.session import Subject, Vectors, free_name, named_after
 from demos.painter import Painting, mask_painter
 from demos.pictures import open_picture
 from demos.widgets import (
@@ -75,7 +75,7 @@ class _Part:
     @stoppable
     def optimise(
         self, subject: Subject | None, painting: Painting | None, chosen: list[str] | None,
-        steps: int, stop: Stop,
+        steps: int, own: Vectors, stop: Stop,
     ) -> Iterator[tuple]:  # fmt: skip
         """Optimise this session's picture towards the painted mask (Eq. 5).
 
@@ -93,11 +93,12 @@ class _Part:
 
         edit = yield from live(work, subject.embedding.image, stop, rest=7)
         with spoken_errors():
-            name = free_name(named_after(edit.vector.q_edit), subject.edits, self.load().library)
-            after = subject.edited(name, edit)
+            pipeline = self.load()
+            wanted = named_after(edit.vector.q_edit)
+            after = subject.edited(free_name(wanted, subject.edits, pipeline.library, own), edit)
             report = optimised_report(edit, asked.labels, stop.pressed)
-            done = Painting(edit.mask, asked.part)
-            yield report, *shown(self.load(), after, after, done), after.scales, [], []
+            # The strokes are spent: none of them lies over the new mask.
+            yield report, *shown(pipeline, after, asked.labels, asked), after.scales, [], []
 
     def save(self, painting: Painting | None) -> str:
         """The painted mask as a PNG in the legend's colours, four pixels for each of its own."""
@@ -123,7 +124,8 @@ def operation(words: str, change: Callable) -> Callable:
 
     def handler(painting: Painting | None, pixels: float) -> Painting:
         asked = _painted(painting)
-        return Painting(change(asked.labels, asked.part, int(pixels)), asked.part)
+        changed = change(asked.labels, asked.part, int(pixels))
+        return Painting(changed, asked.part, asked.labels)
 
     handler.__doc__ = words
     return handler
@@ -188,25 +190,29 @@ def wire(load: Callable, panel: Panel, ui: tuple) -> None:
         part.infer, [panel.subject, canvas, parts, panel.inferred],
         [parts, panel.inferred, canvas],
     )  # fmt: skip
+    # The one way to Q_edit of all that is painted: the painter tells of what the buttons make, too.
+    # Two at once would take a part that one has just added for one that the visitor took out.
     canvas.input(*infer, **QUIET, **FOLLOW)
     for name, button in buttons.items():
         _, words, change = OPERATIONS[name]
         button.click(
             operation(words, change), [canvas, pixels], canvas, api_name=f"editgan_{name}",
             show_progress="hidden",
-        ).success(*infer, **QUIET)  # fmt: skip
-    parts.input(_region(part), infer[1], canvas, **QUIET)
+        )  # fmt: skip
+    parts.input(_region(part), infer[1], canvas, **QUIET, **FOLLOW)
     stop_button(halt, panel.stop, run)
     run.click(
-        part.optimise, [panel.subject, canvas, parts, steps, panel.stop],
+        part.optimise, [panel.subject, canvas, parts, steps, panel.own, panel.stop],
         [panel.report, *panel.shown, panel.history, parts, panel.inferred],
         api_name="editgan_optimise", **run_options(panel.report),
-    ).success(answered, panel.subject, [panel.answer, panel.verdict], **QUIET)  # fmt: skip
+    ).success(
+        answered, panel.subject, [panel.answer, panel.verdict], **QUIET, **FOLLOW
+    )  # fmt: skip
     save.click(part.save, canvas, file, api_name="editgan_mask_file", show_progress="hidden")
     read.upload(
         part.read, [read, panel.subject, canvas], canvas, api_name="editgan_read_mask",
         show_progress="hidden",
-    ).success(*infer, **QUIET)  # fmt: skip
+    ).success(*infer, **QUIET, **FOLLOW)  # fmt: skip
 
 
 def _region(part: _Part) -> Callable:

@@ -82,19 +82,21 @@ def held(subject: Subject | Stored | None, load: Callable) -> Subject:
     return subject
 
 
-def shown(pipeline: Any, subject: Subject, before: Subject, painting: Painting | None) -> tuple:
+def shown(pipeline: Any, subject: Subject, before: np.ndarray, painting: Painting | None) -> tuple:
     """What an edit changes on the page, in the order of `Panel.shown`.
 
-    Strokes that were painted on the picture before the edit stay, laid over the new mask.
+    Strokes that were painted on the mask `before` stay, laid over the new mask.
     """
     mask = subject.now.mask
-    painting = painting or Painting(before.now.mask, 0)
-    carried = masks.carried(painting.labels, before.now.mask, mask)
+    painting = painting or Painting(before, 0)
+    carried = masks.carried(painting.labels, before, mask)
     return (
         subject,
         (subject.embedding.image, subject.now.image),
         mask_picture(mask, pipeline.palette),
-        painter.continued(subject.now.image, mask, Painting(carried, painting.part)),
+        painter.continued(
+            subject.now.image, mask, Painting(carried, painting.part, painting.labels)
+        ),
         keepsake(pipeline, subject),
         choice(subject),
     )

@@ -17,6 +17,7 @@ from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_pi
 from demos.editgan.session import HIGH, LOW, Subject
 from demos.portraits import seed_of
 from demos.widgets import (
+    FOLLOW,
     QUIET,
     aligned,
     curve,
@@ -166,7 +167,9 @@ def wire(load: Callable, panel: Panel, parts: tuple) -> None:
     run.click(
         part.embed, [*portrait.inputs, portrait.seed, steps, panel.own, panel.stop], outputs,
         api_name="editgan_embed", **run_options(report),
-    ).success(answered, panel.subject, [panel.answer, panel.verdict], **QUIET)  # fmt: skip
+    ).success(
+        answered, panel.subject, [panel.answer, panel.verdict], **QUIET, **FOLLOW
+    )  # fmt: skip
     paintings.input(
         painting, paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
         show_progress="hidden",

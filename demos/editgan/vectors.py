@@ -12,7 +12,16 @@ import gradio as gr
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.dials import dials, relisted
 from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
-from demos.editgan.session import HIGH, LOW, Edits, Subject, free_name, with_library, with_scales
+from demos.editgan.session import (
+    HIGH,
+    LOW,
+    Edits,
+    Subject,
+    Vectors,
+    free_name,
+    with_library,
+    with_scales,
+)
 from demos.editgan.start import library_rows
 from demos.painter import Painting
 from demos.widgets import (
@@ -57,7 +66,8 @@ class _Part:
             edits = with_library(before.edits, scales, vectors)
         after = yield from self._made_of(before, edits)
         with spoken_errors():
-            yield applied(after), *shown(self.load(), after, before, painting), after.scales
+            changed = shown(self.load(), after, before.now.mask, painting)
+            yield applied(after), *changed, after.scales
 
     def reweigh(
         self, subject: Subject | None, scales: dict, own: dict, painting: Painting | None
@@ -72,7 +82,8 @@ class _Part:
         with spoken_errors():
             vectors = {**self.load().library, **own}
             sliders = {name: scale for name, scale in after.scales.items() if name in vectors}
-            yield applied(after), *shown(self.load(), after, before, painting), sliders
+            changed = shown(self.load(), after, before.now.mask, painting)
+            yield applied(after), *changed, sliders
 
     def _made_of(self, before: Subject, edits: Edits) -> Iterator[tuple]:
         """Yields the new picture alone, for its mask takes longer; the subject with these edits."""
@@ -84,8 +95,9 @@ class _Part:
 
     @stoppable
     def refine(
-        self, subject: Subject | None, steps: int, painting: Painting | None, stop: Stop
-    ) -> Iterator[tuple]:
+        self, subject: Subject | None, steps: int, painting: Painting | None, own: Vectors,
+        stop: Stop,
+    ) -> Iterator[tuple]:  # fmt: skip
         """Refine this session's edited picture for 10, 30 or 60 steps (self-supervised).
 
         Yields a report and the pictures. What refinement adds becomes an edit of its own.
@@ -102,9 +114,10 @@ class _Part:
 
         edit = yield from live(work, before.embedding.image, stop, rest=6)
         with spoken_errors():
-            after = before.refined(free_name("refinement", before.edits), edit)
-            report = _report(edit, stop)
-            yield report, *shown(self.load(), after, before, painting), after.scales, gr.skip()
+            name = free_name("refinement", before.edits, self.load().library, own)
+            after, report = before.refined(name, edit), _report(edit, stop)
+            changed = shown(self.load(), after, before.now.mask, painting)
+            yield report, *changed, after.scales, gr.skip()
 
     def save(self, subject: Subject | None, which: str | None, name: str, own: dict) -> tuple:
         """Name one of this session's edits, put it into the library and hand out its file."""
@@ -204,13 +217,13 @@ def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: tuple) -> None:
             handler, [panel.subject, board, panel.own, panel.painter], 
             [panel.report, *panel.shown, other],
             api_name=api, **GPU, **FOLLOW,
-        ).success(*answer, **QUIET)  # fmt: skip
+        ).success(*answer, **QUIET, **FOLLOW)  # fmt: skip
     stop_button(halt, panel.stop, run)
     run.click(
-        part.refine, [panel.subject, steps, panel.painter, panel.stop],
+        part.refine, [panel.subject, steps, panel.painter, panel.own, panel.stop],
         [panel.report, *panel.shown, panel.history, library], api_name="editgan_refine",
         **run_options(panel.report),
-    ).success(*answer, **QUIET)  # fmt: skip
+    ).success(*answer, **QUIET, **FOLLOW)  # fmt: skip
     save.click(
         part.save, [panel.subject, which, name, panel.own],
         [panel.subject, panel.own, panel.history, library, which, file],

@@ -16,7 +16,7 @@ from PIL import Image
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.cropbox import crop_box_input
-from demos.indomain.setting import CLAY, Setting
+from demos.indomain.setting import CLAY, STEPS, Setting, origin
 from demos.widgets import (
     FOLLOW,
     QUIET,
@@ -35,6 +35,7 @@ from demos.widgets import (
     same_person,
     step_count,
     stop_button,
+    strangers,
     take_home,
 )
 
@@ -66,14 +67,15 @@ class _Part:
 
     @stoppable
     def diffuse(
-        self, picture, sx, sy, zoom, contexts, x: float, y: float, width: float, height: float,
-        steps: int, rival: bool, stop: Stop,
+        self, picture, sx, sy, zoom, seed, contexts, x: float, y: float, width: float,
+        height: float, steps: int, rival: bool, stop: Stop,
     ) -> Iterator[tuple]:  # fmt: skip
         """Diffuse a crop of the target into 1 to 4 contexts.
 
         Yields the pictures so far, a report with the loss curve and, at the end, stitched and
         diffused pictures to compare and the sheet of all stages. The crop is given by its centre
-        and size as fractions of the target's square.
+        and size as fractions of the target's square. The seed goes into the parameters when the
+        target is its never-seen portrait.
         """
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
@@ -87,9 +89,12 @@ class _Part:
         with spoken_errors():
             kept = _inside(self.load(), target, result.images[0], box)
             identity = self.load().measure(target, result.images[0]).identity
+            outside = strangers(self.load(), _inputs(target, squares, result.inversions))
         said_of = same_person(identity, graded=self.at.rendered)
-        shown = _shown(squares, result, other, kept, said_of, stop.pressed)
-        yield *shown, _keepsake(result, box)
+        shown = _shown(squares, result, other, kept, said_of, outside, stop.pressed)
+        whence = self.at.origin(picture, sx, sy, zoom, seed)
+        codes = {f"w{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
+        yield *shown, _keepsake(result, codes, whence, box, int(steps))
 
     def _live(self, target, contexts, box, steps, method, stop) -> Iterator[tuple]:
         """Yields pictures and report on the way; returns the result."""
@@ -138,6 +143,13 @@ def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: picture
     return pictures.row([pictures.pasted(target, context, box) for context in contexts])
 
 
+def _inputs(target: Image.Image, contexts: Sequence[Image.Image], inversions: Sequence) -> dict:
+    """The pictures by name, as `strangers` takes them."""
+    pairs = zip(contexts, inversions, strict=True)
+    named = {f"context {i}": pair for i, pair in enumerate(pairs, 1)}
+    return {"the target": (target, inversions[0]), **named}
+
+
 def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> Any:
     """How alike the two are inside the crop."""
     size = target.size
@@ -146,10 +158,12 @@ def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictur
     return pipeline.measure(*crops)
 
 
-def _shown(contexts, result, other, kept, identity: str, stopped: bool = False) -> tuple:
+def _shown(
+    contexts, result, other, kept, identity: str, outside: str = "", stopped: bool = False
+) -> tuple:
     """What a finished diffusion shows: pictures, report, a pair to compare, the sheet.
 
-    identity: the judge's verdict in words.
+    identity: the judge's verdict in words; outside: which inputs are outside the domain.
     """
     report = said(
         f"{'Stopped' if stopped else 'Done'} after {step_count(result.losses)} and "
@@ -159,28 +173,34 @@ def _shown(contexts, result, other, kept, identity: str, stopped: bool = False) 
     )
     pair = (result.stitched[0], result.images[0])
     sheet = _sheet(contexts, result, other)
-    return pictures.row(result.images), report + curve(result.losses), pair, sheet
+    return pictures.row(result.images), report + outside + curve(result.losses), pair, sheet
 
 
-def _keepsake(result, box) -> Keepsake:
+def _keepsake(result, codes, target: dict, box: pictures.Box, steps: int) -> Keepsake:
     return Keepsake(
-        {f"diffused-{i + 1}": image for i, image in enumerate(result.images)},
-        {f"w{i + 1}": inversion.w for i, inversion in enumerate(result.inversions)},
+        {f"diffused-{i}": image for i, image in enumerate(result.images, 1)},
+        codes,
         {
             "method": "in-domain semantic diffusion",
+            "target": target,
             "box": box,
-            "steps": len(result.losses),
+            "steps": steps,
+            "steps_done": len(result.losses),
             "seconds": result.seconds,
         },
     )
 
 
 def _sheet(contexts, result, other) -> Image.Image:
-    way = result.intermediate or [[] for _ in contexts]
     rows = [
         [context, stitched, encoded, *steps[:-1:2], image]
         for context, stitched, encoded, steps, image in zip(
-            contexts, result.stitched, result.encoded, way, result.images, strict=True
+            contexts,
+            result.stitched,
+            result.encoded,
+            result.intermediate,
+            result.images,
+            strict=True,
         )
     ]
     columns = ["context", "stitched", "encoder", *["on the way"] * (len(rows[0]) - 4), "diffused"]
@@ -199,8 +219,8 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Imag
     """A result to store: the first face is the target, the others are the contexts."""
     target, *contexts = faces
     box = pictures.crop_box(*PAPERS_CROP)
-    result = pipeline.diffuse(target, contexts, box, steps=100)
-    other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=100)
+    result = pipeline.diffuse(target, contexts, box, steps=STEPS)
+    other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=STEPS)
     kept = _inside(pipeline, target, result.images[0], box)
     shown = {"target-1": target}
     for stem, row in (
@@ -228,7 +248,8 @@ def _example(entry: stored.Stored) -> tuple:
     )  # fmt: skip
     other = SimpleNamespace(images=entry.row("rival"))
     shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
-    return target, v["seed"], contexts, *v["crop"], *shown
+    keep = _keepsake(result, {}, origin(v["seed"]), pictures.crop_box(*v["crop"]), STEPS)
+    return target, v["seed"], contexts, *v["crop"], *shown, keep
 
 
 def build(load: Callable, at: Setting = CLAY) -> None:
@@ -236,7 +257,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = stored.INDOMAIN.read("diffuse") if at.rendered else []
-    first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 4)
+    first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 5)
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
@@ -257,15 +278,15 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         interactive=False, format="png", buttons=[], elem_classes="wide",
         alt_text="The crop of the target pasted on each context.",
     )  # fmt: skip
-    outputs = _result_panels(first[7:])
+    outputs = _result_panels(first[7:11])
     live, report, *_ = outputs
-    keep, _ = take_home("indomain_diffuse_files")
+    keep, _ = take_home("indomain_diffuse_files", first[11])
     sizes, *strip = _crop_size_panel()
     stop = gr.State(Stop())
     inputs = [*target.inputs, contexts]
     stop_button(halt, stop, run, sizes)
     run.click(
-        part.diffuse, [*inputs, *crop, steps, rival, stop], [*outputs, keep],
+        part.diffuse, [*target.origin, contexts, *crop, steps, rival, stop], [*outputs, keep],
         api_name="indomain_diffuse", **run_options(report),
     )  # fmt: skip
     sizes.click(
@@ -274,7 +295,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     )  # fmt: skip
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
-        shown = [target.picture, target.seed, contexts, *crop, *outputs]
+        shown = [target.picture, target.seed, contexts, *crop, *outputs, keep]
         stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
             *preview, **QUIET
         )

@@ -10,7 +10,7 @@ import gradio as gr
 
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.indomain.setting import CLAY, Setting
+from demos.indomain.setting import CLAY, STEPS, Setting, origin
 from demos.widgets import (
     FOLLOW,
     QUIET,
@@ -25,6 +25,7 @@ from demos.widgets import (
     running,
     said,
     stop_button,
+    strangers,
     take_home,
 )
 
@@ -41,17 +42,18 @@ class _Part:
 
     @stoppable
     def interpolate(
-        self, first, x1: float, y1: float, zoom1: float, second, x2: float, y2: float,
-        zoom2: float, count: int, steps: int, stop: Stop,
+        self, first, x1: float, y1: float, zoom1: float, seed1: int | None, second, x2: float,
+        y2: float, zoom2: float, seed2: int | None, count: int, steps: int, stop: Stop,
     ) -> Iterator[tuple]:  # fmt: skip
         """Interpolate between two pictures by two methods.
 
         Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
+        A seed goes into the parameters when the picture is its never-seen portrait.
         """
-        side = self.at.side
-        ends = [aligned(first, x1, y1, zoom1, side), aligned(second, x2, y2, zoom2, side)]
+        given = ((first, x1, y1, zoom1, seed1), (second, x2, y2, zoom2, seed2))
+        ends = [aligned(*framed, self.at.side) for *framed, _ in given]
         frames: dict[str, list] = {}
-        codes: dict[str, Any] = {}
+        found: dict[str, Any] = {}
         for method in ROWS:
             inverted = []
             for i, image in enumerate(ends):
@@ -60,11 +62,24 @@ class _Part:
                         inverted.append(news.result)
                     else:
                         yield gr.skip(), _running(method, i, news), gr.skip(), gr.skip()
-            codes |= {f"{method}-{'ab'[i]}": v.w for i, v in enumerate(inverted)}
+            found |= {f"{method}-{'ab'[i]}": v for i, v in enumerate(inverted)}
             with spoken_errors():
                 frames[method] = self.load().interpolate(*inverted, count=int(count))
             yield _strip(frames, ends), said("…"), frames, gr.skip()
-        yield _strip(frames, ends), said(_words(count, stop.pressed)), frames, _keep(frames, codes)
+        whence = [self.at.origin(*end) for end in given]
+        words, keep = self._end(ends, frames, found, whence, int(steps), stop.pressed)
+        yield _strip(frames, ends), words, frames, keep
+
+    def _end(self, ends, frames, found, whence, steps: int, stopped: bool) -> tuple[str, Keepsake]:
+        inverted = [found[f"in-domain-{end}"] for end in "ab"]
+        names = ("the first picture", "the second picture")
+        inputs = {n: given for n, *given in zip(names, ends, inverted, strict=True)}
+        with spoken_errors():
+            outside = strangers(self.load(), inputs)
+        codes = {name: inversion.w for name, inversion in found.items()}
+        done = {name: len(inversion.losses) for name, inversion in found.items()}
+        words = said(_words(len(frames["in-domain"]), stopped))
+        return words + outside, _keep(frames, codes, done, whence, steps)
 
     def _stream(self, image, method, steps, stop) -> Iterator:
         def work(on_step):
@@ -89,9 +104,13 @@ def _strip(frames: dict, ends: list):
     return pictures.sheet(rows, ["input", *middle, "input"], names, side=120)
 
 
-def _keep(frames: dict, codes: dict) -> Keepsake:
+def _keep(frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: int) -> Keepsake:
     images = {f"{m}-{i + 1}": f for m, row in frames.items() for i, f in enumerate(row)}
-    return Keepsake(images, codes, {"count": len(images) // len(frames), "methods": list(frames)})
+    parameters = {
+        "first": ends[0], "second": ends[1], "count": len(images) // len(frames),
+        "methods": list(frames), "steps": steps, "steps_done": done,
+    }  # fmt: skip
+    return Keepsake(images, codes, parameters)
 
 
 def pick(frames: dict | None, place: float) -> tuple:
@@ -116,7 +135,7 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]
     """A result to store: seven pictures between two faces by each method."""
     shown = {"first-1": faces[0], "second-1": faces[1]}
     for method in ROWS:
-        ends = [pipeline.invert(face, method=method) for face in faces]
+        ends = [pipeline.invert(face, method=method, steps=STEPS) for face in faces]
         frames = pipeline.interpolate(*ends, count=7)
         shown |= {f"{method}-{k}": frame for k, frame in enumerate(frames, 1)}
     return stored.Stored(name, {"seeds": list(seeds)}, shown)
@@ -128,8 +147,10 @@ def _example(entry: stored.Stored) -> tuple:
     seeds = entry.values["seeds"]
     frames = {method: entry.row(method) for method in ROWS}
     words = said(_words(len(frames["in-domain"]), False))
-    strip = _strip(frames, ends)
-    return ends[0], seeds[0], ends[1], seeds[1], strip, words, frames, *pick(frames, 0.5)
+    done = {f"{method}-{end}": STEPS for method in ROWS for end in "ab"}
+    keep = _keep(frames, {}, done, [origin(seed) for seed in seeds], STEPS)
+    shown = (_strip(frames, ends), words, frames, *pick(frames, 0.5))
+    return ends[0], seeds[0], ends[1], seeds[1], *shown, keep
 
 
 def build(load: Callable, at: Setting = CLAY) -> None:
@@ -138,7 +159,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     gr.HTML(SAYS)
     found = stored.INDOMAIN.read("interpolate") if at.rendered else []
     domain = {"domain": at.name, "side": at.side, "faces": at.faces}
-    shown = _example(found[0]) if found else (None,) * 9
+    shown = _example(found[0]) if found else (None,) * 10
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
@@ -168,18 +189,18 @@ def build(load: Callable, at: Setting = CLAY) -> None:
                 alt_text=f"The interpolated picture at the slider's place by {name}.",
                 elem_classes="filled", buttons=["download", "fullscreen"],
             )
-            for name, value in zip(ROWS.values(), shown[7:], strict=True)
+            for name, value in zip(ROWS.values(), shown[7:9], strict=True)
         ]  # fmt: skip
     with gr.Row():
         export = gr.Button("Make a GIF and an MP4", scale=1)
         films = gr.File(
             label="Films", show_label=False, file_count="multiple", interactive=False, scale=2
         )
-    keep, _ = take_home("indomain_interpolate_files")
+    keep, _ = take_home("indomain_interpolate_files", shown[9])
     frames, stop = gr.State(shown[6]), gr.State(Stop())
     stop_button(halt, stop, run)
     run.click(
-        part.interpolate, [*first.inputs, *second.inputs, count, steps, stop],
+        part.interpolate, [*first.origin, *second.origin, count, steps, stop],
         [strip, report, frames, keep], api_name="indomain_interpolate",
         **run_options(report),
     ).then(pick, [frames, place], pair, **QUIET)  # fmt: skip
@@ -189,5 +210,6 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     )  # fmt: skip
     if examples is not None:
         filled = [first.picture, first.seed, second.picture, second.seed, strip, report, frames]
-        stored.wire(examples, found, _example, [*filled, *pair], "indomain_stored_interpolation")
+        filled += [*pair, keep]
+        stored.wire(examples, found, _example, filled, "indomain_stored_interpolation")
     export.click(film, frames, films, api_name="indomain_interpolate_film")

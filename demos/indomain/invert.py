@@ -12,7 +12,7 @@ import gradio as gr
 
 from demos import stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.indomain.setting import CLAY, METHODS, Setting
+from demos.indomain.setting import CLAY, METHODS, STEPS, Setting, origin
 from demos.widgets import (
     Keepsake,
     aligned,
@@ -40,12 +40,13 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, steps: int, stop: Stop
+        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
     ) -> Iterator[tuple]:
         """Invert a picture by every method.
 
         Yields the pictures, a table with PSNR, LPIPS, identity and seconds, a report and the
-        same numbers as JSON.
+        same numbers as JSON. The seed goes into the parameters when the picture is its never-seen
+        portrait.
         """
         image = aligned(picture, x, y, zoom, self.at.side)
         found: dict[str, Any] = {}
@@ -63,7 +64,9 @@ class _Part:
             yield *self._pictures(found), table(numbers), said("…"), numbers, gr.skip()
             if stop.pressed:
                 break
-        yield *self._pictures(found), table(numbers), *self._end(image, found, numbers)
+        whence = self.at.origin(picture, x, y, zoom, seed)
+        end = self._end(image, found, numbers, {"picture": whence, "steps": int(steps)})
+        yield *self._pictures(found), table(numbers), *end
 
     def _pictures(self, found: dict) -> list:
         """Each method's picture: finished, on its way, or not begun."""
@@ -75,14 +78,17 @@ class _Part:
 
         return stream(work, stop)
 
-    def _end(self, image, found, numbers) -> tuple:
-        last = list(found)[-1]
+    def _end(self, image, found, numbers, parameters: dict) -> tuple:
         with spoken_errors():
-            fidelity = self.load().fidelity(image, found[last])
+            fidelity = self.load().fidelity(image, list(found.values())[-1])
         keep = Keepsake(
             {"picture": image, **{method: i.image for method, i in found.items()}},
             {method: inversion.w for method, inversion in found.items()},
-            {"methods": numbers},
+            {
+                **parameters,
+                "steps_done": {method: len(i.losses) for method, i in found.items()},
+                "methods": numbers,
+            },
         )
         return faithful(fidelity), numbers, keep
 
@@ -104,7 +110,7 @@ def _numbers(pipeline: Any, image: Any, inversion: Any) -> dict[str, float | Non
 def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
     """A result to store: the first face, inverted by every method."""
     image = faces[0]
-    found = {method: pipeline.invert(image, method=method) for method in METHODS}
+    found = {method: pipeline.invert(image, method=method, steps=STEPS) for method in METHODS}
     fidelity = pipeline.fidelity(image, found["in-domain"])
     values = {
         "seed": seeds[0],
@@ -117,10 +123,12 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]
 
 def _example(entry: stored.Stored) -> tuple:
     """Everything that a stored result puts on the page, in the order of the page's outputs."""
-    images = [entry.pictures[f"{method}-1"] for method in METHODS]
-    numbers = table(entry.values["numbers"])
-    report = faithful(SimpleNamespace(**entry.values["fidelity"]))
-    return entry.pictures["picture-1"], entry.values["seed"], *images, numbers, report
+    picture, v = entry.pictures["picture-1"], entry.values
+    images = {method: entry.pictures[f"{method}-1"] for method in METHODS}
+    report = faithful(SimpleNamespace(**v["fidelity"]))
+    parameters = {"picture": origin(v["seed"]), "steps": STEPS, "methods": v["numbers"]}
+    keep = Keepsake({"picture": picture, **images}, {}, parameters)
+    return picture, v["seed"], *images.values(), table(v["numbers"]), report, keep
 
 
 def _running(method: str, news) -> str:
@@ -158,7 +166,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
     found = stored.INDOMAIN.read("invert") if at.rendered else []
-    first = _example(found[0]) if found else (None,) * (count + 4)
+    first = _example(found[0]) if found else (None,) * (count + 5)
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
@@ -168,20 +176,20 @@ def build(load: Callable, at: Setting = CLAY) -> None:
             )  # fmt: skip
             steps, run, halt = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
         with gr.Column(scale=3, min_width=280):
-            shown = _method_images(at.methods, first[2:-2])
-            report = gr.HTML(first[-1], elem_id="invert-report")
-    numbers_table = gr.HTML(first[-2], elem_id="invert-numbers")
+            shown = _method_images(at.methods, first[2:-3])
+            report = gr.HTML(first[-2], elem_id="invert-report")
+    numbers_table = gr.HTML(first[-3], elem_id="invert-numbers")
     numbers = gr.JSON(visible=False)
-    keep, _ = take_home("indomain_invert_files")
+    keep, _ = take_home("indomain_invert_files", first[-1])
     stop = gr.State(Stop())
     stop_button(halt, stop, run)
     run.click(
-        part.invert, [*portrait.inputs, steps, stop],
+        part.invert, [*portrait.origin, steps, stop],
         [*shown, numbers_table, report, numbers, keep], api_name="indomain_invert",
         **run_options(report),
     )  # fmt: skip
     if examples is not None:
-        filled = [portrait.picture, portrait.seed, *shown, numbers_table, report]
+        filled = [portrait.picture, portrait.seed, *shown, numbers_table, report, keep]
         stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
 
 

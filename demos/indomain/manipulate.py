@@ -13,7 +13,7 @@ from PIL import Image
 
 from demos import stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.indomain.setting import CLAY, Setting
+from demos.indomain.setting import CLAY, STEPS, WHOLE, Setting, origin
 from demos.portraits import never_seen, seed_of
 from demos.widgets import (
     FOLLOW,
@@ -53,6 +53,13 @@ class Subject:
     image: Image.Image
     seed: int | None
     crop: tuple[float, float, float]
+    steps: int
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the inversion can be made again from."""
+        done = len(self.inversion.losses)
+        return {"picture": origin(self.seed, self.crop), "steps": self.steps, "steps_done": done}
 
 
 @dataclass(frozen=True)
@@ -80,11 +87,11 @@ class _Part:
                 shown = news.images[0] if news.images else gr.skip()
                 yield shown, running(news), *(gr.skip(),) * 3
                 continue
-            subject = Subject(news.result, image, seed, (x, y, zoom))
+            subject = Subject(news.result, image, seed, (x, y, zoom), int(steps))
             with spoken_errors():
                 words = faithful(self.load().fidelity(image, news.result))
-            keep = Keepsake({"inversion": news.result.image}, {"w": news.result.w}, {"seed": seed})
-            yield news.result.image, words, subject, [], keep
+            shown, codes = {"inversion": news.result.image}, {"w": news.result.w}
+            yield shown["inversion"], words, subject, [], Keepsake(shown, codes, subject.parameters)
 
     def manipulate(
         self, subject: Subject | stored.Stored | None, show_truth: bool, *changes: float
@@ -105,7 +112,7 @@ class _Part:
             asked = show_truth and self.at.rendered
             truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
         pair = (subject.inversion.image, edited)
-        keep = _keepsake(pair, {"w": subject.inversion.w}, subject.seed, wanted)
+        keep = _keepsake(pair, {"w": subject.inversion.w}, subject, wanted)
         return edited, truth, said(in_words(wanted, self.at)) + words, keep
 
     def _truth(self, subject: Subject, wanted: dict, edited) -> tuple:
@@ -116,9 +123,11 @@ class _Part:
         return truth, compared(measures, "the edit", "the true answer")
 
 
-def _keepsake(pair: Sequence[Image.Image], codes: Any, seed: int | None, changes: Mapping):
+def _keepsake(
+    pair: Sequence[Image.Image], codes: Any, subject: Subject, changes: Mapping
+) -> Keepsake:
     pictures = dict(zip(("inversion", "edited"), pair, strict=True))
-    return Keepsake(pictures, codes, {"seed": seed, "changes": dict(changes)})
+    return Keepsake(pictures, codes, subject.parameters | {"changes": dict(changes)})
 
 
 def remember(history: list[tuple], *changes: float) -> list[tuple]:
@@ -147,7 +156,7 @@ def compute(
     pipeline: Any, name: str, seed: int, face: Image.Image, changes: Mapping[str, float]
 ) -> stored.Stored:
     """A result to store: the face, inverted, with attributes changed, and the true answer."""
-    inversion = pipeline.invert(face)
+    inversion = pipeline.invert(face, steps=STEPS)
     edited, truth = pipeline.manipulate(inversion, changes), never_seen(seed, dict(changes))
     measures, fidelity = pipeline.measure(edited, truth), pipeline.fidelity(face, inversion)
     values = {
@@ -165,10 +174,13 @@ def compute(
 
 def _opened(pipeline: Any, entry: stored.Stored) -> Subject:
     """A stored result as if the visitor had inverted its picture."""
-    fields = {key: entry.values[key] for key in ("method", "seconds")}
+    fields = {key: entry.values[key] for key in ("method", "seconds", "losses")}
     others = {"w": {"image": entry.pictures["inverted"], **fields}}
-    inversion = pipeline.restore(entry.codes, others)["w"]
-    return Subject(inversion, entry.pictures["picture"], entry.values["seed"], (0.5, 0.5, 1))
+    return _subject(entry, pipeline.restore(entry.codes, others)["w"])
+
+
+def _subject(entry: stored.Stored, inversion: Any) -> Subject:
+    return Subject(inversion, entry.pictures["picture"], entry.values["seed"], WHOLE, STEPS)
 
 
 def _example(entry: stored.Stored) -> tuple:
@@ -177,7 +189,8 @@ def _example(entry: stored.Stored) -> tuple:
     changes = tuple(v["changes"].get(attribute.name, 0) for attribute in CLAY.attributes)
     words = said(in_words(v["changes"]))
     words += compared(SimpleNamespace(**v["measures"]), "the edit", "the true answer")
-    keep = _keepsake((p["inverted"], p["edited"]), entry.codes, v["seed"], v["changes"])
+    subject = _subject(entry, SimpleNamespace(losses=v["losses"]))
+    keep = _keepsake((p["inverted"], p["edited"]), entry.codes, subject, v["changes"])
     shown = (p["picture"], v["seed"], p["inverted"], p["edited"], p["truth"], words)
     return *shown, faithful(SimpleNamespace(**v["fidelity"])), entry, [changes], keep, *changes
 
@@ -211,11 +224,12 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     subject, history, stop = gr.State(first[7]), gr.State(first[8]), gr.State(Stop())
     edit = ([subject, switch, *dials], [edited, truth, words, keep])
     stop_button(halt, stop, run)
+    rest = 0 if count == 1 else [0] * count  # Gradio takes a list for one output as its value
     run.click(
-        part.invert, [*portrait.inputs, portrait.seed, steps, stop],
+        part.invert, [*portrait.origin, steps, stop],
         [inverted, fidelity, subject, history, keep],
         api_name="indomain_manipulate_invert", **run_options(fidelity),
-    ).success(lambda: [0] * count, None, dials, **QUIET).success(
+    ).success(lambda: rest, None, dials, **QUIET).success(
         part.manipulate, *edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:

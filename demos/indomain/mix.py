@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
@@ -25,6 +25,7 @@ from demos.widgets import (
     running,
     said,
     stop_button,
+    strangers,
     take_home,
 )
 
@@ -38,12 +39,17 @@ inverted once; the layers slider then answers at once.</p></div>"""
 
 @dataclass(frozen=True)
 class Inverted:
-    """The pictures and their inversions, contents and styles apart."""
+    """The pictures and their inversions, contents and styles apart.
+
+    outside: which pictures are outside the domain, in words; parameters: of the inversions.
+    """
 
     contents: list
     styles: list
     content_pictures: list
     style_pictures: list
+    outside: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=lambda: {"steps": STEPS})
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,21 @@ class _Part:
                     yield gr.skip(), _running(i, len(every), news), gr.skip(), gr.skip()
         middle = len(squares[0])
         inverted = Inverted(inversions[:middle], inversions[middle:], *squares)
+        inverted = self._described(inverted, int(steps))
         grid, words, keep = self.remix(inverted, layers)
         yield grid, words, inverted, keep
+
+    def _described(self, inverted: Inverted, steps: int) -> Inverted:
+        """With what is to be said of the inversions, also when they are mixed again."""
+        named, squares = _named(inverted), inverted.content_pictures + inverted.style_pictures
+        inputs = {
+            name.replace("-", " "): (square, inversion)
+            for square, (name, inversion) in zip(squares, named.items(), strict=True)
+        }
+        with spoken_errors():
+            outside = strangers(self.load(), inputs)
+        done = {name: len(inversion.losses) for name, inversion in named.items()}
+        return replace(inverted, outside=outside, parameters={"steps": steps, "steps_done": done})
 
     def _stream(self, image, steps, stop) -> Iterator:
         def work(on_step):
@@ -94,8 +113,12 @@ class _Part:
             ]
         grid = _grid(inverted.content_pictures, inverted.style_pictures, mixed)
         codes = {name: inversion.w for name, inversion in _named(inverted).items()}
-        keep = Keepsake(_named_mixes(mixed), codes, {"layers": int(layers)})
-        return grid, _words(int(layers), self.at), keep
+        keep = _keepsake(mixed, codes, int(layers), inverted.parameters)
+        return grid, _words(int(layers), self.at) + inverted.outside, keep
+
+
+def _keepsake(mixed: Sequence, codes: Any, layers: int, parameters: Mapping) -> Keepsake:
+    return Keepsake(_named_mixes(mixed), codes, {"layers": layers, **parameters})
 
 
 def _grid(contents: Sequence[Image.Image], styles: Sequence[Image.Image], mixed: Sequence):
@@ -161,7 +184,7 @@ def _example(entry: stored.Stored) -> tuple:
     contents, styles = entry.row("content"), entry.row("style")
     layers = entry.values["layers"]
     mixed = [entry.row(f"mix-{i}") for i in range(1, len(styles) + 1)]
-    keep = Keepsake(_named_mixes(mixed), entry.codes, {"layers": layers})
+    keep = _keepsake(mixed, entry.codes, layers, {"steps": STEPS})
     grid = _grid(contents, styles, mixed)
     return contents, styles, layers, grid, _words(layers), entry, keep
 

@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from PIL import Image
+
 from demos.pictures import SIDE
-from demos.portraits import DOMAIN
+from demos.portraits import DOMAIN, seed_of
 from examples.clay.edits import EDITS
+
+STEPS = 100  # of an optimisation whose result is stored
+WHOLE = (0.5, 0.5, 1)  # x, y and zoom of a picture that is not cropped
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,20 @@ class Setting:
         """Why a component is missing, "" if it is not."""
         return dict(self.missing).get(component, "")
 
+    def origin(
+        self, picture: Image.Image, x: float, y: float, zoom: float, seed: int | None
+    ) -> dict[str, Any]:
+        """An input for the parameters of a result; the seed is None unless the picture is its."""
+        return origin(seed_of(picture, seed) if self.rendered else None, (x, y, zoom))
+
     def without(self, start: str) -> list[str]:
         """The missing components whose names start so."""
         return [component for component, _ in self.missing if component.startswith(start)]
+
+
+def origin(seed: int | None, square: Sequence[float] = WHOLE) -> dict[str, Any]:
+    """The portrait of a seed, None for an own picture, and its square: x, y and zoom."""
+    return {"seed": seed, "square": square}
 
 
 METHODS = {

@@ -28,7 +28,7 @@ import argparse
 import itertools
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,7 +55,6 @@ from tests.benchmarks.kept import PIPELINES, Kept, marked
 
 SMILE = "smile"
 REFINEMENTS = (10, 30)  # steps
-CURVES = (*REFINEMENTS, 60)  # those of Fig. 11
 MATCHED = "InterFaceGAN, matched"  # moved until as many smile as with EditGAN +30
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 MIXED = slice(3, 7)  # layers of 16 and 32 px, where a mouth gets its shape
@@ -152,22 +151,20 @@ class Bench:
         """Cosine of the judge's embeddings of the portraits and of what was made of them."""
         return (self.over(x, lambda p: self.pipeline.judge(p).embedding) * self.people).sum(1)
 
-    def refined(
-        self, scale: float, counts: Sequence[int], rows: slice = slice(None)
-    ) -> dict[int, Tensor]:
+    def refined(self, scale: float, rows: slice = slice(None)) -> dict[int, Tensor]:
         """Codes of EditGAN's vector at a scale, by steps of refinement; 0 is the vector alone."""
         codes, before = self.codes[rows], self.masks[rows]
         delta = scale * self.pipeline.library[SMILE].delta
         after = masks_of(self.pipeline, codes + delta)
         regions = self.regions(before, after)
-        found: dict[int, list[Tensor]] = {0: [codes + delta], **{n: [] for n in counts}}
+        found: dict[int, list[Tensor]] = {0: [codes + delta], **{n: [] for n in REFINEMENTS}}
         for start in range(0, len(codes), self.batch):
             part = slice(start, start + self.batch)
             mark = marked(torch.cat([codes[part], delta.expand_as(codes[part])]))
-            name = f"refined-{'-'.join(map(str, counts))}-{mark}"
-            inputs = (codes[part], after[part], regions[part], delta, counts)
+            name = f"refined-{'-'.join(map(str, REFINEMENTS))}-{mark}"
+            inputs = (codes[part], after[part], regions[part], delta)
             steps = self.refinements(name, lambda inputs=inputs: self._refine(*inputs))
-            for count in counts:
+            for count in REFINEMENTS:
                 found[count].append(steps[str(count)])
             print(".", end="", flush=True)
         return {steps: torch.cat(parts) for steps, parts in found.items()}
@@ -178,17 +175,16 @@ class Bench:
         after: np.ndarray,
         regions: np.ndarray,
         delta: Tensor,
-        counts: Sequence[int],
     ) -> dict[str, Tensor]:
-        """Codes of a batch after each number of steps."""
+        """Codes of a batch after each number of REFINEMENTS."""
         found = {}
 
         def report(index, total, loss, images, deltas) -> None:
-            if index in counts:
+            if index in REFINEMENTS:
                 found[str(index)] = codes + deltas.detach().cpu()
 
         self.pipeline.optimise(
-            codes.to(self.pipeline.device), after, regions, start=delta, steps=max(counts),
+            codes.to(self.pipeline.device), after, regions, start=delta, steps=max(REFINEMENTS),
             identity=False, report=report,
         )  # fmt: skip
         return found
@@ -239,7 +235,7 @@ def mixed_codes(bench: Bench) -> Tensor:
 
 def smile_table(bench: Bench, attribute_labels: int) -> dict[str, dict[str, Tensor | float]]:
     """Table 1: a row of per-portrait figures for every way to make people smile."""
-    edited = bench.refined(1.0, REFINEMENTS)
+    edited = bench.refined(1.0)
     smiling = bench.smiles(bench.pictures(edited[max(REFINEMENTS)])) > 0.5
     scale = matched_scale(bench, smiling.float().mean().item())
     ways = {
@@ -286,7 +282,7 @@ def trade_off(bench: Bench, count: int, scales: tuple[float, ...]) -> dict[str, 
 
     for scale in scales:
         add("InterFaceGAN", boundary_codes(bench, scale, rows))
-        for steps, codes in bench.refined(scale, CURVES, rows).items():
+        for steps, codes in bench.refined(scale, rows).items():
             add(f"EditGAN +{steps}" if steps else "EditGAN", codes)
     return curves
 

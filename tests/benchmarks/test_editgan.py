@@ -58,7 +58,6 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     monkeypatch.setattr(editgan.weights, "load_tensors", lambda name: name)
     monkeypatch.setattr(editgan, "boundaries_from", lambda tensors: {"smile": boundary})
     monkeypatch.setattr(editgan, "REFINEMENTS", (2, 30))
-    monkeypatch.setattr(editgan, "CURVES", (2, 3, 4))
     monkeypatch.setattr(editgan, "REFERENCES", 2)
 
     def rendered(self, parameters: np.ndarray):
@@ -81,7 +80,7 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     assert found["smile"]["no edit"]["psnr outside"] > 100
     assert set(found["seconds"]) == {*editgan.V100, editgan.MASKED, editgan.EMBEDDING}
     assert found["seconds"]["apply"] < found["seconds"][editgan.MASKED]
-    assert [len(curve) for curve in found["curves"].values()] == [2] * 5
+    assert [len(curve) for curve in found["curves"].values()] == [2] * 4
     assert "No parser to compare with" in capsys.readouterr().out
     assert "matplotlib" not in sys.modules
 

@@ -36,6 +36,21 @@ def press(place: Page | Locator, name: str, nth: int = 0) -> None:
     place.get_by_role("button", name=name, exact=True).filter(visible=True).nth(nth).click()
 
 
+def new_portrait(place: Page | Locator) -> None:
+    """A never-seen portrait in the first picture, which shows it when this returns."""
+    from playwright.sync_api import expect
+
+    first = place.locator(".image-frame img").filter(visible=True).first
+    shown = first.get_attribute("src")
+    press(place, "Never-seen portrait")
+    expect(first).not_to_have_attribute("src", shown, timeout=60 * SECONDS)
+
+
+def overhang(page: Page) -> int:
+    """By how many pixels the content is wider than the page, which hides what stands out."""
+    return page.locator(".gradio-container").evaluate("e => e.scrollWidth - e.clientWidth")
+
+
 def _files(page: Page, selector: str) -> list[bytes]:
     images = page.locator(f"{selector} img")
     images.first.get_attribute("src", timeout=20 * SECONDS)

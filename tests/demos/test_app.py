@@ -60,7 +60,7 @@ def gallery(*paths: str) -> list[dict]:
 
 def diffuse(client, target, contexts, crop=CROP, steps=10, rival=False, **options):
     return client.predict(
-        target and handle_file(target), *WHOLE, contexts, *crop, steps, rival,
+        target and handle_file(target), *WHOLE, None, contexts, *crop, steps, rival,
         api_name="/indomain_diffuse", **options,
     )  # fmt: skip
 
@@ -75,9 +75,39 @@ def test_diffuse_returns_pictures_words_and_files(client, face):
     assert names == ["diffused-1.png", "diffused-2.png", "latent.safetensors", "parameters.json"]
     code = next(f for f in files if f.endswith(".safetensors"))
     assert load_file(code)["w1"].shape == (1, 12, 512)
-    assert (
-        json.loads(Path(next(f for f in files if f.endswith(".json"))).read_text())["steps"] == 10
-    )
+
+
+def parameters(client, part: str) -> dict:
+    files = client.predict(True, api_name=f"/indomain_{part}_files")
+    return json.loads(Path(next(f for f in files if f.endswith(".json"))).read_text())
+
+
+def test_the_parameters_make_a_result_again(client, face):
+    drawn, seed = client.predict(TEST.start, api_name="/indomain_never_seen_portrait")
+    first, second = (handle_file(drawn), 0.4, 0.6, 1.5, seed), (handle_file(face), *WHOLE, seed)
+    known = {"seed": TEST.start, "square": [0.4, 0.6, 1.5]}
+    own = {"seed": None, "square": list(WHOLE)}
+    client.predict(*first, gallery(face), *CROP, 10, False, api_name="/indomain_diffuse")
+    found = parameters(client, "diffuse")
+    assert found["target"] == known and found["steps"] == found["steps_done"] == 10
+    assert np.allclose(found["box"], (0.3, 0.3, 0.7, 0.7))
+    client.predict(*first, 20, api_name="/indomain_invert")
+    found = parameters(client, "invert")
+    assert found["picture"] == known and found["steps"] == 20
+    assert found["steps_done"]["in-domain"] == 20
+    client.predict(*first, *second, 5, 10, api_name="/indomain_interpolate")
+    found = parameters(client, "interpolate")
+    assert (found["first"], found["second"]) == (known, own)
+    assert found["steps"] == found["steps_done"]["in-domain-b"] == 10 and found["count"] == 5
+    client.predict(*first, 30, api_name="/indomain_manipulate_invert")
+    assert parameters(client, "manipulate")["picture"] == known
+    client.predict(False, *[0] * len(EDITS), api_name="/indomain_manipulate")
+    found = parameters(client, "manipulate")
+    assert found["picture"] == known and found["steps"] == found["steps_done"] == 30
+    client.predict(gallery(face), gallery(face), 4, 10, api_name="/indomain_mix")
+    client.predict(6, api_name="/indomain_remix")
+    found = parameters(client, "mix")
+    assert (found["steps"], found["steps_done"]["style-1"], found["layers"]) == (10, 10, 6)
 
 
 def test_json_is_written_on_request_only(client, face):
@@ -102,7 +132,7 @@ def test_crop_sizes(client, face):
 
 def test_invert_gives_four_pictures_and_a_row_each(client, face):
     *images, table, report, numbers = client.predict(
-        handle_file(face), *WHOLE, 10, api_name="/indomain_invert"
+        handle_file(face), *WHOLE, None, 10, api_name="/indomain_invert"
     )
     assert len(images) == 4 and all(images)
     assert table.count("<tr") == 5 and "close" in report
@@ -111,14 +141,30 @@ def test_invert_gives_four_pictures_and_a_row_each(client, face):
 
 def test_outside_the_domain_is_said(client, tmp_path):
     flat = saved(Image.new("RGB", (64, 64), "navy"), tmp_path)
-    *_, report, _ = client.predict(handle_file(flat), *WHOLE, 10, api_name="/indomain_invert")
+    *_, report, _ = client.predict(handle_file(flat), *WHOLE, None, 10, api_name="/indomain_invert")
     assert "outside the domain" in report
+
+
+def test_the_words_name_every_input_outside_the_domain(client, tmp_path, face):
+    flat = saved(Image.new("RGB", (64, 64), "navy"), tmp_path)
+    strange, known = ((handle_file(path), *WHOLE, None) for path in (flat, face))
+    assert "outside" not in diffuse(client, face, gallery(face))[1]
+    report = diffuse(client, flat, gallery(face, flat))[1]
+    assert "The target and context 2 are <b>outside the domain</b>" in report
+    for second, words in ((known, ""), (strange, "The second picture is <b>outside")):
+        _, report = client.predict(*known, *second, 5, 10, api_name="/indomain_interpolate")
+        assert words in report and bool(words) == ("outside" in report)
+    _, report = client.predict(
+        gallery(flat, face), gallery(face, flat, flat), 4, 10, api_name="/indomain_mix"
+    )
+    words = "Content 1, style 2 and style 3 are <b>outside the domain</b>"
+    assert words in report and words in client.predict(6, api_name="/indomain_remix")[1]
 
 
 def test_interpolate_slider_and_films(client, faces):
     first, second = map(handle_file, faces)
     strip, words = client.predict(
-        first, *WHOLE, second, *WHOLE, 5, 10,
+        first, *WHOLE, None, second, *WHOLE, None, 5, 10,
         api_name="/indomain_interpolate",
     )  # fmt: skip
     assert Image.open(strip).size[0] > 7 * 100 and "5 pictures" in words
@@ -274,8 +320,9 @@ def test_a_visitor_who_leaves_stops_the_run(face):
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
     client = Client(url, verbose=False)
     job = client.submit(
-        handle_file(face), *WHOLE, gallery(face), *CROP, 300, False, api_name="/indomain_diffuse"
-    )
+        handle_file(face), *WHOLE, None, gallery(face), *CROP, 300, False,
+        api_name="/indomain_diffuse",
+    )  # fmt: skip
     deadline = time.monotonic() + 10
     while slow.steps_done < 5 and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from playwright.sync_api import Locator, Page, expect
 import app
 from demos import theme
 from demos.bridge import Lazy
+from demos.editgan.truth import truth
 from demos.painter import Painting, mask_painter
 from demos.portraits import TEST
 from examples.clay.parts import PART_PALETTE, PARTS
@@ -24,7 +26,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on th
 
 
 def embed(page: Page, steps: int = 10, seconds: int = 60, seed: int = TEST.start + 15) -> None:
-    """A never-seen portrait, embedded."""
+    """A never-seen portrait, embedded; its mask is in the painter."""
     shown = page.locator(".image-frame img").first
     before = shown.get_attribute("src") or ""
     page.get_by_label("Test seed").fill(str(seed))
@@ -34,7 +36,8 @@ def embed(page: Page, steps: int = 10, seconds: int = 60, seed: int = TEST.start
     press(page, "Embed")
     report = page.locator("#editgan-embedding-report")
     expect(report).to_contain_text(f"Embedded after {steps} steps", timeout=seconds * SECONDS)
-    expect(page.locator("#editgan-painter .legend label")).to_have_count(len(PARTS))
+    # In the stored example that stood here, the glasses were chosen.
+    expect(painter(page).locator(".legend label:has(input:checked)")).to_have_text("upper lip")
 
 
 def fill_number(page: Page, name: str, value: int, nth: int = 0) -> None:
@@ -61,11 +64,16 @@ def canvas(page: Page) -> Locator:
     return found
 
 
+def places(page: Page, *points: tuple[float, float]) -> list[tuple[float, float]]:
+    """Where on the screen points are that are given in the mask's own pixels."""
+    box = canvas(page).bounding_box()
+    return [(box["x"] + x * box["width"] / SIDE, box["y"] + y * box["width"] / SIDE)
+            for x, y in points]  # fmt: skip
+
+
 def stroke(page: Page, *points: tuple[float, float]) -> None:
     """Draw along points given in the mask's own pixels."""
-    box = canvas(page).bounding_box()
-    ways = [(box["x"] + x * box["width"] / SIDE, box["y"] + y * box["width"] / SIDE)
-            for x, y in points]  # fmt: skip
+    ways = places(page, *points)
     page.mouse.move(*ways[0])
     page.mouse.down()
     for way in ways[1:]:
@@ -183,6 +191,7 @@ def test_tools_on_the_canvas(visit, served):
     embed(page)
     start = mask(page)
     press(page, "Grow")
+    expect(page.locator("#q-edit")).to_contain_text("upper lip")
     choose(page, "hat")
     stroke(page, (20, 20), (60, 20), (60, 50), (20, 50), (20, 20))
     hat, ring = PARTS.index("hat"), painted(page)
@@ -235,12 +244,68 @@ def test_a_finger_paints_and_zoom_magnifies(visit, served):
     page.locator("#editgan-painter input[name=zoom]").fill("4")
     box = canvas(page).bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    expect(status(page)).to_contain_text("left iris")
+    expect(status(page)).to_have_text("left iris is chosen.")  # a dab inside it changes nothing
     page.locator("#editgan-painter input[name=size]").fill("8")
     page.touchscreen.tap(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(status(page)).to_have_text("Painted left iris.")
     rows, columns = (painted(page) != start).nonzero()
     assert len(rows) and np.ptp(rows) <= 9
     assert abs(columns.mean() - 52) < 6 and abs(rows.mean() - 54) < 6  # where the drawn iris is
+
+
+def test_a_second_finger_paints_nothing(visit, served):
+    page = visit(f"{served}/editgan", 390, has_touch=True, is_mobile=True)
+    embed(page)
+    start = mask(page)
+    choose(page, "hat")
+    one, other, further = places(page, (20, 20), (100, 100), (104, 104))
+    touch = page.context.new_cdp_session(page)
+    for kind, fingers in (
+        ("touchStart", [one]), ("touchStart", [one, other]), ("touchMove", [one, further]),
+        ("touchEnd", []),
+    ):  # fmt: skip
+        points = [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(fingers)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    expect(status(page)).to_have_text("Painted hat.")
+    rows, columns = (painted(page) != start).nonzero()
+    assert len(rows) and max(rows.max(), columns.max()) < 25
+
+
+def test_an_answer_leaves_the_stroke_that_is_drawn_meanwhile(
+    visit, served, fake_editgan, monkeypatch
+):
+    page, gate, region = visit(f"{served}/editgan"), threading.Event(), fake_editgan.region
+    embed(page)
+    choose(page, "hat")
+    monkeypatch.setattr(fake_editgan, "region", lambda *given: gate.wait(20) and region(*given))
+    stroke(page, (10, 10), (30, 10))
+    ways = places(page, (10, 20), (30, 20), (50, 20))
+    page.mouse.move(*ways[0])
+    page.mouse.down()
+    page.mouse.move(*ways[1], steps=6)
+    expect(page.locator("#q-edit")).not_to_contain_text(re.compile(r"\bhat\b"))
+    gate.set()
+    expect(page.locator("#q-edit")).to_contain_text(re.compile(r"\bhat\b"))
+    page.mouse.move(*ways[2], steps=6)
+    page.mouse.up()
+    assert (painted(page)[20, 10:50] == PARTS.index("hat")).all()
+
+
+def test_what_is_painted_while_a_button_works_stays(visit, served, monkeypatch):
+    page, gate = visit(f"{served}/editgan"), threading.Event()
+    embed(page)
+    start, hat, lip = mask(page), PARTS.index("hat"), PARTS.index("upper lip")
+    monkeypatch.setattr("demos.editgan.paint._painted", lambda given: gate.wait(20) and given)
+    with page.expect_request("**/queue/join*"):
+        press(page, "Grow")
+    choose(page, "hat")
+    stroke(page, (20, 20), (60, 20))
+    gate.set()
+    expect(page.locator("#q-edit")).to_contain_text("upper lip")
+    expect(page.locator("#q-edit")).to_contain_text(re.compile(r"\bhat\b"))
+    expect(painter(page).locator(".legend label:has(input:checked)")).to_have_text("hat")
+    now = painted(page)
+    assert (now[20, 20:60] == hat).all() and (now == lip).sum() > (start == lip).sum()
 
 
 def test_a_mask_file_is_loaded_and_a_bad_one_explained(visit, served, tmp_path):
@@ -262,7 +327,7 @@ def test_stop_keeps_the_edit_so_far(visit, served, fake_editgan, monkeypatch):
     page = visit(f"{served}/editgan")
     embed(page)
     paint_the_lip(page)
-    monkeypatch.setattr(fake_editgan, "seconds_a_step", 0.05)
+    monkeypatch.setattr(fake_editgan, "seconds_a_step", 0.3)
     press(page, "Optimise")
     report = page.locator("#editgan-report")
     expect(report).to_contain_text(re.compile(r": step \d"), timeout=10 * SECONDS)
@@ -276,11 +341,26 @@ def test_library_edits_have_a_true_answer(visit, served):
     embed(page)
     tab = panel(page, "Vectors")
     tab.locator("#editgan-library input[data-name='smile']").fill("1")
-    expect(page.locator("#editgan-verdict")).to_contain_text("true answer", timeout=30 * SECONDS)
+    verdict = page.locator("#editgan-verdict")
+    expect(verdict).to_contain_text("with this change: smile", timeout=30 * SECONDS)
     page.locator("#editgan-answer img").wait_for()
     panel(page, "Paint")
     canvas(page)
     expect(page.locator("#editgan-painter .legend label")).to_have_count(len(PARTS))
+
+
+def test_the_true_answer_follows_the_last_slider(visit, served, monkeypatch):
+    page, gate = visit(f"{served}/editgan"), threading.Event()
+    monkeypatch.setattr("demos.editgan.panel.truth", lambda *of: gate.wait(20) and truth(*of))
+    embed(page)
+    tab, report = panel(page, "Vectors"), page.locator("#editgan-report")
+    tab.locator("#editgan-library input[data-name='smile']").fill("1")
+    expect(report).to_contain_text("smile +1: applied")
+    tab.locator("#editgan-library input[data-name='bigger eyes']").fill("1")
+    expect(report).to_contain_text("bigger eyes +1: applied")
+    gate.set()
+    verdict = page.locator("#editgan-verdict")
+    expect(verdict).to_contain_text("bigger eyes", timeout=30 * SECONDS)
 
 
 def test_the_value_of_the_browser_is_read_by_the_server():

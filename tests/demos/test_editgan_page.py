@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -16,8 +17,9 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import app
-from demos import masks
+from demos import editgan, masks
 from demos.dials import dials
+from demos.domains import Source
 from demos.editgan.paint import followed
 from demos.editgan.panel import answered
 from demos.editgan.session import Subject, free_name, named_after, with_library, with_scales
@@ -27,6 +29,7 @@ from demos.portraits import TEST
 from examples.clay.parts import PARTS
 from tests.demos.fake_editgan import FakeEditGAN, face, vector
 from tests.demos.fake_pipeline import FakeInDomain
+from weights import Domain, Page
 
 WHOLE = (0.5, 0.5, 1)
 LIP = PARTS.index("upper lip")
@@ -334,6 +337,18 @@ def test_vectors_outlive_the_picture(embedded, portrait, tmp_path):
     assert library["props"]["rows"][-1][0] == "wide nose"
 
 
+def test_an_edit_takes_no_name_of_ones_own_vectors(served, portrait, tmp_path):
+    client = Client(served, verbose=False)
+    embed(client, portrait)
+    for name in ("upper lip", "refinement"):
+        path = vector(name, nose_tip=3.0).save(tmp_path / f"{name}.safetensors")
+        client.predict(handle_file(str(path)), api_name="/editgan_read_vector")
+    assert optimise(client)[5] == [["upper lip 2", 1.0]]
+    *_, history, _ = client.predict(30, NO_STROKES, api_name="/editgan_refine")
+    assert [name for name, _ in history] == ["upper lip 2", "refinement 2"]
+    client.close()
+
+
 def _bad_vectors(folder: Path) -> dict[str, str]:
     good = vector("lip", upper_lip=1.0)
     replace(good, domain="clay-cars").save(folder / "domain.safetensors")
@@ -415,6 +430,19 @@ def test_a_visitor_who_leaves_stops_the_run(portrait):
     assert 15 <= reached == slow.steps_done < 310
     client.close()
     demo.close()
+
+
+def test_the_page_is_for_clay_heads_whatever_else_is_there():
+    domains = [
+        Domain(name, name.capitalize(), (128, 128), (), 0, 0, (Page("editgan", (), ()),))
+        for name in ("clay-heads", "photos")
+    ]
+    with gr.Blocks() as demo:
+        editgan.build(FakeEditGAN, Source(lambda: domains))
+    choices = next(b.choices for b in demo.blocks.values() if getattr(b, "label", 0) == "Domains")
+    assert [words for words, _ in choices] == [
+        "Clay-heads: ready offline", "Photos: this page edits clay heads alone",
+    ]  # fmt: skip
 
 
 # ---- session, truth ----------------------------------------------------------------------

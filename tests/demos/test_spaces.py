@@ -123,7 +123,7 @@ def test_seconds_follow_the_request() -> None:
         3 * asked("invert", "picture", steps=100)
     )
     assert asked("invert", "picture", method="domain-guided", steps=100) == 0
-    assert asked("measure", "a", "b", flag=None) == 0
+    assert asked("apply", "embedding", ["vector"]) == asked("measure", "a", "b", flag=None) == 0
 
 
 # ---- where GPUs are lent -------------------------------------------------------------------------

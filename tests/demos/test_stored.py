@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import gradio as gr
@@ -13,7 +15,7 @@ from safetensors.numpy import load_file
 
 import app
 import weights
-from demos import stored
+from demos import masks, stored
 from demos.dials import Dials
 from demos.editgan import example, session
 from demos.painter import MaskPainter, mask_painter
@@ -90,7 +92,13 @@ def test_shipped_edits_did_what_was_painted():
         page = example.page(entry)
         assert edit["region"].any() and (embedding["mask"] != edit["mask"])[edit["region"]].any()
         assert all(kept["losses"][-1] < kept["losses"][0] for kept in (embedding, edit))
-        assert "true answer" in page.verdict and "as painted" in page.report
+        share, before = (
+            masks.agreement(np.asarray(entry.pictures["painted"]), mask, edit["region"])
+            for mask in (edit["mask"], embedding["mask"])
+        )
+        assert share > max(before, 0.85) and f"<b>{share:.0%}</b>" in page.report
+        edited, unedited = re.findall(r"([\d.]+) dB", page.verdict)
+        assert float(edited) >= float(unedited) > 20
         seed, picture = entry.values["seed"], entry.pictures["picture"]
         assert picture.tobytes() == shipped(seed).tobytes()  # Embed then knows the true answer too
 
@@ -174,6 +182,42 @@ def test_nothing_is_loaded_to_show_them(shelves):
         assert len(files) > 2 and load_file(files["latent.safetensors"])
     client.close()
     demo.close()
+
+
+PARTS_OF_THE_PAGE = {  # kind -> its endpoint and what of it is kept, by the names stored and kept
+    "diffuse": ("diffusion", {"diffused-1": "diffused-1", "diffused-2": "diffused-2"}),
+    "invert": ("inversion", {"picture-1": "picture", "in-domain-1": "in-domain"}),
+    "interpolate": ("interpolation", {"in-domain-1": "in-domain-1"}),
+    "manipulate": ("manipulation", {"edited": "edited"}),
+    "mix": ("mixture", {"mix-1-1": "mix-1-1"}),
+}
+
+
+@pytest.mark.parametrize("kind", PARTS_OF_THE_PAGE)
+def test_the_files_are_those_of_the_example_that_is_shown(client, shelves, kind):
+    endpoint, kept = PARTS_OF_THE_PAGE[kind]
+    with stocked(shelves):
+        entries = stored.INDOMAIN.read(kind)
+    for entry in (None, *entries[::-1]):  # None: what the page starts with
+        if entry is not None:
+            client.predict(entry.name, api_name=f"/indomain_stored_{endpoint}")
+        files = client.predict(True, api_name=f"/indomain_{kind}_files")
+        found = {Path(file).stem: file for file in files}
+        for name, taken in kept.items():
+            shown = (entry or entries[0]).pictures[name]
+            assert Image.open(found[taken]).tobytes() == shown.tobytes()
+        parameters = json.loads(Path(found["parameters"]).read_text())
+        assert parameters["steps"] == (50 if kind == "mix" else 100)
+
+
+def test_an_example_takes_the_place_of_an_own_result(client, tmp_path):
+    shipped(2_000_003).save(tmp_path / "own.png")
+    own = handle_file(str(tmp_path / "own.png"))
+    client.predict(own, *WHOLE, None, 10, api_name="/indomain_invert")
+    client.predict("Portrait two", api_name="/indomain_stored_inversion")
+    files = client.predict(True, api_name="/indomain_invert_files")
+    parameters = json.loads(Path(files[-1]).read_text())
+    assert parameters["picture"] == {"seed": 2_000_008, "square": list(WHOLE)}
 
 
 def test_other_weights_leave_the_pages_empty_and_say_so(shelves, monkeypatch):

@@ -179,9 +179,12 @@ def test_a_vector_does_what_was_learnt(pipeline: EditGAN, embedding: Embedding) 
 
 
 def test_a_picture_is_handed_out_before_its_mask(pipeline, embedding) -> None:
-    steps = []
-    edit = pipeline.apply(embedding, [(vector_of(pipeline), 1.0)], on_step=steps.append)
-    (step,) = steps
+    happened = []
+    watch = pipeline.branch.register_forward_pre_hook(lambda *_: happened.append("mask"))
+    edit = pipeline.apply(embedding, [(vector_of(pipeline), 1.0)], on_step=happened.append)
+    watch.remove()
+    step, *rest = happened
+    assert rest and set(rest) == {"mask"}
     assert step.loss is None and difference(step.images[0], edit.image) == 0
 
 
