@@ -87,6 +87,10 @@ class Lazy:
                 self._value = self._build()
             return self._value
 
+    @property
+    def built(self) -> bool:
+        return self._value is not None
+
     def warm_up(self) -> None:
         """Build ahead of the first visitor; a failure is logged here and shown to who asks."""
         try:
@@ -107,6 +111,11 @@ class Pipelines:
         with self._lock:  # held while an entry is made, not while a pipeline is built
             entry = self._entries.setdefault(domain, Lazy(functools.partial(self._build, domain)))
         return entry()
+
+    def built(self, domain: str) -> bool:
+        """Whether a domain's pipeline is there: asking for it then loads and fetches nothing."""
+        entry = self._entries.get(domain)
+        return entry is not None and entry.built
 
     def warm_up(self) -> None:
         """Build the first domain's pipeline ahead of the first visitor, as `Lazy.warm_up` does."""

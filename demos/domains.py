@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,14 @@ from demos.bridge import CLAY
 from weights import Domain, Missing, Page
 
 PAGES = {"indomain": "In-domain inversion", "editgan": "EditGAN"}  # paper -> its page
+
+# Pages that take no domain: whichever is in use, their parts load clay's pipeline.
+_CLAY_ALONE = {
+    "editgan": Missing(
+        "demos.editgan", "EditGAN's page edits clay heads alone",
+        "Its parts, examples and true answers are those of clay heads.", "", 0,
+    )
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,17 @@ class Source:
 
 
 def pages_of(domain: Domain, paper: str = "") -> list[Page]:
-    """The pages of this app that a domain is for: one paper's, or all of them."""
-    return [page for page in domain.pages if page.paper in PAGES and paper in ("", page.paper)]
+    """The pages of this app that a domain is for: one paper's, or all of them.
+
+    A page for clay heads alone lacks itself in every other domain, whatever weights that has.
+    """
+    pages = [page for page in domain.pages if page.paper in PAGES and paper in ("", page.paper)]
+    return pages if domain.name == CLAY else [_without_itself(page) for page in pages]
+
+
+def _without_itself(page: Page) -> Page:
+    lack = _CLAY_ALONE.get(page.paper)
+    return page if lack is None else replace(page, missing=(*page.missing, lack))
 
 
 def size(count: int) -> str:

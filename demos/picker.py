@@ -2,13 +2,13 @@
 
 Choosing a domain downloads what it lacks and loads its networks, both told in the page. A failure
 is said in one sentence, and the page stays as it is. The choice is kept in the session, and in the
-visitor's own browser for the other pages.
+visitor's own browser for the other pages, with the extras that the visitor did without.
 """
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,13 +16,14 @@ import gradio as gr
 from gradio.context import Context, LocalContext
 
 from demos import domains
-from demos.bridge import BOARD, CLAY, Done, Progress, Stop, stoppable, stream
+from demos.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
 from demos.domains import Source
 from demos.widgets import QUIET, said, stop_button
 from weights import Domain, Missing, Offline, WeightsError
 
 SECONDS = 4  # between two looks at what runs
 STOPPED = "Stopped. Nothing of the unfinished file is left."
+WITHOUT = "It does without {}, as when it was chosen."
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,19 @@ class _Desk:
         label, can = domains.action(entry, self.paper), domains.usable(entry, self.paper)
         return domains.card(entry, self.paper), gr.update(value=label, interactive=can)
 
-    @stoppable
     def use(self, name: str, now: str, stop: Stop) -> Iterator[tuple]:
         """Download what a domain lacks, load its networks and change to it.
 
         Yields the words about it, the domain in use and what remembers it, and the picker.
         """
+        yield from self._change(name, now, (), stop)
+
+    @stoppable
+    def _change(self, name: str, now: str, without: Collection[str], stop: Stop) -> Iterator[tuple]:
+        """`use`, but for some extras, which are not fetched."""
         entry = self._entry(name)
         try:
-            for news in stream(lambda on_step: self._prepare(entry, on_step), stop):
+            for news in stream(lambda on_step: self._prepare(entry, without, on_step), stop):
                 if isinstance(news, Progress):
                     yield _progress(news), *_same(7)
                 else:
@@ -78,19 +83,23 @@ class _Desk:
             words = f"<b>{stays}</b> stays in use. {html.escape(str(error.message))}"
             yield said(words, outside=True), *_same(7)
 
-    def restore(self, remembered: str, now: str, stop: Stop) -> Iterator[tuple]:
+    def restore(self, remembered: dict[str, Any], now: str, stop: Stop) -> Iterator[tuple]:
         """Change to the domain that was chosen on another page, if nothing is to be downloaded.
 
         An extra that a download brings counts too: loading the networks would fetch it unasked.
+        Once they are loaded, or on a page without any, what the visitor did without does not.
         """
-        entry = self.listed().get(remembered)
-        if remembered == now or entry is None:
+        name = remembered["domain"]
+        entry = self.listed().get(name)
+        if name == now or entry is None:
             yield (gr.skip(), *_same(7))
             return
         pages = domains.pages_of(entry, self.paper)
-        ready, price = any(page.ready for page in pages), domains.cost(domains.coming(pages))
+        without = remembered["without"] if self._loaded(name) else ()
+        coming = [lack for lack in domains.coming(pages) if lack.name not in without]
+        ready, price = any(page.ready for page in pages), domains.cost(coming)
         if ready and not price:
-            yield from self.use(remembered, now, stop)
+            yield from self._change(name, now, without, stop)
         else:
             lacks = "complete" if ready else "ready"
             here = f"{price} to download" if price else domains.state(entry, self.paper)
@@ -104,15 +113,22 @@ class _Desk:
             raise gr.Error(f"domain must be one of {', '.join(listed)}; got {name}.")
         return listed[name]
 
-    def _prepare(self, entry: Domain, on_step: Callable) -> list[str]:
-        """Fetch, then load; returns sentences about extras that could not be had."""
+    def _loaded(self, name: str) -> bool:
+        """Whether nothing is left to load for a domain here, so that loading fetches nothing."""
+        return self.load is None or (isinstance(self.load, Pipelines) and self.load.built(name))
+
+    def _prepare(self, entry: Domain, without: Collection[str], on_step: Callable) -> list[str]:
+        """Fetch all but `without`, then load; returns sentences about extras that are not had."""
         absent: list[str] = []
         if entry.name != CLAY:
             pages = domains.pages_of(entry, self.paper)
             if not domains.usable(entry, self.paper):
                 raise ValueError(_out_of_reach(entry, pages))
             needs = {name for page in pages for name in page.needs}
-            absent = self._fetch(domains.coming(pages), needs, on_step)
+            coming = domains.coming(pages)
+            absent = [WITHOUT.format(lack.name) for lack in coming if lack.name in without]
+            wanted = [lack for lack in coming if lack.name not in without]
+            absent += self._fetch(wanted, needs, on_step)
         on_step(Moment("loading the networks"))
         if self.load is not None and entry.name != CLAY:
             self.load(entry.name)
@@ -140,13 +156,20 @@ class _Desk:
 
     def _in_use(self, entry: Domain) -> tuple:
         """Domain, memory, header, choices, card and button after a change."""
+        absent = domains.coming(domains.pages_of(self._entry(entry.name), self.paper))
+        remembered = _choice(entry.name, [lack.name for lack in absent])
         header = gr.update(label=_header(entry), open=False)
         choices = gr.update(choices=self.choices(), value=entry.name)
-        return entry.name, entry.name, header, choices, *self.show(entry.name), gr.skip()
+        return entry.name, remembered, header, choices, *self.show(entry.name), gr.skip()
 
 
 def _same(count: int) -> tuple:
     return (gr.skip(),) * count
+
+
+def _choice(name: str, without: Sequence[str] = ()) -> dict[str, Any]:
+    """What a browser remembers: a domain, and the extras that a download did not bring to it."""
+    return {"domain": name, "without": list(without)}
 
 
 def _header(entry: Domain) -> str:
@@ -207,7 +230,7 @@ def build(paper: str = "", load: Callable | None = None, source: Source | None =
         line = gr.HTML(now_running(), elem_id="now-running")
     gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
     domain, stop = gr.State(CLAY), gr.State(Stop())
-    remembered = gr.BrowserState(CLAY, storage_key="gan-inversion-domain", secret="domain")
+    remembered = gr.BrowserState(_choice(CLAY), storage_key="gan-inversion-choice", secret="domain")
     outputs = [words, domain, remembered, header, choice, card, run, stop]
     choice.input(desk.show, choice, [card, run], **QUIET)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections.abc import Collection, Sequence
 
 from PIL import Image
 
@@ -48,9 +49,14 @@ def seed_of(picture: Image.Image, seed: int | None) -> int | None:
     """The seed when the picture is exactly the never-seen portrait of it, else None."""
     if seed is None or int(seed) not in TEST:
         return None
-    portrait = never_seen(int(seed))
-    same = picture.size == portrait.size and picture.tobytes() == portrait.tobytes()
-    return int(seed) if same else None
+    return seeds_of([picture], [int(seed)])[0]
+
+
+def seeds_of(pictures: Sequence[Image.Image], seeds: Collection[int]) -> list[int | None]:
+    """For each picture that of the seeds whose never-seen portrait it exactly is, else None."""
+    portraits = {seed: never_seen(seed) for seed in seeds} if pictures else {}
+    known = {(portrait.size, portrait.tobytes()): seed for seed, portrait in portraits.items()}
+    return [known.get((picture.size, picture.tobytes())) for picture in pictures]
 
 
 def warm_up_renderer() -> None:

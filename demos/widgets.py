@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from demos.bridge import Progress
 from demos.faces import face_panel, wire_faces
 from demos.pictures import SIDE, open_picture, refuse, squared
-from demos.portraits import DOMAIN, never_seen, random_seed
+from demos.portraits import DOMAIN, never_seen, random_seed, seeds_of
 
 SOURCES = ["upload", "webcam", "clipboard"]
 
@@ -182,22 +182,29 @@ def gallery_input(
     columns: int = 2,
     value: Sequence[Image.Image] = (),
     domain: str = DOMAIN,
-) -> Pictures:
-    """Up to `most` pictures; for clay heads with a button that adds a never-seen portrait."""
+    seeds: Sequence[int] = (),
+) -> tuple[Pictures, gr.State]:
+    """Up to `most` pictures; for clay heads with a button that adds a never-seen portrait.
+
+    The state holds the seeds of the portraits drawn into the gallery; `seeds`, those in `value`.
+    """
     gallery = Pictures(
         list(value) or None, label=label, columns=columns, height=366, object_fit="contain",
         file_types=["image"], sources=SOURCES, buttons=[], format="png", interactive=True,
     )  # fmt: skip
     button = gr.Button("Add a never-seen portrait", size="md", visible=domain == DOMAIN)
+    drawn = gr.State(list(seeds))
 
-    def add(pictures: list[Image.Image]) -> list[tuple[Image.Image, str]]:
+    def add(pictures: list[Image.Image], drawn: list[int]) -> tuple[list[tuple], list[int]]:
         if len(pictures) >= most:
             raise refuse(f"{most} pictures are the most here. Remove one first.")
         seed = random_seed()
-        return [*((p, "") for p in pictures), (never_seen(seed), f"seed {seed}")]
+        still = [there for there in seeds_of(pictures, drawn) if there is not None]  # not taken out
+        shown = [*((p, "") for p in pictures), (never_seen(seed), f"seed {seed}")]
+        return shown, [*still, seed]
 
-    button.click(add, gallery, gallery, **QUIET)
-    return gallery
+    button.click(add, [gallery, drawn], [gallery, drawn], **QUIET)
+    return gallery, drawn
 
 
 def at_most(

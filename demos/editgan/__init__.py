@@ -6,18 +6,16 @@ Every part takes `load`, a function that returns the pipeline; nothing is loaded
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import gradio as gr
 
 from demos import picker
-from demos.bridge import CLAY, Stop
+from demos.bridge import Stop
 from demos.domains import Source
 from demos.editgan import example, paint, start, vectors
 from demos.editgan.panel import Page, Panel, build_result
 from demos.stored import EDITGAN, choice
 from demos.widgets import bibtex, take_home
-from weights import Domain, Missing
 
 BIBTEX = """@inproceedings{ling2021editgan,
   title     = {{EditGAN}: High-Precision Semantic Image Editing},
@@ -46,28 +44,10 @@ _INTRODUCTION = f"""<div class="prose-page lead"><h1>EditGAN</h1>
 again.</p><p>The move is a vector that makes the same edit on other portraits, stronger, weaker, or
 the other way round.</p></div>{_EQUATION}</div></div>"""
 
-# The parts take no domain: in whichever is in use, they load clay's pipeline.
-_ITSELF = Missing(
-    "demos.editgan", "this page edits clay heads alone",
-    "Its parts, examples and true answers are those of clay heads.", "", 0,
-)  # fmt: skip
-
-
-def clay_alone(source: Source) -> Source:
-    """The same list, where every domain but clay heads lacks this page, whatever weights it has."""
-
-    def told(entry: Domain) -> Domain:
-        if entry.name == CLAY:
-            return entry
-        pages = (replace(page, missing=(*page.missing, _ITSELF)) for page in entry.pages)
-        return replace(entry, pages=tuple(pages))
-
-    return replace(source, domains=lambda: [told(entry) for entry in source.domains()])
-
 
 def build(load: Callable, source: Source | None = None) -> None:
     """Put the page into the open route."""
-    picker.build("editgan", load, clay_alone(source or Source()))
+    picker.build("editgan", load, source)
     gr.HTML(_INTRODUCTION)
     if notice := EDITGAN.notice():
         gr.HTML(notice)

@@ -5,7 +5,7 @@ It is not denoising diffusion: the crop is pasted, encoded, and optimised with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from PIL import Image
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.cropbox import crop_box_input
-from demos.indomain.setting import CLAY, STEPS, Setting, origin
+from demos.indomain.setting import CLAY, STEPS, Setting, origin, stored_origins
 from demos.widgets import (
     FOLLOW,
     QUIET,
@@ -68,14 +68,14 @@ class _Part:
     @stoppable
     def diffuse(
         self, picture, sx, sy, zoom, seed, contexts, x: float, y: float, width: float,
-        height: float, steps: int, rival: bool, stop: Stop,
+        height: float, steps: int, rival: bool, drawn: Sequence[int], stop: Stop,
     ) -> Iterator[tuple]:  # fmt: skip
         """Diffuse a crop of the target into 1 to 4 contexts.
 
         Yields the pictures so far, a report with the loss curve and, at the end, stitched and
         diffused pictures to compare and the sheet of all stages. The crop is given by its centre
         and size as fractions of the target's square. The seed goes into the parameters when the
-        target is its never-seen portrait.
+        target is its never-seen portrait, as do those of contexts drawn in this session.
         """
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
@@ -92,7 +92,10 @@ class _Part:
             outside = strangers(self.load(), _inputs(target, squares, result.inversions))
         said_of = same_person(identity, graded=self.at.rendered)
         shown = _shown(squares, result, other, kept, said_of, outside, stop.pressed)
-        whence = self.at.origin(picture, sx, sy, zoom, seed)
+        whence = {
+            "target": self.at.origin(picture, sx, sy, zoom, seed),
+            "contexts": self.at.origins(contexts, drawn),
+        }
         codes = {f"w{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
         yield *shown, _keepsake(result, codes, whence, box, int(steps))
 
@@ -176,13 +179,13 @@ def _shown(
     return pictures.row(result.images), report + outside + curve(result.losses), pair, sheet
 
 
-def _keepsake(result, codes, target: dict, box: pictures.Box, steps: int) -> Keepsake:
+def _keepsake(result, codes, whence: Mapping, box: pictures.Box, steps: int) -> Keepsake:
     return Keepsake(
         {f"diffused-{i}": image for i, image in enumerate(result.images, 1)},
         codes,
         {
             "method": "in-domain semantic diffusion",
-            "target": target,
+            **whence,
             "box": box,
             "steps": steps,
             "steps_done": len(result.losses),
@@ -231,8 +234,8 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Imag
     for i, way in enumerate(result.intermediate, 1):
         shown |= {f"way-{i}-{k}": picture for k, picture in enumerate(way, 1)}
     values = {
-        "seed": seeds[0], "crop": PAPERS_CROP, "losses": result.losses, "seconds": result.seconds,
-        "psnr": kept.psnr, "lpips": kept.lpips,
+        "seed": seeds[0], "seeds": {"contexts": list(seeds[1:])}, "crop": PAPERS_CROP,
+        "losses": result.losses, "seconds": result.seconds, "psnr": kept.psnr, "lpips": kept.lpips,
         "identity": pipeline.measure(target, result.images[0]).identity,
     }  # fmt: skip
     return stored.Stored(name, values, shown)
@@ -248,8 +251,10 @@ def _example(entry: stored.Stored) -> tuple:
     )  # fmt: skip
     other = SimpleNamespace(images=entry.row("rival"))
     shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
-    keep = _keepsake(result, {}, origin(v["seed"]), pictures.crop_box(*v["crop"]), STEPS)
-    return target, v["seed"], contexts, *v["crop"], *shown, keep
+    whence = {"target": origin(v["seed"])} | stored_origins(v)
+    keep = _keepsake(result, {}, whence, pictures.crop_box(*v["crop"]), STEPS)
+    drawn = v.get("seeds", {}).get("contexts", [])
+    return target, v["seed"], contexts, *v["crop"], *shown, keep, drawn
 
 
 def build(load: Callable, at: Setting = CLAY) -> None:
@@ -257,7 +262,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = stored.INDOMAIN.read("diffuse") if at.rendered else []
-    first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 5)
+    first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 5, ())
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
@@ -266,9 +271,10 @@ def build(load: Callable, at: Setting = CLAY) -> None:
                 "indomain_never_seen_portrait", *first[:2], at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
         with gr.Column(min_width=280):
-            contexts = gallery_input(
-                "Contexts, up to four", MOST_CONTEXTS, value=first[2], domain=at.name
-            )
+            contexts, drawn = gallery_input(
+                "Contexts, up to four", MOST_CONTEXTS, value=first[2], domain=at.name,
+                seeds=first[12],
+            )  # fmt: skip
             with gr.Group():
                 steps, run, halt, rival = _run_group()
         with gr.Column(min_width=280):
@@ -286,8 +292,8 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     inputs = [*target.inputs, contexts]
     stop_button(halt, stop, run, sizes)
     run.click(
-        part.diffuse, [*target.origin, contexts, *crop, steps, rival, stop], [*outputs, keep],
-        api_name="indomain_diffuse", **run_options(report),
+        part.diffuse, [*target.origin, contexts, *crop, steps, rival, drawn, stop],
+        [*outputs, keep], api_name="indomain_diffuse", **run_options(report),
     )  # fmt: skip
     sizes.click(
         part.crop_sizes, [*inputs, *crop[:2], steps, stop], strip,
@@ -295,7 +301,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     )  # fmt: skip
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
-        shown = [target.picture, target.seed, contexts, *crop, *outputs, keep]
+        shown = [target.picture, target.seed, contexts, *crop, *outputs, keep, drawn]
         stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
             *preview, **QUIET
         )

@@ -11,7 +11,7 @@ from PIL import Image
 
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.indomain.setting import CLAY, Setting
+from demos.indomain.setting import CLAY, Setting, stored_origins
 from demos.widgets import (
     FOLLOW,
     GPU,
@@ -41,7 +41,8 @@ inverted once; the layers slider then answers at once.</p></div>"""
 class Inverted:
     """The pictures and their inversions, contents and styles apart.
 
-    outside: which pictures are outside the domain, in words; parameters: of the inversions.
+    outside: which pictures are outside the domain, in words; parameters: of the pictures and their
+    inversions.
     """
 
     contents: list
@@ -49,7 +50,7 @@ class Inverted:
     content_pictures: list
     style_pictures: list
     outside: str = ""
-    parameters: Mapping[str, Any] = field(default_factory=lambda: {"steps": STEPS})
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,14 @@ class _Part:
     at: Setting
 
     @stoppable
-    def mix(self, contents, styles, layers: int, steps: int, stop: Stop) -> Iterator[tuple]:
+    def mix(
+        self, contents, styles, layers: int, steps: int, drawn_contents: Sequence[int],
+        drawn_styles: Sequence[int], stop: Stop,
+    ) -> Iterator[tuple]:  # fmt: skip
         """Mix 1 to 3 contents with 1 to 3 styles; `layers` last layers come from the style.
 
-        Yields the grid (styles down, contents across) and a report.
+        Yields the grid (styles down, contents across) and a report. Of never-seen portraits drawn
+        in this session the seeds go into the parameters.
         """
         inputs = ((contents, "contents"), (styles, "styles"))
         squares = [at_most(given, MOST, what, self.at.side) for given, what in inputs]
@@ -75,11 +80,15 @@ class _Part:
                     yield gr.skip(), _running(i, len(every), news), gr.skip(), gr.skip()
         middle = len(squares[0])
         inverted = Inverted(inversions[:middle], inversions[middle:], *squares)
-        inverted = self._described(inverted, int(steps))
+        whence = {
+            "contents": self.at.origins(contents, drawn_contents),
+            "styles": self.at.origins(styles, drawn_styles),
+        }
+        inverted = self._described(inverted, whence | {"steps": int(steps)})
         grid, words, keep = self.remix(inverted, layers)
         yield grid, words, inverted, keep
 
-    def _described(self, inverted: Inverted, steps: int) -> Inverted:
+    def _described(self, inverted: Inverted, parameters: Mapping) -> Inverted:
         """With what is to be said of the inversions, also when they are mixed again."""
         named, squares = _named(inverted), inverted.content_pictures + inverted.style_pictures
         inputs = {
@@ -89,7 +98,7 @@ class _Part:
         with spoken_errors():
             outside = strangers(self.load(), inputs)
         done = {name: len(inversion.losses) for name, inversion in named.items()}
-        return replace(inverted, outside=outside, parameters={"steps": steps, "steps_done": done})
+        return replace(inverted, outside=outside, parameters={**parameters, "steps_done": done})
 
     def _stream(self, image, steps, stop) -> Iterator:
         def work(on_step):
@@ -146,8 +155,12 @@ def compute(
     contents: Sequence[Image.Image],
     styles: Sequence[Image.Image],
     layers: int = LAYERS,
+    seeds: Mapping[str, Sequence[int]] | None = None,
 ) -> stored.Stored:
-    """A result to store: every content with the colours and the light of every style."""
+    """A result to store: every content with the colours and the light of every style.
+
+    seeds: of the never-seen portraits among them, as `contents` and `styles`.
+    """
     sides = [[pipeline.invert(f, steps=STEPS) for f in faces] for faces in (contents, styles)]
     inverted = Inverted(*sides, list(contents), list(styles))
     mixed = [[pipeline.mix(c, s, layers=layers) for c in inverted.contents] for s in sides[1]]
@@ -159,6 +172,7 @@ def compute(
     values = {
         "layers": layers, "method": inverted.contents[0].method,
         "seconds": {key: inversion.seconds for key, inversion in found.items()},
+        "seeds": dict(seeds or {}),
     }  # fmt: skip
     codes = pipeline.keep(fresh_folder() / stored.CODES, found)
     return stored.Stored(name, values, shown, codes)
@@ -176,7 +190,12 @@ def _opened(pipeline: Any, entry: stored.Stored) -> Inverted:
     }
     found = pipeline.restore(entry.codes, others)
     sides = [[found[key] for key in found if key.startswith(s)] for s in ("content", "style")]
-    return Inverted(*sides, entry.row("content"), entry.row("style"))
+    rows = entry.row("content"), entry.row("style")
+    return Inverted(*sides, *rows, parameters=_parameters(entry))
+
+
+def _parameters(entry: stored.Stored) -> dict[str, Any]:
+    return {**stored_origins(entry.values), "steps": STEPS}
 
 
 def _example(entry: stored.Stored) -> tuple:
@@ -184,9 +203,11 @@ def _example(entry: stored.Stored) -> tuple:
     contents, styles = entry.row("content"), entry.row("style")
     layers = entry.values["layers"]
     mixed = [entry.row(f"mix-{i}") for i in range(1, len(styles) + 1)]
-    keep = _keepsake(mixed, entry.codes, layers, {"steps": STEPS})
+    keep = _keepsake(mixed, entry.codes, layers, _parameters(entry))
     grid = _grid(contents, styles, mixed)
-    return contents, styles, layers, grid, _words(layers), entry, keep
+    seeds = entry.values.get("seeds", {})
+    drawn = [seeds.get(side, []) for side in ("contents", "styles")]
+    return contents, styles, layers, grid, _words(layers), entry, keep, *drawn
 
 
 def _running(i: int, count: int, news) -> str:
@@ -198,13 +219,17 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = stored.INDOMAIN.read("mix") if at.rendered else []
-    first = _example(found[0]) if found else ((), (), LAYERS, None, None, None, None)
+    first = _example(found[0]) if found else ((), (), LAYERS, *(None,) * 4, (), ())
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
-            contents = gallery_input("Contents, up to three", MOST, 3, first[0], at.name)
+            contents, drawn_contents = gallery_input(
+                "Contents, up to three", MOST, 3, first[0], at.name, first[7]
+            )
         with gr.Column(min_width=280):
-            styles = gallery_input("Styles, up to three", MOST, 3, first[1], at.name)
+            styles, drawn_styles = gallery_input(
+                "Styles, up to three", MOST, 3, first[1], at.name, first[8]
+            )
         with gr.Column(min_width=280):
             layers = Dial(1, at.layers - 1, first[2], step=1, label="Layers from the style")
             steps, run, halt = run_buttons("Mix", fewest=10, steps=STEPS)
@@ -214,17 +239,18 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         buttons=["download", "fullscreen"],
         alt_text="A grid: contents in the first row, styles in the first column, mixtures between.",
     )  # fmt: skip
+    drawn = [drawn_contents, drawn_styles]
     keep, _ = take_home("indomain_mix_files", first[6])
     inverted, stop = gr.State(first[5]), gr.State(Stop())
     stop_button(halt, stop, run)
     run.click(
-        part.mix, [contents, styles, layers, steps, stop], [grid, report, inverted, keep],
-        api_name="indomain_mix", **run_options(report),
+        part.mix, [contents, styles, layers, steps, *drawn, stop],
+        [grid, report, inverted, keep], api_name="indomain_mix", **run_options(report),
     )  # fmt: skip
     layers.input(
         part.remix, [inverted, layers], [grid, report, keep], api_name="indomain_remix",
         **GPU, **FOLLOW,
     )  # fmt: skip
     if examples is not None:
-        filled = [contents, styles, layers, grid, report, inverted, keep]
+        filled = [contents, styles, layers, grid, report, inverted, keep, *drawn]
         stored.wire(examples, found, _example, filled, "indomain_stored_mixture")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
 from demos.pictures import SIDE
-from demos.portraits import DOMAIN, seed_of
+from demos.portraits import DOMAIN, seed_of, seeds_of
 from examples.clay.edits import EDITS
 
 STEPS = 100  # of an optimisation whose result is stored
@@ -59,6 +59,13 @@ class Setting:
         """An input for the parameters of a result; the seed is None unless the picture is its."""
         return origin(seed_of(picture, seed) if self.rendered else None, (x, y, zoom))
 
+    def origins(
+        self, pictures: Sequence[Image.Image], drawn: Collection[int]
+    ) -> list[dict[str, Any]]:
+        """A gallery's pictures as `origin` has one; `drawn` are the seeds drawn into it."""
+        seeds = seeds_of(pictures, drawn if self.rendered else ())
+        return [origin(seed) for seed in seeds]
+
     def without(self, start: str) -> list[str]:
         """The missing components whose names start so."""
         return [component for component, _ in self.missing if component.startswith(start)]
@@ -67,6 +74,12 @@ class Setting:
 def origin(seed: int | None, square: Sequence[float] = WHOLE) -> dict[str, Any]:
     """The portrait of a seed, None for an own picture, and its square: x, y and zoom."""
     return {"seed": seed, "square": square}
+
+
+def stored_origins(values: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The galleries' pictures of a stored result for its parameters, where their seeds are kept."""
+    kept = values.get("seeds", {})
+    return {gallery: [origin(seed) for seed in seeds] for gallery, seeds in kept.items()}
 
 
 METHODS = {

@@ -39,8 +39,10 @@ def _mixed(
     """Portraits as contents with the last layers of portraits as styles."""
 
     def compute(pipeline: Any, name: str) -> Stored:
-        sides = [[never_seen(TEST.start + place) for place in side] for side in (contents, styles)]
-        return mix.compute(pipeline, name, *sides, layers)
+        seeds = [[TEST.start + place for place in side] for side in (contents, styles)]
+        sides = [[never_seen(seed) for seed in side] for side in seeds]
+        named = dict(zip(("contents", "styles"), seeds, strict=True))
+        return mix.compute(pipeline, name, *sides, layers, named)
 
     return compute
 

@@ -20,11 +20,14 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import app
+from demos import portraits
 from demos.bridge import Lazy
 from demos.indomain.invert import METHODS
 from demos.indomain.manipulate import NOTHING, remember, undo
-from demos.portraits import TEST
+from demos.indomain.setting import CLAY, origin, setting_of
+from demos.portraits import TEST, never_seen
 from examples.clay.edits import EDITS
+from tests.demos.fake_domains import FakePhotos
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 
@@ -108,6 +111,55 @@ def test_the_parameters_make_a_result_again(client, face):
     client.predict(6, api_name="/indomain_remix")
     found = parameters(client, "mix")
     assert (found["steps"], found["steps_done"]["style-1"], found["layers"]) == (10, 10, 6)
+
+
+def drawn(client, nth: int, *paths: str) -> tuple[list[str], int]:
+    """The files of gallery `nth` of the page after a never-seen portrait is added, and its seed."""
+    buttons = [
+        component["id"]
+        for component in client.config["components"]
+        if component["props"].get("value") == "Add a never-seen portrait"
+    ]
+    (listener,) = (
+        found["id"]
+        for found in client.config["dependencies"]
+        if [buttons[nth], "click"] in map(list, found["targets"])
+    )
+    client.endpoints[listener].is_valid = True  # it is not in the API: this is the page's button
+    shown = client.predict(gallery(*paths), fn_index=listener)
+    return [item["image"] for item in shown], int(shown[-1]["caption"].removeprefix("seed "))
+
+
+def test_the_parameters_name_the_seeds_of_a_gallery(client, face):
+    (first,), one = drawn(client, 0)
+    (_, _, second), two = drawn(client, 0, face, first)
+    diffuse(client, face, gallery(second, face, first))
+    seeds = [context["seed"] for context in parameters(client, "diffuse")["contexts"]]
+    assert seeds == [two, None, one]
+    (_, third), three = drawn(client, 0, second)  # the first was taken out
+    diffuse(client, face, gallery(third, second))
+    found = parameters(client, "diffuse")
+    assert found["contexts"] == [{"seed": s, "square": list(WHOLE)} for s in (three, two)]
+    (content,), one = drawn(client, 1)
+    (style,), two = drawn(client, 2)
+    client.predict(gallery(content, face), gallery(style), 4, 10, api_name="/indomain_mix")
+    client.predict(6, api_name="/indomain_remix")
+    found = parameters(client, "mix")
+    assert [content["seed"] for content in found["contents"]] == [one, None]
+    assert [style["seed"] for style in found["styles"]] == [two]
+
+
+def test_only_an_exact_portrait_of_a_drawn_seed_has_its_seed(monkeypatch):
+    asked, seeds = [], (TEST.start, TEST.start + 1)
+    portrait, touched = never_seen(seeds[1]), never_seen(seeds[1])
+    touched.putpixel((0, 0), tuple(255 - v for v in touched.getpixel((0, 0))))
+    monkeypatch.setattr(portraits, "never_seen", lambda s: asked.append(s) or never_seen(s))
+    given = [touched, portrait, portrait.resize((64, 64)), portrait]
+    own, known = origin(None), origin(seeds[1])
+    assert CLAY.origins(given, seeds) == [own, known, own, known] and asked == list(seeds)
+    photographs = setting_of("photos", FakePhotos())
+    assert photographs.origins(given, seeds) == CLAY.origins(given, ()) == [own] * 4
+    assert CLAY.origins([], seeds) == [] and asked == list(seeds)
 
 
 def test_json_is_written_on_request_only(client, face):

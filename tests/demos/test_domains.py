@@ -26,6 +26,7 @@ from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 
+ALONE = "EditGAN's page edits clay heads alone"
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
 
 
@@ -43,6 +44,11 @@ def through(handler) -> list[tuple]:
     return list(handler)
 
 
+def chosen(name: str, *without: str) -> dict:
+    """What a browser remembers of a choice."""
+    return {"domain": name, "without": list(without)}
+
+
 def in_use(answer: tuple) -> str | None:
     """The domain that an answer changes to, None if it changes nothing."""
     return answer[1] if isinstance(answer[1], str) else None
@@ -56,11 +62,28 @@ def test_the_choice_says_what_is_ready_and_what_is_not(shelf) -> None:
     ]
     assert dict(desk(shelf, "editgan").choices()) == {
         "Clay heads: ready offline": "clay-heads",
-        "Photographs of faces: not trained yet": "photos",
+        f"Photographs of faces: not trained yet, {ALONE}": "photos",
     }
     shelf.fetched = ["photos/net", "faces/judge"]
     states = dict((name, label) for label, name in desk(shelf, "").choices())
     assert states["photos"] == "Photographs of faces: ready in part"
+
+
+def test_no_page_calls_editgan_ready_outside_clay_heads(shelf) -> None:
+    pages = tuple(weights.Page(paper, (), ()) for paper in ("indomain", "editgan"))
+    photos = weights.Domain("photos", "Photographs", (8, 8), (), 0, 0, pages)  # with a branch
+    home, page = (
+        picker._Desk(paper, None, Source(lambda: [*shelf.domains()[:1], photos]))
+        for paper in ("", "editgan")
+    )
+    assert [label for label, _ in home.choices()] == [
+        "Clay heads: ready offline", "Photographs: ready in part",
+    ]  # fmt: skip
+    assert [label for label, _ in page.choices()][1] == f"Photographs: {ALONE}"
+    for card, _ in (home.show("photos"), page.show("photos")):
+        part = card.partition("EditGAN</h4>")[2]
+        assert "Does not run yet" in part and ALONE in part and "Runs now" not in part
+    assert home.show(CLAY)[0].count("Runs now") == 2
 
 
 def test_a_card_comes_before_any_download(shelf) -> None:
@@ -99,7 +122,7 @@ def test_use_downloads_loads_and_changes(shelf) -> None:
     assert [in_use(answer) for answer in answers[:-1]] == [None] * (len(answers) - 1)
     assert "photos/net, file 1 of 2: 0 MB of 80 MB" in answers[0][0]
     last = answers[-1]
-    assert in_use(last) == last[2] == "photos" and "is in use" in last[0]
+    assert in_use(last) == "photos" and last[2] == chosen("photos") and "is in use" in last[0]
     assert last[3]["label"] == "Domain: Photographs of faces"
     assert last[4]["choices"][1] == ("Photographs of faces: ready offline", "photos")
     assert last[6]["value"] == "Use it"
@@ -163,20 +186,41 @@ def test_stop_ends_a_download(shelf) -> None:
 
 def test_another_page_remembers_what_is_ready(shelf) -> None:
     restore = desk(shelf).restore
-    assert [in_use(a) for a in through(restore(CLAY, CLAY, Stop()))] == [None]
-    assert [in_use(a) for a in through(restore("gone", CLAY, Stop()))] == [None]
-    (answer,) = through(restore("photos", CLAY, Stop()))
+    assert [in_use(a) for a in through(restore(chosen(CLAY), CLAY, Stop()))] == [None]
+    assert [in_use(a) for a in through(restore(chosen("gone"), CLAY, Stop()))] == [None]
+    (answer,) = through(restore(chosen("photos"), CLAY, Stop()))
     assert in_use(answer) is None and "not ready on this page: 100 MB to download" in answer[0]
     assert shelf.asked == [], "a remembered domain must not start a download"
     shelf.fetched = ["photos/net", "faces/judge"]
-    assert in_use(through(restore("photos", CLAY, Stop()))[-1]) == "photos"
+    assert in_use(through(restore(chosen("photos"), CLAY, Stop()))[-1]) == "photos"
 
 
 def test_a_remembered_domain_starts_no_download_of_an_extra(shelf) -> None:
     shelf.fetched, loaded = ["photos/net"], []
-    (answer,) = through(desk(shelf, load=loaded.append).restore("photos", CLAY, Stop()))
+    handlers = desk(shelf, load=loaded.append)
+    (answer,) = through(handlers.restore(chosen("photos"), CLAY, Stop()))
     assert in_use(answer) is None and "not complete on this page: 20 MB to download" in answer[0]
     assert shelf.asked == loaded == []
+
+
+def test_what_a_visitor_did_without_is_done_without_on_every_page(shelf) -> None:
+    pipelines = Pipelines(lambda domain: domain)
+    indomain = desk(shelf, load=pipelines)
+    shelf.fetched, shelf.online = ["photos/net"], False
+    remembered = through(indomain.use("photos", CLAY, Stop()))[-1][2]
+    assert remembered == chosen("photos", "faces/judge")
+    shelf.online, shelf.asked = True, []
+    for handlers in (indomain, picker._Desk("", None, shelf.source)):
+        last = through(handlers.restore(remembered, CLAY, Stop()))[-1]
+        assert in_use(last) == "photos" and "does without faces/judge, as when" in last[0]
+        assert last[2] == remembered and last[6]["value"] == "Download 20 MB, then use it"
+    others_choice = through(indomain.restore(chosen("photos"), CLAY, Stop()))
+    fresh = desk(shelf, load=Pipelines(lambda _: pytest.fail("loading would fetch the extra")))
+    for (answer,) in (others_choice, through(fresh.restore(remembered, CLAY, Stop()))):
+        assert in_use(answer) is None and "not complete on this page: 20 MB" in answer[0]
+    assert shelf.asked == []
+    last = through(indomain.use("photos", CLAY, Stop()))[-1]
+    assert shelf.asked == ["faces/judge"] and last[2] == chosen("photos")
 
 
 def test_pipelines_are_built_once_a_domain() -> None:

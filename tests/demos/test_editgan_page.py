@@ -441,7 +441,7 @@ def test_the_page_is_for_clay_heads_whatever_else_is_there():
         editgan.build(FakeEditGAN, Source(lambda: domains))
     choices = next(b.choices for b in demo.blocks.values() if getattr(b, "label", 0) == "Domains")
     assert [words for words, _ in choices] == [
-        "Clay-heads: ready offline", "Photos: this page edits clay heads alone",
+        "Clay-heads: ready offline", "Photos: EditGAN's page edits clay heads alone",
     ]  # fmt: skip
 
 

@@ -18,7 +18,10 @@ import weights
 from demos import masks, stored
 from demos.dials import Dials
 from demos.editgan import example, session
+from demos.indomain import diffuse, mix
+from demos.indomain.setting import CLAY, origin
 from demos.painter import MaskPainter, mask_painter
+from demos.widgets import Keepsake
 from examples.clay.edits import EDITS
 from examples.clay.parts import PARTS
 from examples.editgan.__main__ import CHOSEN as EDITED
@@ -218,6 +221,49 @@ def test_an_example_takes_the_place_of_an_own_result(client, tmp_path):
     files = client.predict(True, api_name="/indomain_invert_files")
     parameters = json.loads(Path(files[-1]).read_text())
     assert parameters["picture"] == {"seed": 2_000_008, "square": list(WHOLE)}
+
+
+@pytest.mark.parametrize(("name", "places"), [(None, (8, 15)), ("Another face", (30, 4))])
+def test_the_parameters_of_an_example_name_the_seeds_of_its_gallery(client, tmp_path, name, places):
+    """Also when it is diffused again; None: what the page starts with."""
+    if name is not None:
+        client.predict(name, api_name="/indomain_stored_diffusion")
+    contexts = []
+    for place in places:
+        shipped(2_000_000 + place).save(tmp_path / f"{place}.png")
+        contexts.append({"image": handle_file(str(tmp_path / f"{place}.png")), "caption": None})
+    for steps in (100, 10):
+        files = client.predict(True, api_name="/indomain_diffuse_files")
+        found = json.loads(Path(files[-1]).read_text())
+        assert [context["seed"] - 2_000_000 for context in found["contexts"]] == list(places)
+        assert found["steps"] == steps
+        client.predict(
+            contexts[0]["image"], *WHOLE, None, contexts, 0.5, 0.5, 0.4, 0.4, 10, False,
+            api_name="/indomain_diffuse",
+        )  # fmt: skip
+
+
+def test_a_stored_mixture_keeps_the_seeds_it_was_made_with(fake):
+    seeds = {"contents": [2_000_024, 2_000_053], "styles": [2_000_063]}
+    faces = [[shipped(seed) for seed in side] for side in seeds.values()]
+    entry = mix.compute(fake, "one", *faces, seeds=seeds)
+    *_, keep, contents, styles = mix._example(entry)
+    named = {side: [origin(seed) for seed in some] for side, some in seeds.items()}
+    assert keep.parameters == {"layers": 4, **named, "steps": 50}
+    assert {"contents": contents, "styles": styles} == seeds
+    *_, keep = mix._Part(lambda: fake, CLAY).remix(entry, 6)
+    assert keep.parameters == {"layers": 6, **named, "steps": 50}
+
+
+def test_an_example_without_seeds_says_nothing_of_its_galleries(shelves):
+    with stocked(shelves):
+        entries = [(part, stored.INDOMAIN.read(part.__name__.rpartition(".")[2])[0])
+                   for part in (diffuse, mix)]  # fmt: skip
+    for part, entry in entries:
+        values = {key: value for key, value in entry.values.items() if key != "seeds"}
+        shown = part._example(stored.Stored(entry.name, values, entry.pictures, entry.codes))
+        (keep,) = (value for value in shown if isinstance(value, Keepsake))
+        assert not {"contexts", "contents", "styles"} & keep.parameters.keys()
 
 
 def test_other_weights_leave_the_pages_empty_and_say_so(shelves, monkeypatch):
