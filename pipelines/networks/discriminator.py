@@ -1,5 +1,9 @@
 """The StyleGAN2 discriminator: residual blocks, minibatch standard deviation, one score.
 
+Beside it a discriminator of patches (Isola et al., "Image-to-Image Translation with Conditional
+Adversarial Networks", CVPR 2017, Sec. 3.2.2) from the same blocks: it learns textures from far
+fewer pictures.
+
 Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), Fig. 7 and
 Appendix B (config F); minibatch standard deviation from Karras et al., "Progressive Growing of
 GANs" (2018), Sec. 3. Parameters and buffers carry the names of the published PyTorch state dict
@@ -123,3 +127,26 @@ class Discriminator(nn.Module, PyTorchModelHubMixin):
             seen[f"b{level}"] = x
         score = self.b4(x).float()
         return (score, seen) if features else score
+
+
+class PatchDiscriminator(nn.Module, PyTorchModelHubMixin):
+    """Image -> a score for every patch, higher where it looks real.
+
+    channels: at full resolution and after each halving. With three halvings a score sees a patch of
+    about 50 px, of a picture of any size that can be halved so often.
+    """
+
+    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 128), num_channels: int = 3):
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(wide, narrow, None if index else num_channels)
+            for index, (wide, narrow) in enumerate(zip(channels[:-1], channels[1:], strict=True))
+        )
+        self.score = EqualisedConvolution(channels[-1], 1, 1, bias=False)
+
+    def forward(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h2 w2"]:
+        """Scores, float32, of images in [-1, 1]."""
+        x = image
+        for block in self.blocks:
+            x = block(x)
+        return self.score(x).float()

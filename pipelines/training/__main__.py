@@ -30,7 +30,8 @@ class Recipe:
 
     needs: option -> component trained before. flags: further options as they are. data: whether
     it reads the rendered training set. share 0: the recipe takes no --minutes. through: whether it
-    trains through the generator, in batches small enough for a CPU by default.
+    trains through the generator, in batches small enough for a CPU by default. folder: of its
+    checkpoints, where it is not the module's name.
     """
 
     module: str
@@ -40,6 +41,7 @@ class Recipe:
     data: bool = True
     flags: tuple[str, ...] = ()
     through: bool = False
+    folder: str = ""
 
 
 RECIPES = (
@@ -48,24 +50,25 @@ RECIPES = (
     Recipe("parser", "parser", 0.07, {}),
     Recipe(
         "generator", "generator", 0.20, {"perceptual": "perceptual"},
-        flags=("--shares", "0.1", "0.9", "0"), through=True,
+        flags=("--shares", "0.1", "0.9"), through=True,
     ),
     Recipe(
-        "residual", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"},
+        "sharpen", "generator", 0.24, {"start": "generator", "perceptual": "perceptual"},
         through=True,
-    ),
-    Recipe(
-        "generator", "generator", 0.15, {"start": "generator", "perceptual": "perceptual"},
-        flags=("--shares", "0", "0", "1"), through=True,
     ),
     Recipe(
         "conventional_encoder", "conventional-encoder", 0.06,
         {"generator": "generator", "perceptual": "perceptual"}, data=False, through=True,
     ),
     Recipe(
-        "indomain_encoder", "indomain-encoder", 0.14,
+        "indomain_encoder", "indomain-encoder", 0.10,
         {"generator": "generator", "perceptual": "perceptual", "start": "conventional-encoder"},
         through=True,
+    ),
+    Recipe(  # for as long as the other went on: what they are compared by is the method
+        "conventional_encoder", "conventional-encoder", 0.10,
+        {"generator": "generator", "perceptual": "perceptual", "start": "conventional-encoder"},
+        data=False, through=True, folder="conventional_encoder_on",
     ),
     Recipe("boundaries", "boundaries", 0, {"generator": "generator", "judge": "judge"}, data=False),
     Recipe(
@@ -87,7 +90,7 @@ def command(
     """The command line of one recipe."""
     files = out / "weights"
     line = [sys.executable, "-m", f"pipelines.training.{recipe.module}"]
-    line += ["--out", str(out / recipe.module), "--device", device]
+    line += ["--out", str(out / (recipe.folder or recipe.module)), "--device", device]
     line += ["--weights", str(weight(files, recipe.component))]
     if recipe.data:
         line += ["--data", str(out / "train")]

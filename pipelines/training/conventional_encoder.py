@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+import weights
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import (
@@ -61,8 +62,12 @@ def sample(
 def train(arg: argparse.Namespace, loop: Loop, generator: Generator) -> nn.Module:
     """Minimise main Eq. 1 until the budget is spent; the averaged encoder."""
     torch.manual_seed(0)
-    encoder = fast(encoder_for(generator, arg.width).to(loop.device))
-    encoder.w_mean.copy_(mean_code(generator, loop.device))
+    if arg.start is not None:
+        encoder = weights.load_file(LayerwiseEncoder, arg.start, loop.device)
+    else:
+        encoder = encoder_for(generator, arg.width).to(loop.device)
+        encoder.w_mean.copy_(mean_code(generator, loop.device))
+    encoder = fast(encoder).train().requires_grad_(True)
     average = Average(encoder)
     optimizer = torch.optim.Adam(encoder.parameters(), lr=arg.rate, betas=(0.9, 0.99))
     loop.keep(encoder=encoder, average=average.network, optimizer=optimizer)
@@ -101,6 +106,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0")
     parser.add_argument("--threads", type=int, help="CPU threads; all by default")
+    parser.add_argument("--start", type=Path, help="trained weights to go on from")
     parser.add_argument("--weights", type=Path, help="write the trained weights here, in fp16")
     network_options(parser, "generator", "perceptual")
     parser.add_argument("--width", type=int, default=24, help="channels of the encoder's stem")
@@ -120,9 +126,12 @@ def main() -> None:
         perceptual = network_of(arg, "perceptual", loop.device)
         data = pictures(arg.validation, generator.resolution)
         held_out |= evaluate(encoder, generator, perceptual, data, loop.device)[0]
-    recipe = "python -m pipelines.training.conventional_encoder"
-    seeds = "samples of the generator, torch seed 0"
-    finish(arg.out, held_out, encoder, arg.weights, recipe=recipe, seeds=seeds, **loop.facts())
+    finish(
+        arg.out, held_out, encoder, arg.weights,
+        recipe="python -m pipelines.training.conventional_encoder",
+        seeds="samples of the generator, torch seed 0",
+        start=arg.start.stem if arg.start else "random", **loop.facts(),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Train the starter generator on (z, picture) pairs of the clay domain, in three stages.
+"""Train the starter generator on (z, picture) pairs of the clay domain, in two stages.
 
     python -m pipelines.training.generator --data DIR --perceptual FILE --out DIR --minutes 60
 
@@ -7,11 +7,8 @@
    that follows how much of the picture it moves (`IMPORTANCE`).
 2. `regress`: the synthesis network draws the picture of its z: L1 over three scales, weighted by
    face part, plus the perceptual distance; small pictures first (`GROWTH`).
-3. `sharpen`: adversarial (Karras et al. 2020: non-saturating logistic loss, lazy R1, moving average
-   of the weights), kept on the pairs by perceptual distance, weighted L1 and discriminator feature
-   matching (Wang et al. 2018, Eq. 4); part of each batch mixes styles of two codes and is judged
-   by the discriminator alone.
 `--shares` says how the minutes are divided; stages have their own folders in --out and resume.
+The recipe `sharpen` goes on from there, adversarially.
 """
 
 from __future__ import annotations
@@ -32,7 +29,6 @@ import weights
 from examples.clay.dataset import ClaySet
 from examples.clay.parameters import LATENT, draw
 from examples.clay.parts import PARTS
-from pipelines.networks.discriminator import Discriminator
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator, Synthesis
 from pipelines.training.codes import OFFSET, CodeWriter, answer, listen
@@ -40,7 +36,6 @@ from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, 
 from pipelines.training.sheet import save_sheet
 
 CHANNELS = {4: 256, 8: 256, 16: 256, 32: 192, 64: 96, 128: 48}
-JUDGE_CHANNELS = {4: 256, 8: 256, 16: 192, 32: 128, 64: 64, 128: 32}
 
 # Weight of a pixel in the L1 loss by the words of its part's name: what is small is drawn late.
 PART_WEIGHTS = {
@@ -51,7 +46,7 @@ PART_WEIGHTS = {
 
 # How much of the background's error the perceptual distance sees in the regression. Where shelves
 # and leaves stand cannot be told from w: asked for their texture, a regression paints ripples.
-BACKGROUND = 0.3
+BACKGROUND = 0.15
 
 # Share of the regression's time up to which pictures are so many times smaller: what is coarse is
 # learned faster on small pictures, which the skip architecture holds anyway.
@@ -69,7 +64,7 @@ def part_weights() -> Float[Tensor, "parts"]:
 
 @dataclass
 class Trainer:
-    """The networks of all three stages and what they share."""
+    """The networks of both stages and what they share."""
 
     data: ClaySet
     perceptual: PerceptualDistance
@@ -145,45 +140,6 @@ class Trainer:
             if loop.due(50):
                 loop.log(pixels=pixels, perceptual=distance)
             if loop.due(500):
-                self.sheet(loop)
-
-    # ---- stage 3
-
-    def sharpen(self, minutes: float, rate: float = 6e-3, gamma: float = 1.0) -> None:
-        """Adversarial training that stays on the pairs and learns to mix styles."""
-        loop = self.loop("sharpen", minutes)
-        judge = Discriminator(self.generator.resolution, JUDGE_CHANNELS)
-        judge.to(loop.device, memory_format=torch.channels_last)
-        synthesis = self.generator.synthesis
-        optimizer = torch.optim.Adam(synthesis.parameters(), rate, (0.0, 0.99), fused=True)
-        judge_optimizer = torch.optim.Adam(judge.parameters(), 4e-3, (0.0, 0.99), fused=True)
-        loop.keep(generator=self.generator, average=self.average.network, judge=judge)
-        loop.keep(optimizer=optimizer, judge_optimizer=judge_optimizer)
-        loop.resume()
-        for _, (z, real, weight) in zip(loop, self.batches(loop), strict=False):
-            loop.anneal(optimizer, judge_optimizer)
-            with torch.no_grad():
-                ws = self.generator.mapping(z) - OFFSET
-            mixed, paired = mix_styles(ws, share=0.25)
-            with loop.autocast():
-                fake = synthesis(mixed, "random")
-            judged = judge_step(loop, judge, judge_optimizer, real, fake.detach(), gamma)
-            judge.requires_grad_(False)
-            with loop.autocast():
-                logits, features = judge(fake, features=True)
-                with torch.no_grad():
-                    _, targets = judge(real, features=True)
-                distance = self.perceptual(fake[:paired], real[:paired]).mean()
-            adversarial = F.softplus(-logits.float()).mean()
-            matching = feature_matching(features, targets, paired)
-            pixels = multiscale_l1(fake[:paired], real[:paired], weight[:paired])
-            step(optimizer, 0.1 * adversarial + matching + 2 * distance + 0.5 * pixels)
-            judge.requires_grad_(True)
-            self.average.update(self.generator, loop.step)
-            if loop.due(20):
-                loop.log(adversarial=adversarial, matching=matching, perceptual=distance,
-                         pixels=pixels, **judged)  # fmt: skip
-            if loop.due(200):
                 self.sheet(loop)
 
     # ---- shared
@@ -285,51 +241,6 @@ def multiscale_l1(
     return total
 
 
-def mix_styles(
-    ws: Float[Tensor, "b layers d"], share: float
-) -> tuple[Float[Tensor, "b layers d"], int]:
-    """The batch with its last `share` mixed with other codes from a random layer on.
-
-    Returns the codes and the number of first ones that were left as they are.
-    """
-    paired = len(ws) - round(share * len(ws))
-    mixed = ws.clone()
-    for row in range(paired, len(ws)):
-        layer = int(torch.randint(1, ws.shape[1], ()))
-        mixed[row, layer:] = ws[int(torch.randint(0, len(ws), ())), layer:]
-    return mixed, paired
-
-
-def judge_step(
-    loop: Loop, judge: Discriminator, optimizer: torch.optim.Optimizer, real: Tensor, fake: Tensor,
-    gamma: float, every: int = 16,
-) -> dict[str, Tensor]:  # fmt: skip
-    """One step of the discriminator: logistic, with R1 every 16th step at 16 times its weight."""
-    with loop.autocast():
-        on_real, on_fake = judge(real).float(), judge(fake).float()
-    loss = F.softplus(-on_real).mean() + F.softplus(on_fake).mean()
-    penalty = real.new_zeros(())
-    if loop.step % every == 0:
-        part = real[: len(real) // 2].clone().requires_grad_(True)
-        (slope,) = torch.autograd.grad(judge(part).sum(), part, create_graph=True)
-        penalty = slope.square().sum(dim=(1, 2, 3)).mean()
-        loss = loss + every * gamma / 2 * penalty
-    step(optimizer, loss)
-    return {"real": on_real.mean(), "fake": on_fake.mean()}
-
-
-def feature_matching(
-    features: dict[str, Tensor], targets: dict[str, Tensor], paired: int
-) -> Float[Tensor, ""]:
-    """Mean absolute difference of the judge's features on the pairs, over its blocks."""
-    distances = [
-        (features[name][:paired].float() - targets[name][:paired].float()).abs().mean()
-        / (targets[name].float().abs().mean() + 1e-6)
-        for name in targets
-    ]
-    return torch.stack(distances).mean()
-
-
 @torch.no_grad()
 def w_statistics(generator: Generator, count: int = 50_000) -> dict[str, Tensor]:
     """Mean (512,) and covariance (512, 512) of w over z ~ N(0, I); sets the generator's w_avg."""
@@ -394,8 +305,8 @@ def main() -> None:
     """Run the stages that have minutes, then save the averaged generator and its w statistics."""
     parser = arguments("Train the clay generator.", minutes=60, batch=16)
     parser.add_argument("--perceptual", type=Path, required=True, help="its trunk, safetensors")
-    parser.add_argument("--shares", type=float, nargs=3, default=(0.05, 0.55, 0.4),
-                        metavar=("CODES", "REGRESS", "SHARPEN"))  # fmt: skip
+    parser.add_argument("--shares", type=float, nargs=2, default=(0.05, 0.95),
+                        metavar=("CODES", "REGRESS"))  # fmt: skip
     options = read(parser)
     torch.manual_seed(0)
     perceptual = weights.load_file(PerceptualDistance, options.perceptual)
@@ -403,7 +314,7 @@ def main() -> None:
     trainer = Trainer(
         ClaySet(options.data), perceptual, options.out, options.device, options.batch, start
     )
-    stages = (trainer.codes, trainer.regress, trainer.sharpen)
+    stages = (trainer.codes, trainer.regress)
     for stage, share in zip(stages, options.shares, strict=True):
         if share > 0 and not (start and stage == trainer.codes):  # its mapping is trained
             stage(options.minutes * share)

@@ -1,7 +1,7 @@
 """The figures of the starter generator, on seeds that no training saw.
 
     python -m tests.benchmarks.generator [--count 5000] [--portraits 100] [--quick] [--keep DIR]
-        [--json FILE]
+        [--bfloat16] [--json FILE]
 
 Prints the Frechet distance between samples and held-out renders, in the perceptual network's
 features, beside the distance between two disjoint sets of renders; how far the attributes of
@@ -32,6 +32,7 @@ from examples.clay.render import render
 from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance, frechet_distance
 from pipelines.networks.stylegan2 import Generator
+from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor
 from pipelines.training.sharding import here
 from tests.benchmarks.kept import Kept, marked
@@ -76,11 +77,12 @@ def histogram_gap(sampled: list, rendered: list) -> dict[str, float]:
 @torch.enable_grad()
 def invert(
     generator: Generator, perceptual: PerceptualDistance, x: Float[Tensor, "b 3 h w"], steps: int,
-    rate: float = RATE,
+    rate: float = RATE, bfloat16: bool = False,
 ) -> Float[Tensor, "b 3 h w"]:  # fmt: skip
     """W+ inversion from the mean code: squared error plus perceptual distance, Adam.
 
     A linear ramp-up of the rate over 5 % and a cosine ramp-down over the last 25 % of the steps.
+    bfloat16: of the optimisation; the picture that is measured is drawn in float32.
     """
     w = generator.mapping.w_avg.expand(len(x), generator.num_ws, -1).clone().requires_grad_(True)
     optimizer = torch.optim.Adam([w], lr=rate)
@@ -89,8 +91,9 @@ def invert(
         t = index / steps
         ramp = min(1.0, (1 - t) / 0.25, t / 0.05 + 0.02)
         optimizer.param_groups[0]["lr"] = rate * (0.5 - 0.5 * np.cos(np.pi * ramp))
-        image = generator.synthesis(w)
-        loss = (image - x).square().mean((1, 2, 3)) + 0.05 * perceptual(image, target)
+        with torch.autocast(x.device.type, torch.bfloat16, bfloat16):
+            image = generator.synthesis(w)
+            loss = (image - x).square().mean((1, 2, 3)) + 0.05 * perceptual(image, target)
         optimizer.zero_grad()
         loss.sum().backward()
         optimizer.step()
@@ -100,14 +103,14 @@ def invert(
 
 def inversions(
     generator: Generator, perceptual: PerceptualDistance, pictures: np.ndarray, steps: int,
-    keep: Path | None = None,
+    keep: Path | None = None, bfloat16: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """Mean PSNR [dB] and LPIPS of inversions of `pictures`, and seconds a picture."""
     kept = Kept(keep, (generator, perceptual), [Path(__file__)])
 
     def piece(x: Tensor) -> dict[str, Tensor]:
         start = time.perf_counter()
-        image = invert(generator, perceptual, x, steps)
+        image = invert(generator, perceptual, x, steps, bfloat16=bfloat16)
         seconds = torch.tensor(time.perf_counter() - start)
         error = (image.clamp(-1, 1) - x).square().mean((1, 2, 3)) / 4
         distance = perceptual(image, x).detach()
@@ -116,7 +119,8 @@ def inversions(
     found = []
     for i in here().part(range(0, len(pictures), AT_ONCE)):
         x = to_tensor(pictures[i : i + AT_ONCE])
-        found.append(kept(f"inverted-{steps}-{marked(x)}", lambda x=x: piece(x)))
+        name = f"inverted-{steps}-{'half' if bfloat16 else 'full'}-{marked(x)}"
+        found.append(kept(name, lambda x=x: piece(x)))
         print(".", end="", file=sys.stderr, flush=True)
     found = here().gather(found)
     psnr, distance = (torch.cat([p[key] for p in found]) for key in ("psnr", "lpips"))
@@ -130,12 +134,15 @@ def inversions(
 
 
 def measure(
-    count: int, portraits: int, steps: int, folder: Path | None, keep: Path | None = None
-) -> dict:
+    count: int, portraits: int, steps: int, folder: Path | None, keep: Path | None = None,
+    bfloat16: bool = False,
+) -> dict:  # fmt: skip
     """All figures; `count` samples, renders and further renders, `portraits` inversions."""
     generator = weights.load(Generator, "clay-heads/generator")
     perceptual = weights.load(PerceptualDistance, "clay-heads/perceptual")
     judge = weights.load(PortraitJudge, "clay-heads/judge")
+    if bfloat16:
+        generator, perceptual = fast(generator), fast(perceptual)
     rendered = renders(2 * count, folder)
     z = torch.randn(count, 512, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -154,8 +161,8 @@ def measure(
         "frechet": frechet_distance(torch.cat(drawn), torch.cat(first)),
         "frechet_renders": frechet_distance(torch.cat(second), torch.cat(first)),
         "attribute_gaps": gaps,
-        "inversion": {"portraits": portraits, "steps": steps}
-        | inversions(generator, perceptual, rendered[:portraits], steps, keep),
+        "inversion": {"portraits": portraits, "steps": steps, "bfloat16": bfloat16}
+        | inversions(generator, perceptual, rendered[:portraits], steps, keep, bfloat16),
         "speed": compare(256, None, 3) if here().first else {},
     }
 
@@ -168,11 +175,12 @@ def main() -> None:
     parser.add_argument("--renders", type=Path, help="a rendered test split of 2 x count portraits")
     parser.add_argument("--quick", action="store_true", help="64 samples, 2 portraits, 100 steps")
     parser.add_argument("--keep", type=Path, help="go on from the inversions kept in this folder")
+    parser.add_argument("--bfloat16", action="store_true", help="optimise in bfloat16")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     shard = here("cpu")
     size = (64, 2, 100) if options.quick else (options.count, options.portraits, STEPS)
-    figures = measure(*size, options.renders, options.keep)
+    figures = measure(*size, options.renders, options.keep, options.bfloat16)
     if not shard.first:
         return
     text = json.dumps(figures, indent=2)

@@ -38,6 +38,7 @@ from pipelines.indomain import METHODS, InDomain
 from pipelines.networks.perceptual import frechet_distance, kernel_distance
 from pipelines.networks.pictures import box_mask
 from pipelines.training.boundaries import judged
+from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor
 from pipelines.training.sharding import here
 from tests.benchmarks.kept import PIPELINES, Kept, marked
@@ -403,6 +404,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     arg = parser.parse_args()
     pipeline = InDomain.from_pretrained(device=arg.device)
+    if arg.bfloat16:
+        for network in (pipeline.generator, pipeline.encoder, pipeline.perceptual):
+            fast(network)
     count = 8 if arg.quick else arg.count
     bench = Bench(
         pipeline, count, arg.batch, arg.bfloat16, arg.quick, arg.keep, arg.patients

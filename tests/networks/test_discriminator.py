@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pipelines.networks.discriminator import Discriminator, minibatch_deviation
+from pipelines.networks.discriminator import (
+    Discriminator,
+    PatchDiscriminator,
+    minibatch_deviation,
+)
 
 CHANNELS = {4: 8, 8: 8, 16: 6}
 FIXED = [0.0179, -0.018, -0.108, -0.129]
@@ -90,3 +94,24 @@ def test_round_trip(image, tmp_path):
 def test_errors_say_what_was_expected(shape, words):
     with pytest.raises(ValueError, match=words):
         build()(torch.zeros(shape))
+
+
+def patches() -> PatchDiscriminator:
+    torch.manual_seed(0)
+    return PatchDiscriminator((4, 6, 8, 8))
+
+
+def test_a_patch_is_judged_by_what_is_near():
+    network, image = patches(), torch.randn(1, 3, 128, 128)
+    changed = image.clone()
+    changed[..., :8, :8] += 1
+    moved = (network(changed) - network(image)).abs()[0, 0] > 1e-6
+    assert moved.shape == (16, 16)
+    assert moved[0, 0] and not moved[5:].any() and not moved[:, 5:].any()
+
+
+def test_the_penalty_of_patches_can_be_differentiated():
+    network, image = patches(), torch.randn(2, 3, 32, 32, requires_grad=True)
+    (slope,) = torch.autograd.grad(network(image).sum(), image, create_graph=True)
+    slope.square().sum().backward()
+    assert all(p.grad.abs().max() > 0 for n, p in network.named_parameters() if "weight" in n)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+
 import pytest
 import torch
 from torch.nn import functional as F
 
+import weights
 from pipelines.networks.discriminator import Discriminator
+from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.boundaries import accuracy, choose_layers, conditioned, separate
-from pipelines.training.conventional_encoder import sample
+from pipelines.training.conventional_encoder import sample, train
 from pipelines.training.indomain_encoder import GAMMA, LAZY, discriminator_loss, encoder_loss
+from pipelines.training.loop import Loop
 
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 8}
 
@@ -87,3 +92,16 @@ def test_some_samples_mix_two_codes_at_one_layer() -> None:
     assert x.shape == (32, 3, 32, 32)
     changes = (ws[:, 1:] != ws[:, :-1]).any(2).sum(1)
     assert set(changes.tolist()) == {0, 1}
+
+
+def test_the_conventional_encoder_goes_on_from_a_file(tmp_path) -> None:
+    generator = Generator(32, mapping_layers=1, channels=CHANNELS)
+    start = LayerwiseEncoder(generator.num_ws, 32, width=4, level_size=8)
+    torch.nn.init.constant_(start.heads[0].bias, 0.5)
+    weights.save(start, tmp_path / "start.safetensors", {})
+    biases = []
+    for file in (tmp_path / "start.safetensors", None):
+        arg = Namespace(start=file, width=4, batch=2, rate=0.0)  # what it starts from stays
+        loop = Loop(tmp_path / f"run-{file is None}", 1e-5, "cpu", progress=False)
+        biases.append(train(arg, loop, generator).heads[0].bias.unique().tolist())
+    assert biases == [[0.5], [0.0]]
