@@ -1,8 +1,7 @@
 """The StyleGAN2 discriminator: residual blocks, minibatch standard deviation, one score.
 
-Beside it a discriminator of patches (Isola et al., "Image-to-Image Translation with Conditional
-Adversarial Networks", CVPR 2017, Sec. 3.2.2) from the same blocks: it learns textures from far
-fewer pictures.
+Beside it a discriminator of a trained network's features, which learns in minutes what textures
+are drawn and what rendered.
 
 Source: Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (2020), Fig. 7 and
 Appendix B (config F); minibatch standard deviation from Karras et al., "Progressive Growing of
@@ -129,24 +128,40 @@ class Discriminator(nn.Module, PyTorchModelHubMixin):
         return (score, seen) if features else score
 
 
-class PatchDiscriminator(nn.Module, PyTorchModelHubMixin):
-    """Image -> a score for every patch, higher where it looks real.
+class FeatureDiscriminator(nn.Module, PyTorchModelHubMixin):
+    """Features of a frozen trunk -> a score for every place of every stage.
 
-    channels: at full resolution and after each halving. With three halvings a score sees a patch of
-    about 50 px, of a picture of any size that can be halved so often.
+    One small head a stage (Sauer et al., "Projected GANs Converge Faster", NeurIPS 2021, Eq. 4,
+    here without their random mixing of channels and scales). What the trunk knows of textures need
+    not be learned from scores.
+
+    channels: of the stages' features, finest first; those beyond them are left out. A head is half
+    as wide, and its score sees five places of its stage across.
     """
 
-    def __init__(self, channels: tuple[int, ...] = (16, 32, 64, 128), num_channels: int = 3):
+    def __init__(self, channels: tuple[int, ...] = (64, 128, 256, 384)) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(
-            DiscriminatorBlock(wide, narrow, None if index else num_channels)
-            for index, (wide, narrow) in enumerate(zip(channels[:-1], channels[1:], strict=True))
+        self.heads = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(wide, wide // 2, 3, padding=1),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(wide // 2, wide // 2, 3, padding=1),
+                nn.LeakyReLU(0.2),
+                nn.Conv2d(wide // 2, 1, 1),
+            )
+            for wide in channels
         )
-        self.score = EqualisedConvolution(channels[-1], 1, 1, bias=False)
 
-    def forward(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h2 w2"]:
-        """Scores, float32, of images in [-1, 1]."""
-        x = image
-        for block in self.blocks:
-            x = block(x)
-        return self.score(x).float()
+    def forward(self, stages: tuple[Tensor, ...]) -> tuple[Float[Tensor, "b 1 h w"], ...]:
+        """Scores, float32, of the stages' features, each of unit length at every place.
+
+        Raises ValueError where there are fewer stages than heads.
+        """
+        if len(stages) < len(self.heads):
+            raise ValueError(
+                f"stages must be {len(self.heads)} tensors or more; got {len(stages)}. Give what "
+                "PerceptualDistance.stages returns."
+            )
+        # Numbers of unit variance, as the heads' initial weights expect.
+        pairs = zip(self.heads, stages, strict=False)
+        return tuple(head(stage * stage.shape[1] ** 0.5).float() for head, stage in pairs)

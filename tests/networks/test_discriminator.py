@@ -7,9 +7,10 @@ import torch
 
 from pipelines.networks.discriminator import (
     Discriminator,
-    PatchDiscriminator,
+    FeatureDiscriminator,
     minibatch_deviation,
 )
+from pipelines.networks.perceptual import PerceptualDistance
 
 CHANNELS = {4: 8, 8: 8, 16: 6}
 FIXED = [0.0179, -0.018, -0.108, -0.129]
@@ -96,22 +97,37 @@ def test_errors_say_what_was_expected(shape, words):
         build()(torch.zeros(shape))
 
 
-def patches() -> PatchDiscriminator:
+def of_features() -> FeatureDiscriminator:
     torch.manual_seed(0)
-    return PatchDiscriminator((4, 6, 8, 8))
+    return FeatureDiscriminator((6, 8))
 
 
-def test_a_patch_is_judged_by_what_is_near():
-    network, image = patches(), torch.randn(1, 3, 128, 128)
-    changed = image.clone()
-    changed[..., :8, :8] += 1
-    moved = (network(changed) - network(image)).abs()[0, 0] > 1e-6
-    assert moved.shape == (16, 16)
-    assert moved[0, 0] and not moved[5:].any() and not moved[:, 5:].any()
+def test_features_are_scored_by_what_is_near():
+    network, stages = of_features(), (torch.randn(1, 6, 16, 16), torch.randn(1, 8, 8, 8))
+    changed = stages[0].clone()
+    changed[..., :2, :2] += 1
+    old, new = network(stages), network((changed, stages[1]))
+    moved = (new[0] - old[0]).abs()[0, 0] > 1e-7
+    assert moved.shape == (16, 16) and torch.equal(old[1], new[1])
+    assert moved[0, 0] and not moved[4:].any() and not moved[:, 4:].any()
 
 
-def test_the_penalty_of_patches_can_be_differentiated():
-    network, image = patches(), torch.randn(2, 3, 32, 32, requires_grad=True)
-    (slope,) = torch.autograd.grad(network(image).sum(), image, create_graph=True)
-    slope.square().sum().backward()
-    assert all(p.grad.abs().max() > 0 for n, p in network.named_parameters() if "weight" in n)
+def test_pictures_are_told_apart_by_the_trunk():
+    """Sixty steps on the trunk's features tell noise that is finer by a pixel."""
+    torch.manual_seed(0)
+    trunk, network = PerceptualDistance(), FeatureDiscriminator((64, 128))
+    optimizer = torch.optim.Adam(network.parameters(), 2e-3)
+    for _ in range(60):
+        fine = torch.randn(4, 3, 32, 32)
+        coarse = torch.nn.functional.avg_pool2d(torch.randn(4, 3, 34, 34), 3, 1) * 3
+        scores = network(trunk.stages(torch.cat([fine, coarse])))
+        loss = sum((s[4:] - s[:4]).mean() + 0.1 * s.square().mean() for s in scores)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert all(s[:4].mean() > s[4:].mean() + 1 for s in scores)
+
+
+def test_too_few_stages_are_refused():
+    with pytest.raises(ValueError, match="must be 2 tensors or more; got 1"):
+        of_features()((torch.zeros(1, 6, 4, 4),))

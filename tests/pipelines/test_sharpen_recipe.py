@@ -11,7 +11,7 @@ import torch
 
 import weights
 from examples.clay.dataset import write
-from pipelines.networks.discriminator import PatchDiscriminator
+from pipelines.networks.discriminator import FeatureDiscriminator
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
@@ -48,8 +48,8 @@ def reader(generator: Generator) -> LayerwiseEncoder:
     return LayerwiseEncoder(generator.num_ws, SIDE, width=4, level_size=8)
 
 
-def judge() -> PatchDiscriminator:
-    return PatchDiscriminator((4, 4, 4))
+def judge() -> FeatureDiscriminator:
+    return FeatureDiscriminator((64, 128))
 
 
 @pytest.fixture
@@ -74,15 +74,29 @@ def batch_of(trainer: recipe.Sharpener) -> tuple[Loop, recipe.Batch, torch.Tenso
     loop = trainer.loop("wishes", 1.0)
     z, real, weight = next(iter(trainer.batches(loop)))
     batch = trainer.encoded_and_paired(loop, reader(trainer.generator), z, real, weight)
-    return loop, batch, trainer.generator.synthesis(batch.ws, "none")
+    return loop, batch, weight
+
+
+def wishes(trainer: recipe.Sharpener, critic: FeatureDiscriminator, share: float):
+    """The batch, then gradient and losses with the discriminator's share and without it."""
+    loop, batch, _ = batch_of(trainer)
+    drawn = trainer.generator.synthesis(batch.ws, "none").detach().requires_grad_(True)
+    rendered, found = trainer.perceptual.stages(batch.real), []
+    for asked in (share, 0.0):
+        stages = trainer.perceptual.stages(drawn)
+        found.append(trainer.wishes(loop, batch, drawn, stages, rendered, critic, asked))
+    return batch, *found
 
 
 def test_half_is_encoded_and_some_of_the_rest_is_mixed(trainer) -> None:
-    _, batch, _ = batch_of(trainer)
+    _, batch, weight = batch_of(trainer)
     assert batch.known == 7 and len(batch.residual) == 4 and len(batch.ws) == 8
-    person = batch.weight > trainer.weights.min()
+    person = weight > trainer.weights.min()
     assert person.any() and not person.all()
     assert (batch.seen[person] == 1).all() and (batch.seen[~person] == BACKGROUND).all()
+    told = batch.weight / weight
+    assert (told[:4] == 1).all() and (told[4:][person[4:]] == 1).all()
+    torch.testing.assert_close(told[4:][~person[4:]].unique(), torch.tensor([recipe.BEHIND]))
     layers = [len({tuple(w.tolist()) for w in ws[:, :4]}) for ws in batch.ws.detach()]
     assert all(count > 1 for count in layers[:4])  # E says something else to every layer
     assert layers[4:7] == [1, 1, 1] and layers[7] <= 2
@@ -104,15 +118,21 @@ def test_the_leash_pulls_codes_to_where_the_latent_is(trainer) -> None:
 
 
 def test_the_discriminator_asks_its_share(trainer) -> None:
-    loop, batch, fake = batch_of(trainer)
     critic = judge()
-    alone, _ = trainer.wishes(loop, batch, fake, critic, 0.0)
+    _, (together, losses), (alone, _) = wishes(trainer, critic, 0.5)
     assert (alone[7] == 0).all() and (alone[:7].flatten(1).norm(dim=1) > 0).all()
-    together, losses = trainer.wishes(loop, batch, fake, critic, 0.5)
     asked = (together - alone).norm() / alone.norm()
     assert asked.item() == pytest.approx(0.5, rel=1e-3)
-    assert (together[7] != 0).any() and losses["adversarial"] > 0
+    assert (together[7] != 0).any() and losses["adversarial"] != 0
     assert all(p.requires_grad and p.grad is None for p in critic.parameters())
+
+
+def test_the_distance_is_that_of_the_perceptual_network_on_the_person(trainer) -> None:
+    trainer.seen = lambda weight: torch.ones_like(weight)
+    batch, _, (_, losses) = wishes(trainer, judge(), 0.5)
+    drawn = trainer.generator.synthesis(batch.ws, "none")[:7]
+    expected = trainer.perceptual(drawn, batch.real[:7]).mean()
+    torch.testing.assert_close(losses["perceptual"], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_mixing_leaves_the_paired_rows() -> None:
@@ -126,27 +146,30 @@ def test_mixing_leaves_the_paired_rows() -> None:
     assert torch.equal(recipe.mix_styles(ws, share=0.0)[0], ws)
 
 
-def test_the_penalty_comes_every_few_steps(tmp_path) -> None:
+def test_the_discriminator_learns_by_the_hinge(tmp_path) -> None:
     class Slope(torch.nn.Module):
-        """One patch's score, which rises by `rise` with every channel of every pixel."""
+        """One score, `rise` times the sum of the features."""
 
         def __init__(self) -> None:
             super().__init__()
             self.rise = torch.nn.Parameter(torch.tensor(0.5))
 
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.rise * x.sum((1, 2, 3))[:, None, None, None]
+        def forward(self, stages: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+            return tuple(self.rise * stage.sum((1, 2, 3)) for stage in stages)
 
-    loop, real = Loop(tmp_path, 1.0, "cpu", bfloat16=False), torch.zeros(4, 3, 4, 4)
-    slopes = []
-    for loop.step in (1, recipe.LAZY):
+    def learned(real: float, fake: float) -> float:
         critic = Slope()
-        optimizer = torch.optim.SGD(critic.parameters(), 1e-3)
-        recipe.judge_step(loop, critic, optimizer, real, real)
-        slopes.append((0.5 - critic.rise.item()) / 1e-3)
-    # d/d rise of LAZY gamma / 2 * 48 rise^2; the logistic terms of equal black pictures cancel.
-    expected = recipe.LAZY * recipe.GAMMA * 48 * 0.5
-    assert slopes == pytest.approx([0.0, expected], abs=1e-2)
+        sets = (torch.full((2, 1, 1, 1), value) for value in (real, fake))
+        recipe.judge_step(
+            Loop(tmp_path, 1.0, "cpu", bfloat16=False), critic,
+            torch.optim.SGD(critic.parameters(), 1e-3), *((stage,) for stage in sets),
+        )  # fmt: skip
+        return (critic.rise.item() - 0.5) / 1e-3
+
+    # -d/d rise of max(0, 1 - rise real) + max(0, 1 + rise fake)
+    assert learned(1.0, 1.0) == pytest.approx(0.0, abs=1e-2)
+    assert learned(1.0, -1.0) == pytest.approx(2.0, abs=1e-2)
+    assert learned(3.0, -3.0) == pytest.approx(0.0, abs=1e-2)  # told apart well enough
 
 
 def test_behind_the_person_less_is_seen(trainer) -> None:
