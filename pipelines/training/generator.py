@@ -8,7 +8,7 @@
 2. `regress`: the synthesis network draws the picture of its z: L1 over three scales, weighted by
    face part, plus the perceptual distance; small pictures first (`GROWTH`).
 `--shares` says how the minutes are divided; stages have their own folders in --out and resume.
-The recipe `sharpen` goes on from there, adversarially.
+The recipe `sharpen` goes on from there, beside an encoder and a discriminator.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PART_WEIGHTS = {
 }  # fmt: skip
 
 # How much of the background's error the perceptual distance sees in the regression. Where shelves
-# and leaves stand cannot be told from w: asked for their texture, a regression paints ripples.
+# and leaves stand is learned last: asked for their texture before, a regression paints ripples.
 BACKGROUND = 0.15
 
 # Share of the regression's time up to which pictures are so many times smaller: what is coarse is
