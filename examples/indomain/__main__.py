@@ -64,7 +64,7 @@ CHOSEN: dict[str, dict[str, Callable[[Any, str], Stored]]] = {
     },
     "manipulate": {
         "Older, with glasses": _changed(37, age=0.6, glasses=0.6),
-        "Turned, and smiling": _changed(5, smile=0.8, yaw=15.0),
+        "Turned, and smiling": _changed(5, smile=0.5, yaw=15.0),
     },
     "mix": {
         "Two people, two palettes": _mixed((24, 53), (63, 8)),

@@ -10,7 +10,8 @@ far as the renderer's own edit of that portrait moves the true mask's. Vectors t
 than --keep of the portraits are reported and left out.
 
 --vectors FILE measures the vectors of a file again, as after the branch that reads the masks was
-trained anew, and learns only those that it lacks.
+trained anew, and learns only those that it lacks. Those of another generator with the same mapping
+network, as after `sharpen`, mean the same in w: they are carried over, and success decides.
 
 The source is chosen among a few training portraits, as the one whose predicted mask is nearest to
 the truth in the edited parts: a bad embedding would teach its own faults. Held-out portraits have
@@ -127,6 +128,13 @@ def learn(
     return replace(found.vector, name=edit.name, seed=seed)
 
 
+def carried(pipeline: EditGAN, vector: EditingVector, source: Embedding) -> EditingVector:
+    """A vector of another generator with the same mapping network, with this one's pictures."""
+    own = replace(vector, domain=pipeline.domain, generator=pipeline.fingerprint)
+    thumbnail = pipeline.apply(source, [(own, 1.0)]).vector.thumbnail
+    return replace(own, thumbnail=thumbnail)
+
+
 def reached(
     edit: PartEdit,
     predicted: UInt8[np.ndarray, "2 h w"],
@@ -210,6 +218,11 @@ def library(
     held_out = chosen(edits, SEEDS["validation"], arg.held_out)
     unknown = [edit for edit in edits if edit.name not in known]
     sources = chosen(unknown, SOURCES, arg.candidates)
+    sources |= {
+        name: [vector.seed]
+        for name, vector in known.items()
+        if name in held_out and vector.generator != pipeline.fingerprint
+    }
     embeddings = embeddings_of(
         pipeline, sorted({s for v in sources.values() for s in v}), arg.embed_steps
     )
@@ -219,6 +232,8 @@ def library(
         if (vector := known.get(edit.name)) is None:
             own = {seed: embeddings[seed] for seed in sources[edit.name]}
             vector = learn(pipeline, edit, own, arg.steps, arg.identity)
+        elif vector.generator != pipeline.fingerprint:
+            vector = carried(pipeline, vector, embeddings[vector.seed])
         seeds = held_out[edit.name]
         row = measure(pipeline, edit, vector, torch.stack([codes[s] for s in seeds]), seeds)
         rows[edit.name] = {**row, "source": vector.seed}

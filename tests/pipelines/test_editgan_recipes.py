@@ -245,3 +245,17 @@ def test_vectors_that_are_known_are_only_measured(monkeypatch, tmp_path) -> None
     assert learnt == ["open mouth"]
     assert {v.name: v.seed for v in kept} == {"smile": 9, "open mouth": 7}
     assert rows["smile"]["success"] == kept[0].success["success"] == 0.75
+
+
+def test_vectors_of_another_generator_are_carried_over() -> None:
+    pipeline = tiny.build()
+    embedding = pipeline.embed(tiny.portrait(), steps=1)
+    other = tiny.replace(tiny.vector_of(pipeline), name="smile", generator="0" * 64)
+    with pytest.raises(ValueError, match="must be for generator"):
+        pipeline.check_vector(other)
+    found = editing_vectors.carried(pipeline, other, embedding)
+    pipeline.check_vector(found)
+    assert torch.equal(found.delta, other.delta) and found.name == "smile"
+    picture = pipeline.apply(embedding, [(found, 1.0)]).image.resize((64, 64))
+    shown = np.asarray(found.thumbnail.crop((64, 0, 128, 64)).convert("RGB")).astype(int)
+    assert np.abs(shown - np.asarray(picture)).mean() < 4
