@@ -55,9 +55,7 @@ from pipelines.training.sheet import save_sheet
 
 LEASH = 0.05  # weight of (E(x) - w)^2, mean over its numbers; those of w have unit variance
 SOFTER = 0.75  # power of the parts' weights
-BEHIND = (
-    0.4  # share of the background's weight in the L1 of pairs, whose w does not tell its layout
-)
+BEHIND = 0.4  # share of the background's weight in the L1 of pairs: its layout is learned last
 DISTANCE = 0.4  # weight of the perceptual distance, as at the end of `generator`'s second stage
 MIXED = 0.25  # share of the pairs whose styles are mixed; these D alone looks at
 JUDGED_FROM = 0.02  # share of the time from which on G listens to D, which learns from the start
