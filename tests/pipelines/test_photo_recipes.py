@@ -108,7 +108,7 @@ def test_codes_of_their_own_for_every_layer(tmp_path) -> None:
     )
     generator.eval().requires_grad_(False)
     loop = Loop(tmp_path, 0.005, "cpu", progress=False)
-    arg = argparse.Namespace(width=4, rate=1e-3, batch=2)
+    arg = argparse.Namespace(start=None, width=4, rate=1e-3, batch=2)
     encoder = conventional_encoder.train(arg, loop, generator)
     assert encoder(torch.zeros(1, 3, 32, 32)).shape == (1, generator.num_ws, DIM)
     assert encoder.w_mean.isfinite().all() and encoder.w_mean.abs().max() > 0
