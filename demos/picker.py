@@ -18,7 +18,8 @@ from gradio.context import Context, LocalContext
 from demos import domains
 from demos.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
 from demos.domains import Source
-from demos.widgets import QUIET, said, stop_button
+from demos.widgets import QUIET, stop_button
+from demos.words import said
 from weights import Domain, Missing, Offline, WeightsError
 
 SECONDS = 4  # between two looks at what runs

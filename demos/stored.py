@@ -19,7 +19,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos.widgets import said
+from demos.words import said
 from weights.manifest import find
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -1,24 +1,15 @@
-"""What several pages share: checked inputs, portrait input, loss curve, words, downloads."""
+"""What several pages share: checked inputs, portrait input, run controls."""
 
 from __future__ import annotations
 
-import html
-import json
 import math
-import shutil
-import tempfile
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from PIL import Image
-from safetensors.numpy import save_file
 
-from demos.bridge import Progress
 from demos.faces import face_panel, wire_faces
 from demos.pictures import SIDE, open_picture, refuse, squared
 from demos.portraits import DOMAIN, never_seen, random_seed, seeds_of
@@ -236,187 +227,9 @@ def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
         run.click(lambda s: s.ask(), stop, None, **at_once)
 
 
-def step_count(losses: Sequence[float]) -> str:
-    """How many steps have a loss, in words."""
-    return "1 step" if len(losses) == 1 else f"{len(losses)} steps"
-
-
-def curve(losses: Sequence[float]) -> str:
-    """The loss curve as inline SVG, described in words for those who cannot see it."""
-    losses = [v for v in losses if math.isfinite(v)]
-    if len(losses) < 2:
-        return ""
-    low, high = min(losses), max(losses)
-    span = (high - low) or 1.0
-    points = " L".join(
-        f"{100 * i / (len(losses) - 1):.2f} {96 - 92 * (v - low) / span:.2f}"
-        for i, v in enumerate(losses)
-    )
-    words = f"Loss from {losses[0]:.4g} to {losses[-1]:.4g} in {len(losses)} steps"
-    return f"""<div class="curve"><figure><svg viewBox="0 0 100 100" preserveAspectRatio="none"
-role="img" aria-label="{words}"><line x1="0" y1="99" x2="100" y2="99"/><path d="M{points}"/></svg>
-<figcaption><span>{losses[0]:.4g}</span><span>loss, {len(losses)} steps</span>
-<span>{losses[-1]:.4g}</span></figcaption></figure></div>"""
-
-
-def running(progress: Progress) -> str:
-    """A running stage in words, with its loss curve."""
-    share = 100 * progress.index / max(progress.total, 1)
-    return f"""<div role="status">{said(progress.words)}<div class="meter"><i style="width:
-{share:.1f}%"></i></div>{curve(progress.losses)}</div>"""
-
-
-def said(*sentences: str, outside: bool = False) -> str:
-    """Sentences for the visitor; the caller escapes what is not its own."""
-    kind = "said outside" if outside else "said"
-    return "".join(f'<p class="{kind}">{sentence}</p>' for sentence in sentences)
-
-
 def run_options(report: gr.HTML) -> dict[str, Any]:
     """Listener options of a long run: one at a time, the place in the queue shown at `report`."""
     return GPU | {"show_progress": "minimal", "show_progress_on": [report]}
-
-
-def decibels(psnr: float) -> str:
-    """A PSNR as a number; equal pictures have an infinite one."""
-    return f"{psnr:.1f} dB" if math.isfinite(psnr) else "∞ dB"
-
-
-def compared(measures: Any, first: str, second: str) -> str:
-    """How alike two pictures are, in words and numbers."""
-    pixels = _grade(measures.psnr, (30, "almost equal"), (24, "close"), (18, "roughly alike"))
-    # On validation portraits a shift of 2 px is 0.4 away, a blur of 2 px 0.9, nineteen strangers
-    # in twenty 2.8 or more.
-    look = _grade(-measures.lpips, (-0.4, "the same"), (-0.9, "similar"), (-2.8, "related"))
-    return said(
-        f"Pixel for pixel, {first} and {second} are <b>{pixels or 'far apart'}</b> "
-        f"({decibels(measures.psnr)}); to the eye they look <b>{look or 'different'}</b> "
-        f"(LPIPS {measures.lpips:.3f}); on who it is: {same_person(measures.identity)}."
-    )
-
-
-# Cosines of the shipped judge that one in a thousand, and in a hundred, pairs of strangers exceed.
-SAME, PERHAPS = 0.65, 0.52
-
-
-def same_person(identity: float | None, graded: bool = True) -> str:
-    """The judge's cosine between two portraits as a number, and in words that clay heads graded."""
-    if identity is None:
-        why = "it cannot tell people apart reliably yet" if graded else "there is none here"
-        return f"<b>no verdict</b> ({why})"
-    if not graded:
-        return f"identity {identity:.2f}, from -1 to 1; no words are calibrated for this judge"
-    word = _grade(identity, (SAME, "the same person"), (PERHAPS, "perhaps the same person"))
-    return f"<b>{word or 'another person'}</b> (identity {identity:.2f})"
-
-
-def _grade(value: float, *grades: tuple[float, str]) -> str:
-    return next((word for least, word in grades if value >= least), "")
-
-
-_OUTSIDE = "<b>outside the domain</b>: the networks know clay portraits only"
-
-
-def faithful(fidelity: Any) -> str:
-    """How faithful an inversion is, and honestly when the picture is outside the domain."""
-    words = (
-        f"The inversion is <b>{html.escape(fidelity.words)}</b>: pixel for pixel as far from the "
-        f"picture as the picture blurred by {fidelity.blur:.1%} of its side."
-    )
-    if fidelity.inside is None:
-        return said(f"{words} Whether the picture is inside the domain is not calibrated here.")
-    if fidelity.inside:
-        return said(words)
-    return said(
-        f"{words} This picture is {_OUTSIDE}, so the result is the nearest clay portrait, not this "
-        "picture.",
-        outside=True,
-    )
-
-
-def strangers(pipeline: Any, inputs: Mapping[str, tuple[Image.Image, Any]]) -> str:
-    """Which inputs are outside the domain, in a sentence; nothing when all are inside.
-
-    inputs: pictures by what the visitor calls them, each with any inversion, on which whether the
-    picture is inside does not depend.
-    """
-    found = {name: pipeline.fidelity(*given).inside for name, given in inputs.items()}
-    if None in found.values():
-        return said("Whether the pictures are inside the domain is not calibrated here.")
-    names = [name for name, inside in found.items() if not inside]
-    if not names:
-        return ""
-    *others, last = names
-    listed = f"{', '.join(others)} and {last}" if others else last
-    listed = f"{listed[:1].upper()}{listed[1:]} {'are' if others else 'is'}"
-    return said(f"{listed} {_OUTSIDE}.", outside=True)
-
-
-def take_home(api_name: str, first: Keepsake | None = None) -> tuple[gr.State, gr.File]:
-    """Files of the last result; `first`, of the one that the page starts with, if any.
-
-    The state holds a `Keepsake` or None.
-    """
-    keep = gr.State(first)
-    with gr.Accordion("Take it with you", open=False):
-        with gr.Row(equal_height=True):
-            sidecar = gr.Checkbox(label="With the parameters as JSON", value=False, scale=2)
-            button = gr.Button("Prepare the files", scale=1, size="md")
-        files = gr.File(label="Files", show_label=False, file_count="multiple", interactive=False)
-
-    def prepare(keepsake: Keepsake | None, with_parameters: bool) -> list[str]:
-        """Pictures and latent codes (.safetensors) of this session's last result, as files."""
-        if keepsake is None:
-            raise refuse("There is no result yet. Run the page first.")
-        return keepsake.write(with_parameters)
-
-    button.click(prepare, [keep, sidecar], files, api_name=api_name, show_progress="hidden")
-    return keep, files
-
-
-@dataclass(frozen=True)
-class Keepsake:
-    """What a visitor may take home: pictures and codes by file name, and the parameters.
-
-    codes: those of a stored result stay in their file, which is handed out as it is.
-    """
-
-    pictures: Mapping[str, Image.Image]
-    codes: Mapping[str, Any] | Path
-    parameters: Mapping[str, Any]
-
-    def write(self, with_parameters: bool) -> list[str]:
-        """The files' paths. JSON is written on request only; nothing is hidden in a picture."""
-        folder = fresh_folder()
-        paths = [folder / f"{name}.png" for name in self.pictures]
-        for path, picture in zip(paths, self.pictures.values(), strict=True):
-            picture.save(path)
-        if self.codes:
-            paths.append(folder / "latent.safetensors")
-            self._write_codes(paths[-1])
-        if with_parameters:
-            paths.append(folder / "parameters.json")
-            paths[-1].write_text(json.dumps(dict(self.parameters), indent=2))
-        return [str(path) for path in paths]
-
-    def _write_codes(self, path: Path) -> None:
-        if isinstance(self.codes, Path):
-            shutil.copyfile(self.codes, path)
-        else:
-            save_file({name: np.asarray(w) for name, w in self.codes.items()}, path)
-
-
-_FILES = tempfile.TemporaryDirectory(prefix="gan-inversion-")
-
-
-def fresh_folder() -> Path:
-    """A new folder for files to hand out; folders older than an hour are emptied."""
-    for folder in Path(_FILES.name).iterdir():
-        if time.time() - folder.stat().st_mtime > 3600:
-            for path in folder.iterdir():
-                path.unlink()
-            folder.rmdir()
-    return Path(tempfile.mkdtemp(dir=_FILES.name))
 
 
 def bibtex(entry: str) -> None:

@@ -12,10 +12,11 @@ import gradio as gr
 from demos import picker
 from demos.bridge import Stop
 from demos.domains import Source
+from demos.downloads import take_home
 from demos.editgan import example, paint, start, vectors
 from demos.editgan.panel import Page, Panel, build_result
 from demos.stored import EDITGAN, choice
-from demos.widgets import bibtex, take_home
+from demos.widgets import bibtex
 
 BIBTEX = """@inproceedings{ling2021editgan,
   title     = {{EditGAN}: High-Precision Semantic Image Editing},

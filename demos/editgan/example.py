@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from demos import painter, stored
+from demos.downloads import fresh_folder
 from demos.editgan.paint import optimised_report
 from demos.editgan.panel import Page, Panel, keepsake, mask_picture, verdict
 from demos.editgan.session import WHOLE, Subject, kept_fields
@@ -23,7 +24,6 @@ from demos.editgan.start import embedded_report
 from demos.editgan.truth import PAINTED
 from demos.pictures import data_uri
 from demos.stored import Stored
-from demos.widgets import fresh_folder
 from examples.clay.parts import PART_PALETTE, PARTS
 
 STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits

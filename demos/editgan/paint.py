@@ -11,22 +11,13 @@ import numpy as np
 
 from demos import masks, painter
 from demos.bridge import Stop, spoken_errors, stoppable
+from demos.downloads import fresh_folder
 from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
 from demos.editgan.session import Subject, Vectors, free_name, named_after
 from demos.painter import Painting, mask_painter
-from demos.pictures import open_picture
-from demos.widgets import (
-    FOLLOW,
-    QUIET,
-    curve,
-    fresh_folder,
-    refuse,
-    run_buttons,
-    run_options,
-    said,
-    step_count,
-    stop_button,
-)
+from demos.pictures import open_picture, refuse
+from demos.widgets import FOLLOW, QUIET, run_buttons, run_options, stop_button
+from demos.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
 shall be. “Left” is left in the picture. Arrow keys move the brush, Space paints; the buttons below

@@ -16,11 +16,14 @@ from PIL import Image
 from demos import masks, painter
 from demos.bridge import Done, Stop, spoken_errors, stream
 from demos.dials import Dials, dials
+from demos.downloads import Keepsake
 from demos.editgan.session import HIGH, LOW, Subject, opened
 from demos.editgan.truth import PAINTED, truth
 from demos.painter import MaskPainter, Painting
+from demos.pictures import refuse
 from demos.stored import Stored
-from demos.widgets import Keepsake, aligned, decibels, refuse, running, said
+from demos.widgets import aligned
+from demos.words import decibels, running, said
 
 TIMES = 4  # a mask's pixels are shown and handed out enlarged
 NO_SUBJECT = "There is no embedded picture yet. Press Embed first."

@@ -20,16 +20,12 @@ from demos.widgets import (
     FOLLOW,
     QUIET,
     aligned,
-    curve,
-    decibels,
     portrait_input,
     run_buttons,
     run_options,
-    running,
-    said,
-    step_count,
     stop_button,
 )
+from demos.words import curve, decibels, running, said, step_count
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
 FIRST_PART = "upper lip"

@@ -11,6 +11,7 @@ import gradio as gr
 
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.dials import dials, relisted
+from demos.downloads import fresh_folder
 from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
 from demos.editgan.session import (
     HIGH,
@@ -24,18 +25,9 @@ from demos.editgan.session import (
 )
 from demos.editgan.start import library_rows
 from demos.painter import Painting
-from demos.widgets import (
-    FOLLOW,
-    GPU,
-    QUIET,
-    curve,
-    fresh_folder,
-    refuse,
-    run_options,
-    said,
-    step_count,
-    stop_button,
-)
+from demos.pictures import refuse
+from demos.widgets import FOLLOW, GPU, QUIET, run_options, stop_button
+from demos.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">A vector found on one portrait is added to
 another: at 1 as it was learnt, below 0 the other way round. A few steps of refinement then take

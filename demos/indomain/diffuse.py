@@ -16,28 +16,21 @@ from PIL import Image
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.cropbox import crop_box_input
+from demos.downloads import Keepsake, take_home
 from demos.indomain.setting import CLAY, STEPS, Setting, origin, stored_origins
 from demos.widgets import (
     FOLLOW,
     QUIET,
     Dial,
-    Keepsake,
     aligned,
     at_most,
-    curve,
-    decibels,
     gallery_input,
     portrait_input,
     run_buttons,
     run_options,
-    running,
-    said,
-    same_person,
-    step_count,
     stop_button,
-    strangers,
-    take_home,
 )
+from demos.words import curve, decibels, running, said, same_person, step_count, strangers
 
 MOST_CONTEXTS = 4
 PAPERS_CROP = (0.49, 0.57, 0.43, 0.43)  # 110 px at (125, 145) of 256 px

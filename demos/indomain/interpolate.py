@@ -10,24 +10,20 @@ import gradio as gr
 
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.downloads import Keepsake, fresh_folder, take_home
 from demos.indomain.setting import CLAY, STEPS, Setting, origin
 from demos.widgets import (
     FOLLOW,
     QUIET,
     Dial,
-    Keepsake,
     aligned,
-    fresh_folder,
     portrait_input,
     refuse,
     run_buttons,
     run_options,
-    running,
-    said,
     stop_button,
-    strangers,
-    take_home,
 )
+from demos.words import running, said, strangers
 
 ROWS = {"in-domain": "In-domain", "image2stylegan": "Image2StyleGAN"}
 SAYS = """<div class="prose-page"><p class="aside">Halfway between two codes should stand a person,

@@ -12,20 +12,10 @@ import gradio as gr
 
 from demos import stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.downloads import Keepsake, take_home
 from demos.indomain.setting import CLAY, METHODS, STEPS, Setting, origin
-from demos.widgets import (
-    Keepsake,
-    aligned,
-    decibels,
-    faithful,
-    portrait_input,
-    run_buttons,
-    run_options,
-    running,
-    said,
-    stop_button,
-    take_home,
-)
+from demos.widgets import aligned, portrait_input, run_buttons, run_options, stop_button
+from demos.words import decibels, faithful, running, said
 
 COUNTS = {2: "both", 3: "all three", 4: "all four"}
 SAYS = """<div class="prose-page"><p class="aside">Encoders answer in one pass, two methods

@@ -13,6 +13,7 @@ from PIL import Image
 
 from demos import stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.downloads import Keepsake, fresh_folder, take_home
 from demos.indomain.setting import CLAY, STEPS, WHOLE, Setting, origin
 from demos.portraits import never_seen, seed_of
 from demos.widgets import (
@@ -20,20 +21,14 @@ from demos.widgets import (
     GPU,
     QUIET,
     Dial,
-    Keepsake,
     aligned,
-    compared,
-    faithful,
-    fresh_folder,
     portrait_input,
     refuse,
     run_buttons,
     run_options,
-    running,
-    said,
     stop_button,
-    take_home,
 )
+from demos.words import compared, faithful, running, said
 
 SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
 </p></div>"""

@@ -11,23 +11,19 @@ from PIL import Image
 
 from demos import pictures, stored
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.downloads import Keepsake, fresh_folder, take_home
 from demos.indomain.setting import CLAY, Setting, stored_origins
 from demos.widgets import (
     FOLLOW,
     GPU,
     Dial,
-    Keepsake,
     at_most,
-    fresh_folder,
     gallery_input,
     run_buttons,
     run_options,
-    running,
-    said,
     stop_button,
-    strangers,
-    take_home,
 )
+from demos.words import running, said, strangers
 
 MOST = 3  # pictures a side
 STEPS = 50  # of an inversion: colours need fewer than a likeness

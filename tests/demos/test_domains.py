@@ -20,7 +20,7 @@ from demos import domains, picker, theme
 from demos.bridge import BOARD, CLAY, Pipelines, Stop, stream
 from demos.domains import Source
 from demos.indomain import manipulate, setting
-from demos.widgets import strangers
+from demos.words import strangers
 from tests.demos.browsing import CHROMIUM, SECONDS, new_portrait, overhang, panel, press
 from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
 from tests.demos.fake_editgan import FakeEditGAN

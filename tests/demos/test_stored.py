@@ -17,11 +17,11 @@ import app
 import weights
 from demos import masks, stored
 from demos.dials import Dials
+from demos.downloads import Keepsake
 from demos.editgan import example, session
 from demos.indomain import diffuse, mix
 from demos.indomain.setting import CLAY, origin
 from demos.painter import MaskPainter, mask_painter
-from demos.widgets import Keepsake
 from examples.clay.edits import EDITS
 from examples.clay.parts import PARTS
 from examples.editgan.__main__ import CHOSEN as EDITED

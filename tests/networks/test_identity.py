@@ -107,8 +107,8 @@ def test_margin_has_a_finite_gradient_at_its_centre() -> None:
 
 
 def test_the_pages_words_follow_the_shipped_judge() -> None:
-    from demos import widgets
+    from demos import words
     from weights import load_config
 
     thresholds = load_config("clay-heads/judge")["thresholds"]
-    assert (widgets.SAME, widgets.PERHAPS) == pytest.approx(thresholds, abs=0.006)
+    assert (words.SAME, words.PERHAPS) == pytest.approx(thresholds, abs=0.006)
