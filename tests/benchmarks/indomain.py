@@ -319,6 +319,7 @@ def claims(rows: dict, equal: dict, midpoints: dict, fused: dict) -> Iterator:
         a, b = rows[better], rows[worse]
         yield f"{text} (PSNR)", verdict(a["psnr"], b["psnr"])
         yield f"{text} (LPIPS)", verdict(-a["lpips"], -b["lpips"])
+        yield f"{text} (identity)", verdict(a["identity"], b["identity"])
     if PATIENT in rows:
         text = "in-domain inversion rebuilds better than Image2StyleGAN in 5 x the steps"
         few = len(rows[PATIENT]["psnr"])
