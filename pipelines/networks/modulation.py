@@ -25,7 +25,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from pipelines.networks import winograd
 from pipelines.networks.layers import SLOPE, filter2d
+
+BLOCK = 500_000  # numbers of a product that stay in the cache
 
 
 def demodulation(
@@ -56,6 +59,18 @@ def convolve(
     return filter2d(x, 4 * kernel, padding=1, bias=bias)
 
 
+def convolve_frozen(
+    x: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, "o c 3 3"],
+    kernel: Float[Tensor, "k k"] | None,
+    bias: Float[Tensor, " o"] | None = None,
+) -> Float[Tensor, "b o h2 w2"]:
+    """`convolve` outside autograd, by minimal filtering where that is faster."""
+    if kernel is None and winograd.pays(x, weight):
+        return winograd.convolve(x, weight, bias)
+    return convolve(x, weight, kernel, bias)
+
+
 def convolve_adjoint(
     g: Float[Tensor, "b o h w"],
     weight: Float[Tensor, "o c 3 3"],
@@ -63,14 +78,18 @@ def convolve_adjoint(
 ) -> Float[Tensor, "b c h2 w2"]:
     """Gradient to x of <g, convolve(x)>."""
     if kernel is None:
-        return F.conv_transpose2d(g, weight, padding=1)
-    return F.conv2d(filter2d(g, 4 * kernel, padding=2), weight.transpose(0, 1), stride=2)
+        return convolve_frozen(g, weight.transpose(0, 1).flip(2, 3), None)
+    taps = (4 * kernel).expand(g.shape[1], 1, -1, -1)
+    g = F.conv_transpose2d(g, taps, padding=1, groups=g.shape[1])
+    return F.conv2d(g, weight.transpose(0, 1), stride=2)
 
 
 def inner(a: Float[Tensor, "b c h w"], b: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
     """Inner product of every channel, without a full-size product."""
-    rows, columns = a.flatten(0, 1).flatten(1)[:, None], b.flatten(0, 1).flatten(1)[:, :, None]
-    return torch.bmm(rows, columns).view(a.shape[:2])
+    rows = a.flatten(0, 1).flatten(1), b.flatten(0, 1).flatten(1)
+    block = max(1, BLOCK // rows[0].shape[1])
+    products = [(p * q).sum(1) for p, q in zip(*(r.split(block) for r in rows), strict=True)]
+    return torch.cat(products).view(a.shape[:2])
 
 
 def wide(channels: Float[Tensor, "b c"]) -> Float[Tensor, "b c 1 1"]:
@@ -89,9 +108,9 @@ class FrozenLayer(torch.autograd.Function):
         )
         if ctx.folded:
             own = weight * (scale[0][:, None] * style[0])[:, :, None, None]
-            y = convolve(x, own, kernel, bias)
+            y = convolve_frozen(x, own, kernel, bias)
         else:
-            y = convolve(x * wide(style), weight, kernel)
+            y = convolve_frozen(x * wide(style), weight, kernel)
             y = torch.addcmul(bias[:, None, None], y, wide(scale))
         if noise is not None:
             y.add_(noise)
