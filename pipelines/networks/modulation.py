@@ -12,7 +12,8 @@ identities make it cheap. With p what enters the activation, lrelu'(p) p = lrelu
     <grad_y, y> = <g, p> = <g, d * conv> + <g, bias> + <g, noise>,   g = lrelu'(p) grad_y,
 
 gives the gradient to d from y alone: neither p nor the convolution's output is kept. And for one
-picture s and d may be multiplied into the weights after all, where those are smaller than x.
+picture s and d may be multiplied into the weights after all, where those are smaller than x. Wide
+layers of large features convolve by Winograd's minimal filtering (`winograd`).
 
 Symbols: s `style` (b, c), scale of the input channels; d `scale` (b, o), scale of the output
 channels, with the activation's gain sqrt(2) inside as lrelu(gain p) = gain lrelu(p).

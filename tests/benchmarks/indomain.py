@@ -71,13 +71,15 @@ class Bench:
     def __post_init__(self) -> None:
         self.shard = here(self.pipeline.device)
         pipeline = self.pipeline
-        networks = (
-            pipeline.generator,
-            pipeline.encoder,
-            pipeline.conventional,
-            pipeline.perceptual,
-        )
-        self.kept = Kept(self.keep, networks, [PIPELINES / "indomain.py", PIPELINES / "domains.py"])
+        rivals = (pipeline.generator, pipeline.perceptual)
+        networks = {
+            "conventional": (pipeline.conventional,),
+            "domain-guided": (pipeline.encoder,),
+            "image2stylegan": rivals,
+            "in-domain": (*rivals, pipeline.encoder),
+        }
+        source = [PIPELINES / "indomain.py", PIPELINES / "domains.py"]
+        self.kept = {m: Kept(self.keep, networks[m], source) for m in METHODS}
         self.steps = 4 if self.quick else STEPS
         seeds = SEEDS["test"]
         others = 32 if self.quick else max(STRANGERS, self.count)
@@ -127,7 +129,7 @@ class Bench:
         for part in self.shard.part(x.split(self.batch)):
             inputs = part if mask is None else torch.cat([part.flatten(), mask.cpu().flatten()])
             name = f"{method}-{steps}-{'half' if half else 'full'}-{marked(inputs)}"
-            found.append(self.kept(name, lambda part=part: piece(part)))
+            found.append(self.kept[method](name, lambda part=part: piece(part)))
             print(".", end="", flush=True)
         seconds = sum(self.shard.gather([float(p["seconds"]) for p in found]))
         return torch.cat(self.shard.gather([p["codes"] for p in found])), seconds / len(x)

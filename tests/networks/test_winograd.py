@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from pipelines.networks import winograd
 from pipelines.networks.modulation import FrozenLayer, inner, modulated_layer
+from tests.benchmarks.synthesis_speed import compare
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +76,13 @@ def test_inner_products_of_channels(side):
     a, b = torch.randn(2, 3, side, side), torch.randn(2, 3, side, side)
     exact = (a.double() * b.double()).sum((2, 3))
     torch.testing.assert_close(inner(a, b).double(), exact, rtol=1e-4, atol=1e-2)
+
+
+def test_a_wide_network_equals_the_grouped_formulation(monkeypatch):
+    taken = []
+    pays = winograd.pays
+    monkeypatch.setattr(winograd, "pays", lambda *a: (taken.append(pays(*a)), taken[-1])[1])
+    figures = compare(64, {4: 32, 8: 32, 16: 32, 32: 64, 64: 128}, repeats=1)
+    assert sum(taken) == 4  # the last layer, forwards and backwards, in both passes
+    assert figures["image_difference"] < 1e-4 * figures["image_deviation"]
+    assert figures["gradient_difference"] < 1e-4
