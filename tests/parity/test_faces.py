@@ -25,11 +25,13 @@ def scrambled(network: nn.Module, seed: int = 0) -> nn.Module:
         for name, tensor in network.state_dict().items():
             if name.endswith("running_var"):
                 tensor.uniform_(0.5, 1.5)
+            elif name.endswith("bias"):
+                tensor.normal_(std=0.3)
             elif tensor.is_floating_point() and tensor.ndim < 2:
                 tensor.add_(0.3 * torch.randn_like(tensor))
             elif name == "latent_avg":
                 tensor.normal_()
-            elif tensor.ndim == 4:  # wide enough for signals to survive all layers
+            elif tensor.ndim in (2, 4):  # wide enough for signals to survive all layers
                 tensor.normal_(std=tensor[0].numel() ** -0.5)
     return network.eval().requires_grad_(False)
 
