@@ -57,16 +57,16 @@ RECIPES = (
         through=True,
     ),
     Recipe(
-        "conventional_encoder", "conventional-encoder", 0.06,
+        "conventional_encoder", "conventional-encoder", 0.14,
         {"generator": "generator", "perceptual": "perceptual"}, data=False, through=True,
     ),
     Recipe(
-        "indomain_encoder", "indomain-encoder", 0.10,
+        "indomain_encoder", "indomain-encoder", 0.06,
         {"generator": "generator", "perceptual": "perceptual", "start": "conventional-encoder"},
         through=True,
     ),
     Recipe(  # for as long as the other went on: what they are compared by is the method
-        "conventional_encoder", "conventional-encoder", 0.10,
+        "conventional_encoder", "conventional-encoder", 0.06,
         {"generator": "generator", "perceptual": "perceptual", "start": "conventional-encoder"},
         data=False, through=True, folder="conventional_encoder_on",
     ),

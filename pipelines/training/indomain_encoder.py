@@ -270,9 +270,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=24, help="of a fresh encoder")
     parser.add_argument("--rate", type=float, default=5e-4, help="learning rate of the encoder")
     parser.add_argument("--critic-rate", type=float, default=1e-3)
-    parser.add_argument("--perceptual-weight", type=float, default=0.1)
+    parser.add_argument("--perceptual-weight", type=float, default=0.3)
     parser.add_argument("--adversarial-weight", type=float, default=0.02)
-    parser.add_argument("--adversarial-from", type=float, default=0.4, help="share of the minutes")
+    parser.add_argument("--adversarial-from", type=float, default=0.7, help="share of the minutes")
     return parser.parse_args()
 
 
