@@ -234,7 +234,7 @@ def _clutter(px, py, kind, variant, p, first, second):
 def background(px, py, p):
     """Linear-light red, green and blue, float32 in about [0, 1], behind a portrait.
 
-    px, py: picture coordinates in [-1, 1], x to the right, y down. p: a parameter vector (93,).
+    px, py: picture coordinates in [-1, 1], x to the right, y down. p: a parameter vector (97,).
     """
     kind, variant = int(p[KIND]), int(p[VARIANT])
     soft = 0.06 + 0.34 * p[SATURATION]

@@ -67,7 +67,7 @@ SMILES = {
 
 
 def attributes(p: np.ndarray) -> Attributes:
-    """What one parameter vector (93,) shows: words for choices, years, degrees, colour names."""
+    """What one parameter vector (97,) shows: words for choices, years, degrees, colour names."""
     n = named(p)
     years = age_in_years(n["age"])
     return {

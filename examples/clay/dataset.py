@@ -41,7 +41,7 @@ class ClaySet:
         return latents(self.seeds, self.identities)
 
     def parameters(self) -> np.ndarray:
-        """The parameter vectors, float32 (N, 93)."""
+        """The parameter vectors, float32 (N, 97)."""
         return draw(self.latents())
 
     def masks(self, index: int | slice | np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ THRESHOLD = 0.5  # of a change that puts on or takes off
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit: `value` reads (..., 93) vectors, `apply` gives overrides for one (93,) vector."""
+    """One edit: `value` reads (..., 97) vectors, `apply` gives overrides for one (97,) vector."""
 
     name: str
     label: str

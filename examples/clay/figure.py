@@ -197,7 +197,7 @@ def _light(p: dict) -> dict:
 
 
 def figures(parameters: np.ndarray) -> np.ndarray:
-    """Records of `FIGURE`, (N,), of parameter vectors (N, 93)."""
+    """Records of `FIGURE`, (N,), of parameter vectors (N, 97)."""
     parameters = np.asarray(parameters, np.float64)
     p = {name: parameters[:, i] for name, i in INDEX.items()}
     fields = dict(p)

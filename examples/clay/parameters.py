@@ -3,7 +3,9 @@
 A portrait is one flat vector of named numbers (`NAMES`, `INDEX`). Drawn dimensions come one from
 each coordinate of z ~ N(0, I), so that (z, picture) pairs exist for training a generator and every
 attribute is independent of every other. Derived dimensions follow from drawn ones (the expression
-"surprise" opens the mouth and raises the brows) and can be overridden one by one.
+"surprise" opens the mouth and raises the brows) and can be overridden one by one. Staged
+dimensions (a sharp background, a thing held before the face) are never drawn: overrides alone set
+them, so that a generator trained on drawn portraits has never seen what they show.
 
 Symbols: z, a latent code of `LATENT` standard normal numbers; u = Phi(z), uniform in (0, 1).
 """
@@ -42,6 +44,9 @@ CLOTHES = ("t-shirt", "v-neck", "collared shirt", "turtleneck")
 PATTERNS = ("plain", "stripes")
 BACKGROUNDS = ("plain", "gradient", "bokeh", "shelves", "leaves", "window")
 BACKGROUND_VARIANTS = 12
+PROPS = (
+    "none", "mug", "microphone", "hand", "phone", "headphones", "scarf", "sticker", "caption",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -180,9 +185,17 @@ DERIVED: tuple[str, ...] = (
     "beard_density", "beard_length", "beard_lip", "beard_chin", "beard_cheeks",
 )  # fmt: skip
 
-NAMES: tuple[str, ...] = tuple(d.name for d in DRAWN) + DERIVED
+STAGED: tuple[Dimension, ...] = (
+    _uniform("staged", "focus"),  # of the background: 0 behind a portrait lens, 1 sharp
+    _choice("staged", "prop", PROPS),
+    _uniform("staged", "prop_look"),  # colour and kind of the thing
+    _uniform("staged", "prop_shift", -1.0, 1.0),  # its place, to the left or right
+)
+
+NAMES: tuple[str, ...] = (*(d.name for d in DRAWN), *DERIVED, *(d.name for d in STAGED))
 INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
-CHOICES: dict[str, tuple[str, ...]] = {d.name: d.choices for d in DRAWN if d.choices}
+CHOICES: dict[str, tuple[str, ...]] = {d.name: d.choices for d in (*DRAWN, *STAGED) if d.choices}
+_DIMENSIONS = {d.name: d for d in (*DRAWN, *STAGED)}
 GROUPS: dict[str, tuple[str, ...]] = {}
 for _d in DRAWN:
     GROUPS[_d.group] = (*GROUPS.get(_d.group, ()), _d.name)
@@ -256,7 +269,10 @@ def draw(z: np.ndarray, overrides: Mapping[str, object] | None = None) -> np.nda
     for j, name in enumerate(DERIVED):
         if name in values:
             derived[..., j] = values[name]
-    return np.concatenate([p, derived], axis=-1).astype(np.float32)
+    staged = np.zeros((*p.shape[:-1], len(STAGED)))
+    for j, dimension in enumerate(STAGED):
+        staged[..., j] = values.get(dimension.name, 0.0)
+    return np.concatenate([p, derived, staged], axis=-1).astype(np.float32)
 
 
 def _derive(p: np.ndarray) -> np.ndarray:
@@ -306,7 +322,7 @@ def limits(name: str) -> tuple[float, float]:
     """Smallest and largest value that a dimension may be given."""
     if name in DERIVED:
         return {"lid_open": (0.0, 1.4), "brow_raise": (-0.5, 1.2)}.get(name, (0.0, 1.2))
-    dimension = DRAWN[INDEX[name]]
+    dimension = _DIMENSIONS[name]
     return dimension.low, dimension.high
 
 

@@ -39,7 +39,7 @@ FACE = ("skin", "beard", *NOSE, *LIPS, *GAP, *EYES, *LIDS, *BROWS)
 
 @dataclass(frozen=True)
 class PartEdit:
-    """One edit: overrides for a parameter vector (93,) at a scale, 1 as named, below 0 reversed.
+    """One edit: overrides for a parameter vector (97,) at a scale, 1 as named, below 0 reversed.
 
     suits: whether the edit changes such a portrait at all; least: smallest change of the statistic
     that counts [pixels, or pixels of length]. An edit without parameters is painted: `paint` makes

@@ -37,7 +37,7 @@ class Portrait:
     caption: str
     paraphrases: tuple[str, str, str]
     attributes: dict[str, object]
-    parameters: np.ndarray  # (93,) parameters.NAMES
+    parameters: np.ndarray  # (97,) parameters.NAMES
     shape: np.ndarray  # (20,) parameters.SHAPE, standard deviations
     expression: np.ndarray  # (10,) parameters.EXPRESSION
     pose: np.ndarray  # (3,) yaw, pitch, roll in degrees

@@ -267,7 +267,7 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (N, size, size, 3), uint8 sRGB, and parts (N, size, size), uint8, of portraits.
 
-    parameters: (N, 93), float32, as `parameters.draw` gives them. device: "cpu", "cuda", or
+    parameters: (N, 97), float32, as `parameters.draw` gives them. device: "cpu", "cuda", or
     "auto": CUDA where there is one.
     """
     parameters = np.ascontiguousarray(parameters, np.float32)

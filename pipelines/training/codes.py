@@ -16,7 +16,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 from torch import Tensor, nn
 
-from examples.clay.parameters import CHOICES, DRAWN, LATENT, NAMES, draw
+from examples.clay.parameters import CHOICES, DRAWN, LATENT, NAMES, STAGED, draw
 from pipelines.networks.layers import GAIN
 from pipelines.networks.stylegan2 import Mapping
 
@@ -46,7 +46,8 @@ class CodeWriter(nn.Module):
 
     def __init__(self, w_dim: int = 512) -> None:
         super().__init__()
-        names = [name for name in NAMES if name not in REPEATED]
+        staged = {dimension.name for dimension in STAGED}
+        names = [name for name in NAMES if name not in {*REPEATED, *staged}]
         sample = torch.from_numpy(draw(np.random.RandomState(0).standard_normal((20_000, LATENT))))
         columns, scales = [], []
         for name in names:

@@ -37,7 +37,7 @@ VALUES = (
 
 
 def column(parameters: np.ndarray, name: str) -> np.ndarray:
-    """One dimension of parameter vectors (n, 93)."""
+    """One dimension of parameter vectors (n, 97)."""
     return parameters[:, INDEX[name]]
 
 

@@ -28,7 +28,7 @@ def test_shapes_and_types(one):
     assert one.image.shape == (SIDE, SIDE, 3) and one.image.dtype == np.uint8
     for labels in (one.parts, one.mask, one.sketch):
         assert labels.shape == (SIDE, SIDE) and labels.dtype == np.uint8
-    assert one.parameters.shape == (93,) and one.latent.shape == (512,)
+    assert one.parameters.shape == (97,) and one.latent.shape == (512,)
     assert one.shape.shape == (20,) and one.expression.shape == (10,)
     assert one.pose.shape == (3,) and one.camera.shape == (25,)
     assert len(one.paraphrases) == 3
