@@ -1,14 +1,17 @@
-"""Train the starter generator on (z, picture) pairs of the clay domain, in two stages.
+"""Train the starter generator on (z, picture) pairs of the clay domain.
 
     python -m pipelines.training.generator --data DIR --perceptual FILE --out DIR --minutes 60
 
-1. `codes`: the renderer draws its parameters from z, so the mapping network first learns, without a
-   single picture, to write them into w: each parameter along its own directions, with a variance
-   that follows how much of the picture it moves (`IMPORTANCE`).
-2. `regress`: the synthesis network draws the picture of its z: L1 over three scales, weighted by
-   face part, plus the perceptual distance; small pictures first (`GROWTH`).
-`--shares` says how the minutes are divided; stages have their own folders in --out and resume.
-The recipe `sharpen` goes on from there, beside an encoder and a discriminator.
+The renderer draws its parameters from z, so the mapping network is written in closed form, without
+a single picture (`codes.write`): each parameter along its own directions of w, with a variance that
+follows how much of the picture it moves. What is trained is the synthesis network, which draws the
+picture of its z: L1 over three scales, weighted by face part, the perceptual distance, and the
+parts that a head of its own names from the features (`parts`); small pictures first (`GROWTH`).
+
+The finest resolution costs half of a step and is local: it is drawn on a quarter of the picture, a
+crop that visits the face more often, while the rest of the network draws the whole picture at half
+size (`Trainer.crop`). The recipe `sharpen` goes on from there, beside an encoder and a
+discriminator.
 """
 
 from __future__ import annotations
@@ -22,17 +25,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 import weights
 from examples.clay.dataset import ClaySet
-from examples.clay.parameters import LATENT, draw
+from examples.clay.parameters import LATENT
 from examples.clay.parts import PARTS
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator, Synthesis
-from pipelines.training.codes import OFFSET, CodeWriter, answer, listen
+from pipelines.training.codes import OFFSET, CodeWriter, write
 from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, shuffled, to_tensor
+from pipelines.training.parts import PartHead, rarity
 from pipelines.training.sheet import save_sheet
 
 CHANNELS = {4: 256, 8: 256, 16: 256, 32: 192, 64: 96, 128: 48}
@@ -48,9 +52,14 @@ PART_WEIGHTS = {
 # and leaves stand is learned last: asked for their texture before, a regression paints ripples.
 BACKGROUND = 0.15
 
-# Share of the regression's time up to which pictures are so many times smaller: what is coarse is
-# learned faster on small pictures, which the skip architecture holds anyway.
+# Share of the time up to which pictures are so many times smaller: what is coarse is learned faster
+# on small pictures, which the skip architecture holds anyway.
 GROWTH = ((0.1, 4), (0.5, 2), (1.0, 1))
+
+CROP = 0.5  # side of what the finest resolution is drawn on, in sides of the picture
+MARGIN = 2  # pixels of the resolution before, drawn and thrown away: how far its layers reach
+FACE = 0.6  # share of the crops that lie on the face, which the renderer centres
+PARTS_WEIGHT = 0.2  # of the part head's cross-entropy, summed over its resolutions
 
 
 def part_weights() -> Float[Tensor, "parts"]:
@@ -62,9 +71,33 @@ def part_weights() -> Float[Tensor, "parts"]:
     return torch.tensor(found)
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Latents with their pictures: z, `real` in [-1, 1], and the part of every pixel."""
+
+    z: Float[Tensor, "b 512"]
+    real: Float[Tensor, "b 3 h w"]
+    parts: Int[Tensor, "b h w"]
+
+
+@dataclass(frozen=True)
+class View:
+    """What is drawn of a batch, beside what should be: a whole picture or a crop of it."""
+
+    fake: Float[Tensor, "b 3 h w"]
+    real: Float[Tensor, "b 3 h w"]
+    weight: Float[Tensor, "b 1 h w"]  # of a pixel in the L1
+    features: dict[int, Tensor]  # resolution of the whole picture -> (b, c, h, w)
+    parts: dict[int, Tensor]  # the same -> (b, h, w)
+
+
 @dataclass
 class Trainer:
-    """The networks of both stages and what they share."""
+    """The generator, what it learns from, and what the recipes that train it share.
+
+    parts: weight of the part head, 0 for none. crop: whether the finest resolution is drawn on a
+    crop.
+    """
 
     data: ClaySet
     perceptual: PerceptualDistance
@@ -72,96 +105,113 @@ class Trainer:
     device: str = "auto"
     batch: int = 16
     start: Generator | None = None  # a trained one, whose mapping stays and whose synthesis goes on
+    parts: float = PARTS_WEIGHT
+    crop: bool = True
     generator: Generator = field(init=False)
 
     def __post_init__(self) -> None:
-        # A rate multiplier of 0.01 in the mapping suits adversarial training from scratch; the
-        # regression of pairs is several times faster with 1.
         side = self.data.images.shape[1]
         if self.start is None:
-            self.generator = Generator(side, channels=CHANNELS, mapping_lr_multiplier=1.0)
+            # The mapping is written, not trained: it needs no rate of its own, and z as it is.
+            self.generator = Generator(
+                side, channels=CHANNELS, mapping_lr_multiplier=1.0, normalize_z=False
+            )
+            write(self.generator.mapping, CodeWriter())
+            quieten(self.generator.synthesis)
         else:
             self.generator = self.start.requires_grad_(True)
             self.generator.synthesis = settle(self.start.synthesis, -OFFSET)
-        self.writer = CodeWriter()
+        self.head = PartHead(self.generator.synthesis, rarity(self.data))
         self.average = Average(self.generator, decay=0.995)
         self.weights = part_weights()
-
-    # ---- stage 1
-
-    def codes(self, minutes: float, batch: int = 512) -> None:
-        """Teach the mapping network to write the renderer's parameters into w."""
-        loop = self.loop("codes", minutes)
-        mapping = self.generator.mapping
-        optimizer = torch.optim.Adam(mapping.parameters(), 5e-4, fused=True)
-        loop.keep(generator=self.generator, optimizer=optimizer)
-        if not loop.resume():
-            listen(mapping)
-            answer(mapping, self.writer)
-        random = np.random.default_rng(loop.step)
-        for _ in loop:
-            loop.anneal(optimizer)
-            z = random.standard_normal((batch, LATENT), dtype=np.float32)[loop.shard.rows(batch)]
-            parameters = torch.from_numpy(draw(z)).to(loop.device)
-            w = mapping(torch.from_numpy(z).to(loop.device))[:, 0]
-            error = F.mse_loss(w, self.writer(parameters))
-            step(optimizer, error)
-            if loop.due(50):
-                loop.log(error=error)
-
-    # ---- stage 2
 
     def regress(self, minutes: float, rate: float = 1.5e-2) -> None:
         """Draw the picture of each z, small ones first; a trained one goes on at full size."""
         loop = self.loop("regress", minutes)
-        synthesis = self.generator.synthesis
+        learned = [*self.generator.synthesis.parameters(), *self.head.parameters()]
         rate = rate if self.start is None else rate / 3
-        optimizer = torch.optim.Adam(synthesis.parameters(), rate, (0.9, 0.99), fused=True)
-        loop.keep(generator=self.generator, average=self.average.network, optimizer=optimizer)
+        optimizer = torch.optim.Adam(learned, rate, (0.9, 0.99), fused=True)
+        loop.keep(generator=self.generator, average=self.average.network, head=self.head)
+        loop.keep(optimizer=optimizer)
+        loop.resume()
         growth = GROWTH if self.start is None else ((1.0, 1),)
-        if not loop.resume() and self.start is None:
-            quieten(synthesis)
+        random = np.random.default_rng(loop.step)
         for fraction, batch in zip(loop, self.batches(loop), strict=False):
             loop.anneal(optimizer)
-            z, real, weight = batch
             factor = next(factor for share, factor in growth if fraction < share)
-            real, weight = F.avg_pool2d(real, factor), F.avg_pool2d(weight, factor)
-            person = (weight / self.weights.min()).sub(1).clamp(BACKGROUND, 1)
             with torch.no_grad():  # w is where it should be
-                ws = self.generator.mapping(z) - OFFSET
+                ws = self.generator.mapping(batch.z) - OFFSET
+            # the picture, or its half and a crop
             with loop.autocast():
-                fake = image_at(synthesis, ws, real.shape[-1])
-                distance = self.perceptual(real + person * (fake - real), real).mean()
-            pixels = multiscale_l1(fake, real, weight)
+                if factor > 1 or not self.crop:
+                    views = [self.whole(ws, batch, factor)]
+                else:
+                    views = self.halved_and_cropped(ws, batch, random)
+                losses = [self.losses(view) for view in views]
+            pixels, distance, named = (sum(all_) / len(views) for all_ in zip(*losses, strict=True))
             # Early on, features of a blur say little and drown the colours: their weight grows.
             share = 0.05 + 0.35 * fraction if self.start is None else 0.4
-            step(optimizer, pixels + share * distance)
+            step(optimizer, pixels + share * distance + self.parts * named)
             self.average.update(self.generator, loop.step)
             if loop.due(50):
-                loop.log(pixels=pixels, perceptual=distance)
+                loop.log(pixels=pixels, perceptual=distance, parts=named)
             if loop.due(500):
                 self.sheet(loop)
+
+    def whole(self, ws: Float[Tensor, "b layers d"], batch: Batch, factor: int) -> View:
+        """The whole picture, `factor` times smaller."""
+        size = batch.real.shape[-1] // factor
+        fake, features = draw(self.generator.synthesis, ws, size)
+        return View(
+            fake,
+            F.avg_pool2d(batch.real, factor),
+            F.avg_pool2d(self.weights[batch.parts][:, None], factor),
+            features,
+            {level: thinned(batch.parts, level) for level in features},
+        )
+
+    def halved_and_cropped(
+        self, ws: Float[Tensor, "b layers d"], batch: Batch, random: np.random.Generator
+    ) -> list[View]:
+        """The whole picture at half its size, and a crop of it at full size."""
+        half = self.whole(ws, batch, 2)
+        rows, columns = (window(random, half.fake.shape[-1]) for _ in range(2))
+        fake, x = draw_crop(self.generator.synthesis, ws, half, rows, columns)
+        own = (..., *(slice(2 * side.start, 2 * side.stop) for side in (rows, columns)))
+        side, parts = batch.real.shape[-1], batch.parts[own]
+        crop = View(fake, batch.real[own], self.weights[parts][:, None], {side: x}, {side: parts})
+        return [half, crop]
+
+    def losses(self, view: View) -> tuple[Tensor, Tensor, Tensor]:
+        """L1 of three scales, perceptual distance, cross-entropy of the parts."""
+        person = (view.weight / self.weights.min()).sub(1).clamp(BACKGROUND, 1)
+        seen = view.real + person * (view.fake - view.real)
+        named = view.fake.new_zeros(())
+        if self.parts:
+            for level, x in view.features.items():
+                named = named + self.head.loss(x, view.parts[level], level)
+        pixels = multiscale_l1(view.fake, view.real, view.weight)
+        return pixels, self.perceptual(seen, view.real).mean(), named
 
     # ---- shared
 
     def loop(self, stage: str, minutes: float) -> Loop:
         loop = Loop(self.out / stage, minutes, self.device)
-        for network in (self.generator, self.average.network, self.perceptual):
+        for network in (self.generator, self.average.network, self.perceptual, self.head):
             network.to(loop.device, memory_format=torch.channels_last)  # 1.7 times faster on a CPU
-        self.writer.to(loop.device)
         self.weights = self.weights.to(loop.device)
         return loop
 
-    def batches(self, loop: Loop) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Endless (z, picture in [-1, 1], weight of each pixel)."""
+    def batches(self, loop: Loop) -> Iterator[Batch]:
+        """Endless batches of the rendered set."""
         latents = torch.from_numpy(self.data.latents())
 
-        def read(index: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-            parts = torch.from_numpy(self.data.parts[index].astype(np.int64)).to(loop.device)
-            return (
+        def read(index: np.ndarray) -> Batch:
+            parts = torch.from_numpy(self.data.parts[index].astype(np.int64))
+            return Batch(
                 latents[index].to(loop.device),
                 to_tensor(self.data.images[index], loop.device),
-                self.weights[parts][:, None],
+                parts.to(loop.device),
             )
 
         return prefetch(map(read, shuffled(len(self.data), self.batch, seed=loop.step)))
@@ -216,16 +266,59 @@ def settle(synthesis: Synthesis, offset: float = OFFSET) -> Synthesis:
     return settled
 
 
-def image_at(
+def draw(
     synthesis: Synthesis, ws: Float[Tensor, "b layers d"], size: int
-) -> Float[Tensor, "b 3 size size"]:
-    """The image that the skip architecture holds after its block of `size` pixels, no noise."""
+) -> tuple[Float[Tensor, "b 3 size size"], dict[int, Tensor]]:
+    """The image that the skip architecture holds after its block of `size` pixels, no noise.
+
+    Also returned: the features of every block by its resolution.
+    """
     x = rgb = None
+    features = {}
     for block, block_ws in synthesis.per_block(ws):
         x, rgb, _ = block(x, rgb, block_ws, "none")
+        features[rgb.shape[-1]] = x
         if rgb.shape[-1] == size:
-            return rgb
+            return rgb, features
     raise ValueError(f"size must be one of {synthesis.resolutions}; got {size}.")
+
+
+def draw_crop(
+    synthesis: Synthesis, ws: Float[Tensor, "b layers d"], half: View, rows: slice, columns: slice
+) -> tuple[Float[Tensor, "b 3 h w"], Float[Tensor, "b c h w"]]:
+    """A crop of the finest resolution, no noise, and its features.
+
+    half: the view of the resolution before; rows, columns: the crop in its pixels. Equal to the
+    crop of the whole picture: `MARGIN` pixels more are drawn on sides that are not the picture's.
+    """
+    size = half.fake.shape[-1]
+    tall = slice(max(rows.start - MARGIN, 0), min(rows.stop + MARGIN, size))
+    wide = slice(max(columns.start - MARGIN, 0), min(columns.stop + MARGIN, size))
+    *_, (block, block_ws) = synthesis.per_block(ws)
+    x, rgb = half.features[size][..., tall, wide], half.fake[..., tall, wide]
+    x, rgb, _ = block(x, rgb, block_ws, "none")
+    top, left = 2 * (rows.start - tall.start), 2 * (columns.start - wide.start)
+    height, width = 2 * (rows.stop - rows.start), 2 * (columns.stop - columns.start)
+    own = (..., slice(top, top + height), slice(left, left + width))
+    return rgb[own], x[own]
+
+
+def window(random: np.random.Generator, size: int) -> slice:
+    """One side of a crop, in `size` pixels: round the middle, or anywhere, borders as often."""
+    length = round(CROP * size)
+    room = size - length
+    if random.random() < FACE**0.5:
+        start = room / 2 + random.uniform(-0.2, 0.2) * room
+    else:
+        start = random.uniform(-0.3, 1.3) * room
+    start = int(np.clip(round(start), 0, room))
+    return slice(start, start + length)
+
+
+def thinned(parts: Int[Tensor, "b h w"], size: int) -> Int[Tensor, "b size size"]:
+    """The part at the middle of every pixel of a smaller picture."""
+    factor = parts.shape[-1] // size
+    return parts[:, factor // 2 :: factor, factor // 2 :: factor]
 
 
 def multiscale_l1(
@@ -302,11 +395,9 @@ def deliver(trainer: Trainer, options: argparse.Namespace, **card: object) -> No
 
 
 def main() -> None:
-    """Run the stages that have minutes, then save the averaged generator and its w statistics."""
+    """Train, then save the averaged generator and its w statistics."""
     parser = arguments("Train the clay generator.", minutes=60, batch=16)
     parser.add_argument("--perceptual", type=Path, required=True, help="its trunk, safetensors")
-    parser.add_argument("--shares", type=float, nargs=2, default=(0.05, 0.95),
-                        metavar=("CODES", "REGRESS"))  # fmt: skip
     options = read(parser)
     torch.manual_seed(0)
     perceptual = weights.load_file(PerceptualDistance, options.perceptual)
@@ -314,12 +405,8 @@ def main() -> None:
     trainer = Trainer(
         ClaySet(options.data), perceptual, options.out, options.device, options.batch, start
     )
-    stages = (trainer.codes, trainer.regress)
-    for stage, share in zip(stages, options.shares, strict=True):
-        if share > 0 and not (start and stage == trainer.codes):  # its mapping is trained
-            stage(options.minutes * share)
-    recipe = "python -m pipelines.training.generator"
-    deliver(trainer, options, recipe=recipe, shares=list(options.shares))
+    trainer.regress(options.minutes)
+    deliver(trainer, options, recipe="python -m pipelines.training.generator")
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ from pipelines.training.sheet import save_sheet
 LEASH = 0.05  # weight of (E(x) - w)^2, mean over its numbers; those of w have unit variance
 SOFTER = 0.75  # power of the parts' weights
 BEHIND = 0.4  # share of the background's weight in the L1 of pairs: its layout is learned last
-DISTANCE = 0.4  # weight of the perceptual distance, as at the end of `generator`'s second stage
+DISTANCE = 0.4  # weight of the perceptual distance, as at the end of `generator`
 MIXED = 0.25  # share of the pairs whose styles are mixed; these D alone looks at
 JUDGED_FROM = 0.02  # share of the time from which on G listens to D, which learns from the start
 
@@ -93,8 +93,10 @@ class Sharpener(Trainer):
         loop.resume()
         # The features are drawn by now: hair and shelves need not be outweighed ten times over.
         self.weights = self.weights**SOFTER
-        for fraction, (z, real, weight) in zip(loop, self.batches(loop), strict=False):
+        for fraction, drawn_from in zip(loop, self.batches(loop), strict=False):
             loop.anneal(drawing, reading, judging)
+            z, real = drawn_from.z, drawn_from.real
+            weight = self.weights[drawn_from.parts][:, None]
             batch = self.encoded_and_paired(loop, encoder, z, real, weight, MIXED if share else 0)
             with loop.autocast():
                 fake = synthesis(batch.ws - OFFSET, "none")
@@ -135,7 +137,7 @@ class Sharpener(Trainer):
         return Batch(codes, encoded - ws[:half], real, weight * told, seen, half + known)
 
     def seen(self, weight: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """1 on the person, `BACKGROUND` behind, as in `generator`'s second stage."""
+        """1 on the person, `BACKGROUND` behind, as in `generator`."""
         return torch.where(weight > self.weights.min(), 1.0, BACKGROUND)
 
     def wishes(

@@ -16,16 +16,17 @@ from torch.nn import functional as F
 
 import weights
 from examples.clay.dataset import write
-from examples.clay.parameters import CHOICES, DRAWN, LATENT, NAMES, draw
+from examples.clay.parameters import CHOICES, LATENT, NAMES, draw
 from examples.clay.parts import PARTS
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training import codes
 from pipelines.training import generator as recipe
+from pipelines.training.parts import rarity
 from tests.pipelines.test_training_loop import Clock, MemorySet
 
-SIDE = 32
-TINY = {4: 8, 8: 8, 16: 8, 32: 8}
+SIDE = 64
+TINY = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8}
 STEPS = 3
 
 
@@ -34,8 +35,9 @@ def tiny(monkeypatch) -> Clock:
     """Networks of eight channels; a clock by which every loop takes three steps."""
     torch.manual_seed(0)
     monkeypatch.setattr(recipe, "CHANNELS", TINY)
-    # A quarter of 32 px would be less than the perceptual trunk reads.
+    # A quarter of 64 px would be less than the perceptual trunk reads.
     monkeypatch.setattr(recipe, "GROWTH", ((1.0, 1),))
+    monkeypatch.setattr(recipe, "write", functools.partial(codes.write, count=2000))
     clock, descend = Clock(), recipe.step
 
     def step(*arguments) -> None:
@@ -71,29 +73,85 @@ def rows(folder: Path) -> list[dict[str, float]]:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
 
 
-@pytest.mark.parametrize(
-    ("stage", "mapping_moves", "synthesis_moves"),
-    [("codes", True, False), ("regress", False, True)],
-)
-def test_a_stage_steps_and_moves_what_it_trains(trainer, stage, mapping_moves, synthesis_moves):
+@pytest.mark.parametrize("crop", [False, True])
+def test_a_step_moves_the_synthesis_network_and_leaves_the_written_codes(trainer, crop):
+    trainer.crop = crop
     mapping, synthesis = trainer.generator.mapping, trainer.generator.synthesis
-    before = snapshot(mapping), snapshot(synthesis)
-    options = {"batch": 8} if stage == "codes" else {}
-    getattr(trainer, stage)(1.0, **options)
-    assert moved(mapping, before[0]) is mapping_moves
-    assert moved(synthesis, before[1]) is synthesis_moves
-    (row, *_) = rows(trainer.out / stage)
-    assert row["step"] == 1 and np.isfinite(list(row.values())).all()
-    assert len(list((trainer.out / stage).glob("checkpoint-*.safetensors"))) == 1
+    before = snapshot(mapping), snapshot(synthesis), snapshot(trainer.head)
+    trainer.regress(1.0)
+    assert not moved(mapping, before[0])
+    assert moved(synthesis, before[1]) and moved(trainer.head, before[2])
+    (row, *_) = rows(trainer.out / "regress")
+    assert row["step"] == 1 and row["parts"] > 0 and np.isfinite(list(row.values())).all()
+    assert len(list((trainer.out / "regress").glob("checkpoint-*.safetensors"))) == 1
 
 
-def test_a_finished_stage_is_loaded_and_not_repeated(trainer):
-    trainer.codes(1.0, batch=8)
+def test_without_a_head_no_part_is_asked_for(trainer):
+    trainer.parts = 0.0
+    before = snapshot(trainer.head)
+    trainer.regress(1.0)
+    assert not moved(trainer.head, before)
+    assert all(row["parts"] == 0 for row in rows(trainer.out / "regress"))
+
+
+def test_a_finished_training_is_loaded_and_not_repeated(trainer):
+    trainer.regress(1.0)
+    torch.manual_seed(1)
     again = recipe.Trainer(trainer.data, trainer.perceptual, trainer.out, "cpu", batch=4)
-    before = snapshot(trainer.generator)
-    assert moved(again.generator, before)
-    again.codes(1.0, batch=8)
-    assert not moved(again.generator, before)
+    before = snapshot(again.generator.synthesis)
+    again.regress(1.0)
+    assert moved(again.generator.synthesis, before)  # by loading
+    assert not moved(again.generator, snapshot(trainer.generator))
+
+
+def test_a_crop_is_the_same_as_that_of_the_whole_picture(trainer):
+    z = torch.randn(2, LATENT)
+    batch = recipe.Batch(z, torch.rand(2, 3, SIDE, SIDE), torch.randint(0, 32, (2, SIDE, SIDE)))
+    ws = trainer.generator.mapping(z)
+    for block in trainer.generator.synthesis.blocks:
+        torch.nn.init.normal_(block.torgb.weight)
+    picture = trainer.generator.synthesis(ws, "none")
+    random = np.random.default_rng(0)
+    for _ in range(8):
+        state = random.bit_generator.state
+        half, crop = trainer.halved_and_cropped(ws, batch, random)
+        random.bit_generator.state = state
+        rows, columns = (recipe.window(random, SIDE // 2) for _ in range(2))
+        own = (..., *(slice(2 * side.start, 2 * side.stop) for side in (rows, columns)))
+        torch.testing.assert_close(crop.fake, picture[own])
+        torch.testing.assert_close(crop.real, batch.real[own])
+        assert torch.equal(crop.parts[SIDE], batch.parts[own])
+        assert half.fake.shape[-1] == SIDE // 2
+
+
+def test_crops_reach_every_row_and_visit_the_middle_more_often():
+    random, seen = np.random.default_rng(0), np.zeros(64)
+    for _ in range(400):
+        seen[recipe.window(random, 64)] += 1
+    assert seen.min() > 10 and seen[24:40].mean() > 2 * seen[[0, -1]].mean()
+
+
+def test_thinned_parts_lie_where_they_lay():
+    parts = torch.arange(8).repeat_interleave(4).repeat(32, 1)[None]
+    assert torch.equal(recipe.thinned(parts, 8)[0, 0], torch.arange(8))
+
+
+def test_the_head_learns_parts_from_features_and_rare_ones_weigh_more(trainer):
+    data, head = trainer.data, trainer.head
+    data.parts[:] = 0
+    data.parts[:, :4, :4] = 5
+    weights_ = rarity(data)
+    assert weights_.argmin() == 0 and weights_[5] > 3 * weights_[0] and weights_.max() <= 10
+    x, parts = torch.randn(2, 8, SIDE, SIDE), torch.zeros(2, SIDE, SIDE, dtype=torch.long)
+    x[:, 0, :4, :4], parts[:, :4, :4] = 5.0, 5
+    optimizer = torch.optim.Adam(head.parameters(), 0.05)
+    start = head.loss(x, parts, SIDE).item()
+    for _ in range(30):
+        optimizer.zero_grad()
+        head.loss(x, parts, SIDE).backward()
+        optimizer.step()
+    assert head.loss(x, parts, SIDE).item() < 0.3 * start
+    assert head.loss(x, parts, 4).item() == 0  # not one of the finest three
 
 
 def test_regression_learns_the_pictures_of_its_codes(tmp_path, monkeypatch):
@@ -104,7 +162,7 @@ def test_regression_learns_the_pictures_of_its_codes(tmp_path, monkeypatch):
     trainer = recipe.Trainer(data, PerceptualDistance(), tmp_path, "cpu", batch=8)
     trainer.regress(10.0, rate=2e-2)
     found = recipe.evaluate(trainer.generator, trainer.perceptual, data)
-    untrained = Generator(SIDE, channels=TINY, mapping_lr_multiplier=1.0)
+    untrained = Generator(SIDE, channels=TINY)
     start = recipe.evaluate(untrained, trainer.perceptual, data)
     assert found["psnr"] > start["psnr"] + 3
 
@@ -114,10 +172,11 @@ def test_growth_starts_small_and_ends_whole():
     assert recipe.GROWTH[-1] == (1.0, 1)
 
 
-@pytest.mark.parametrize("size", [8, 16, 32])
+@pytest.mark.parametrize("size", [8, 16, 64])
 def test_a_small_image_is_what_the_skips_hold(small, size):
     ws = small.mapping(torch.randn(2, 512))
-    image = recipe.image_at(small.synthesis, ws, size)
+    image, features = recipe.draw(small.synthesis, ws, size)
+    assert max(features) == size and features[size].shape == (2, 8, size, size)
     assert image.shape == (2, 3, size, size)
     if size == SIDE:
         torch.testing.assert_close(image, small.synthesis(ws, "none"))
@@ -135,7 +194,7 @@ def test_a_small_image_is_what_the_skips_hold(small, size):
 
 def test_an_image_of_no_block_is_refused(small):
     with pytest.raises(ValueError, match="size must be one of .*got 24"):
-        recipe.image_at(small.synthesis, small.mapping(torch.randn(1, 512)), 24)
+        recipe.draw(small.synthesis, small.mapping(torch.randn(1, 512)), 24)
 
 
 def test_the_pixel_loss_is_zero_for_equal_and_counts_what_weighs():
@@ -182,7 +241,7 @@ def test_codes_are_written_linearly_and_share_the_variance():
     assert written.var(0).sum().item() == pytest.approx(
         512, rel=0.05
     )  # one for each of w's numbers
-    # Twice as important, twice the variance along the parameter's own directions.
+    # As important, as much variance along the parameter's own directions.
     yaw, age, jaw = (_variance(writer, written, name) for name in ("yaw", "age", "jaw_width"))
     assert yaw / jaw == pytest.approx(10, rel=0.15) and age / jaw == pytest.approx(2, rel=0.15)
 
@@ -206,13 +265,53 @@ def test_a_hue_goes_round_and_what_is_repeated_is_not_written():
     assert not set(codes.IMPORTANCE) - set(writer.names)
 
 
-def test_the_first_layer_listens_to_every_drawn_coordinate(small):
-    heard = [coordinate for coordinate, _ in codes.hinges()[: small.w_dim]]
-    assert set(heard) == set(range(len(DRAWN)))
-    assert np.isfinite([threshold for _, threshold in codes.hinges()]).all()
-    codes.listen(small.mapping)
-    loudest = small.mapping.fc0.weight.abs().argmax(dim=1)
-    assert loudest[: len(heard)].tolist() == heard
+@pytest.fixture(scope="module")
+def written() -> tuple[torch.nn.Module, codes.CodeWriter]:
+    """A mapping network with the closed form, as a file in half precision gives it back."""
+    mapping = Generator(SIDE, channels=TINY, mapping_lr_multiplier=1.0, normalize_z=False).mapping
+    writer = codes.CodeWriter()
+    codes.write(mapping, writer)
+    return mapping.half().float(), writer
+
+
+def test_written_codes_say_every_parameter(written):
+    mapping, writer = written
+    found = codes.explained(lambda z: mapping(z)[:, 0], writer)
+    assert set(found) == set(writer.names)
+    assert min(found.values()) > 0.98, min(found, key=found.get)
+
+
+def test_written_codes_are_where_they_should_be(written):
+    mapping, writer = written
+    z = torch.from_numpy(np.random.RandomState(9).standard_normal((4000, LATENT))).float()
+    error = (mapping(z)[:, 0] - writer(torch.from_numpy(draw(z.numpy())))).square().mean()
+    assert error < 0.01  # of a variance of 1
+
+
+def test_explained_variance_falls_where_choices_are_blended(written):
+    mapping, writer = written
+
+    def blended(z: torch.Tensor) -> torch.Tensor:
+        return mapping(z.clamp(-0.5, 0.5))[:, 0]
+
+    found = codes.explained(blended, writer, count=4000)
+    assert (
+        found["hair_color"]
+        < 0.6
+        < codes.explained(lambda z: mapping(z)[:, 0], writer, count=4000)["hair_color"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "must take z as it is.*normalize_z=False"),
+        ({"normalize_z": False, "w_dim": 64}, "mapping must be at least 512 wide.*got 64"),
+    ],
+)
+def test_a_network_that_cannot_hold_the_codes_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        codes.write(Generator(SIDE, channels=TINY, **arguments).mapping, codes.CodeWriter())
 
 
 @pytest.fixture
@@ -224,7 +323,7 @@ def command(tmp_path, monkeypatch) -> Callable[[str], None]:
     weights.save(PerceptualDistance(), tmp_path / "perceptual.safetensors", {})
 
     def run(name: str) -> None:
-        words = ["generator", "--minutes", "1", "--shares", "0.5", "0.5", "--batch", "4"]
+        words = ["generator", "--minutes", "1", "--batch", "4"]
         for option in ("data", "out", "perceptual"):
             file = "perceptual.safetensors" if option == "perceptual" else option
             words += [f"--{option}", str(tmp_path / file)]
