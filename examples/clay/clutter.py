@@ -1,4 +1,4 @@
-"""The cluttered backdrops in focus: lamps, shelves, leaves and windows, as a pinhole would draw them.
+"""The cluttered backdrops in focus: lamps, shelves, leaves and windows, sharp at every depth.
 
 Test inputs alone (`focus`): twelve layouts a kind. Every book, leaf and lamp comes from an integer
 hash of its cell and of the layout number (`layout`). Edges are one or two pixels soft at 128 px.
