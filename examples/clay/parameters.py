@@ -43,7 +43,7 @@ NECKLACES = ("none", "beads", "chain")
 CLOTHES = ("t-shirt", "v-neck", "collared shirt", "turtleneck")
 PATTERNS = ("plain", "stripes")
 BACKGROUNDS = ("plain", "gradient", "bokeh", "shelves", "leaves", "window")
-BACKGROUND_VARIANTS = 12
+BACKGROUND_VARIANTS = 4
 PROPS = (
     "none", "mug", "microphone", "hand", "phone", "headphones", "scarf", "sticker", "caption",
 )  # fmt: skip

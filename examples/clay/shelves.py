@@ -1,4 +1,4 @@
-"""The bookshelf behind a clay portrait: rows of books, piles, pots, plants, globes and pictures.
+"""The bookshelf of `clutter`: rows of books, piles, pots, plants, globes and pictures.
 
 Symbols: x along a row, h the height above its board, room the height of the row, u in [0, 1] across
 a place of a row; (k, row) a place; salt as in `patterns`.
@@ -156,9 +156,9 @@ def _leaning(c, x, h, k, row, room, salt, p, n):
 
 
 @device
-def shelves(x, y, variant, p, first, second):
+def shelves(x, y, layout, p, first, second):
     height, board, place = 0.64, 0.06, 0.56
-    salt = 1000 + 60 * variant
+    salt = 1000 + 60 * layout
     row = int(math.floor(y / height))
     up = (row + 1) * height - y  # height above the bottom of this row
     h, room = up - board, height - board

@@ -100,8 +100,8 @@ def test_glasses_cover_the_eyes_and_leave_the_rest():
 @pytest.mark.parametrize(
     ("parameters", "arguments", "message"),
     [
-        (np.zeros((1, 96)), {}, r"parameters must be \(N, 93\); got \(1, 96\)"),
-        (np.zeros(97), {}, r"parameters must be \(N, 93\); got \(97,\)"),
+        (np.zeros((1, 96)), {}, r"parameters must be \(N, 97\); got \(1, 96\)"),
+        (np.zeros(97), {}, r"parameters must be \(N, 97\); got \(97,\)"),
         (np.zeros((1, 97)), {"size": 0}, "size must be a whole number .*got 0"),
         (np.zeros((1, 97)), {"size": 32.0}, r"size must be a whole number .*got 32\.0"),
         (np.zeros((1, 97)), {"device": "tpu"}, "device must be .*got 'tpu'"),
