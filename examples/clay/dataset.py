@@ -8,6 +8,7 @@ a split has seed SEEDS[split][i] and the face of SEEDS[split][i // per_identity]
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ class ClaySet:
         self.parts = np.load(self.directory / "parts.npy", mmap_mode="r")
         self.seeds = np.load(self.directory / "seeds.npy")
         self.identities = np.load(self.directory / "identities.npy")
+        self.overrides = _progress(self.directory)["recipe"].get("overrides", {})
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -42,7 +44,7 @@ class ClaySet:
 
     def parameters(self) -> np.ndarray:
         """The parameter vectors, float32 (N, 97)."""
-        return draw(self.latents())
+        return draw(self.latents(), self.overrides)
 
     def masks(self, index: int | slice | np.ndarray) -> np.ndarray:
         """The 19 face-parsing classes, uint8 (..., S, S), of the portraits at `index`."""
@@ -73,21 +75,33 @@ def split_seeds(split: str, count: int, per_identity: int = 1) -> tuple[np.ndarr
 
 
 def write(
-    directory: str | Path, split: str, count: int, *, per_identity: int = 1, size: int = 128
+    directory: str | Path,
+    split: str,
+    count: int,
+    *,
+    per_identity: int = 1,
+    size: int = 128,
+    overrides: Mapping[str, float | str] | None = None,
 ) -> ClaySet:
-    """Render the first `count` portraits of a split into a folder, going on where it stopped."""
+    """Render the first `count` portraits of a split into a folder, going on where it stopped.
+
+    overrides: parameters that all of them share, as `parameters.draw` takes them.
+    """
     from examples.clay.render import render
 
     directory = Path(directory)
     seeds, identities = split_seeds(split, count, per_identity)
     recipe = {"split": split, "count": count, "per_identity": per_identity, "size": size}
+    if overrides:
+        recipe["overrides"] = dict(overrides)
     done = _start(directory, recipe, seeds, identities)
     images = open_memmap(directory / "images.npy", mode="r+")
     parts = open_memmap(directory / "parts.npy", mode="r+")
     with tqdm(total=count, initial=done, unit="portrait") as bar:
         for start in range(done, count, CHUNK):
             rows = slice(start, min(start + CHUNK, count))
-            images[rows], parts[rows] = render(draw(latents(seeds[rows], identities[rows])), size)
+            z = latents(seeds[rows], identities[rows])
+            images[rows], parts[rows] = render(draw(z, overrides), size)
             images.flush()
             parts.flush()
             _save_progress(directory, recipe, rows.stop)

@@ -56,7 +56,8 @@ class Loop:
 
     out: folder for `log.csv` and the checkpoint; minutes: the budget over all runs in that folder;
     device: "auto", "cpu", "cuda:0"; save_every: seconds between checkpoints; bfloat16: whether
-    `autocast` computes in bfloat16; progress: whether to draw a bar.
+    `autocast` computes in bfloat16; progress: whether to draw a bar; steps: the budget in
+    optimisation steps in place of minutes, where runs are compared at equal pictures.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Loop:
         save_every: float = 120.0,
         bfloat16: bool = True,
         progress: bool = True,
+        steps: int | None = None,
     ) -> None:
         if minutes <= 0:
             raise ValueError(f"minutes must be positive; got {minutes}. Give e.g. --minutes 6.")
@@ -78,6 +80,7 @@ class Loop:
         self.shard = here(self.device)
         self.save_every, self.bfloat16 = save_every, bfloat16
         self.progress = progress and self.shard.first
+        self.steps = steps
         self.step = 0  # optimisation steps begun, over all runs
         self.elapsed = 0.0  # seconds of training, over all runs
         self._kept: dict[str, nn.Module | torch.optim.Optimizer] = {}
@@ -86,7 +89,8 @@ class Loop:
     @property
     def fraction(self) -> float:
         """Share of the budget spent, 0 to 1."""
-        return min(self.elapsed / self.budget, 1.0)
+        spent = self.step / self.steps if self.steps else self.elapsed / self.budget
+        return min(spent, 1.0)
 
     def __iter__(self) -> Iterator[float]:
         saved = self.elapsed
@@ -95,14 +99,14 @@ class Loop:
                 self.shard.alike(member)
         with tqdm(total=round(self.budget), unit="s", disable=not self.progress) as self._bar:
             self._bar.update(round(self.elapsed))
-            while self.elapsed < self.budget:
-                start = time.monotonic()
+            while self.fraction < 1:
+                start, fraction = time.monotonic(), self.fraction
                 self.step += 1
-                yield self.fraction
+                yield fraction
                 # One clock for all: a process that stopped before the others would strand them.
                 self.elapsed = self.shard.agree(self.elapsed + time.monotonic() - start)
                 self._bar.update(max(round(self.elapsed) - self._bar.n, 0))
-                if self.elapsed - saved >= self.save_every or self.elapsed >= self.budget:
+                if self.elapsed - saved >= self.save_every or self.fraction >= 1:
                     self.save()
                     saved = self.elapsed
 
