@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import gradio as gr
 
+import pipelines  # noqa: F401 - decides how OpenMP waits, before anything loads torch
 from demos import editgan, home, indomain, pictures, theme
 from demos.bridge import Pipelines
 from demos.domains import Source
@@ -49,10 +50,10 @@ def build(
 
 
 def main() -> None:
-    pipelines = Pipelines(borrowed(_load_indomain)), Pipelines(borrowed(_load_editgan))
-    demo = build(*pipelines)
+    loaded = Pipelines(borrowed(_load_indomain)), Pipelines(borrowed(_load_editgan))
+    demo = build(*loaded)
     demo.launch(**theme.LAUNCH, prevent_thread_lock=True)
-    for task in (*(pipeline.warm_up for pipeline in pipelines), warm_up_renderer):
+    for task in (*(pipeline.warm_up for pipeline in loaded), warm_up_renderer):
         threading.Thread(target=task, daemon=True).start()
     demo.block_thread()
 

@@ -14,6 +14,7 @@ import getpass
 import hashlib
 import os
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from numba import config, cuda, njit
 
 FLAGS = {"fastmath": True, "error_model": "numpy", "cache": True}
 NAME = "gan-inversion-studio"
+_one_at_a_time = threading.Lock()
 
 
 def fingerprint(package: Path = Path(__file__).parent) -> str:
@@ -76,6 +78,40 @@ def _keeping(decorate: Callable[[Callable], Callable]) -> Callable[[Callable], C
     return decorator
 
 
+@functools.cache
+def _start_threads() -> None:
+    """Start numba's threads, in a thread of its own: OpenMP's count of threads, which torch reads
+    for each thread, is set to all cores in the one that starts them."""
+    starter = threading.Thread(target=numba.get_num_threads)
+    starter.start()
+    starter.join()
+
+
+def use_threads(count: int) -> None:
+    """Render on `count` CPU threads in this thread, or on as many as numba has if that is less."""
+    with _one_at_a_time:
+        _start_threads()
+        numba.set_num_threads(min(count, config.NUMBA_NUM_THREADS))
+
+
 device = _keeping(njit(**FLAGS, nogil=True))  # functions of numbers, also called from CUDA
-parallel = _keeping(njit(**FLAGS, parallel=True))  # `prange` over pictures on the CPU's cores
+
+
+def parallel(function: Callable) -> Callable:
+    """`prange` over pictures on the CPU's cores, for one caller at a time.
+
+    Numba's own threads, which serve where neither OpenMP nor TBB is found, end the process when
+    two threads of it call them at once.
+    """
+    compiled = _keeping(njit(**FLAGS, parallel=True))(function)
+
+    @functools.wraps(function)
+    def call(*args):
+        with _one_at_a_time:
+            _start_threads()
+            return compiled(*args)
+
+    return call
+
+
 kernel = cuda.jit(fastmath=True)  # one pixel a thread on a GPU; compiled anew by each process

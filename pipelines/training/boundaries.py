@@ -38,6 +38,7 @@ from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import network_of, network_options
 from pipelines.training.loop import fast_bfloat16
 from pipelines.training.sharding import here
+from pipelines.training.threads import use_threads
 
 RIDGES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # in units of the mean variance of w
 TOLERANCE = 0.02  # of held-out R^2 that a larger ridge may cost
@@ -212,8 +213,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arg = parse()
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     device, start = choose_device(arg.device), time.monotonic()
     generator = network_of(arg, "generator", device)
     judge = network_of(arg, "judge", device)

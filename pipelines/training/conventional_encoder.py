@@ -36,6 +36,7 @@ from pipelines.training.indomain_encoder import (
 )
 from pipelines.training.loop import Average, Loop, finish
 from pipelines.training.photographs import pictures
+from pipelines.training.threads import use_threads
 
 MIXING = 0.5  # share of samples with two codes
 HELD_OUT_SEED = 1_000_000  # training draws from small seeds
@@ -116,8 +117,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arg = parse()
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
     generator = network_of(arg, "generator", loop.device)
     encoder = train(arg, loop, generator)

@@ -37,6 +37,7 @@ from pipelines.training.loop import (
     to_tensor,
 )
 from pipelines.training.photographs import pictures
+from pipelines.training.threads import use_threads
 
 
 def encoder_loss(
@@ -103,8 +104,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arg = parse()
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
     encoder, generator, perceptual = train(arg, loop)
     held_out = {"unexplained share of w": unexplained(encoder, generator, loop.device)}

@@ -50,6 +50,7 @@ from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import given
 from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import embedded, masks_of
+from pipelines.training.threads import use_threads
 
 SOURCES = SEEDS["train"][500_000:]  # of the training range, rendered for no other training
 HALF = 0.5  # share of the true change that counts as success
@@ -266,8 +267,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arg = parse()
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     start = time.monotonic()
     pipeline = build(arg)
     vectors, rows = library(pipeline, arg)

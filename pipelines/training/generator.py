@@ -38,6 +38,7 @@ from pipelines.training.codes import OFFSET, CodeWriter, write
 from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, shuffled, to_tensor
 from pipelines.training.parts import PartHead, rarity
 from pipelines.training.sheet import save_sheet
+from pipelines.training.threads import use_threads
 
 CHANNELS = {4: 256, 8: 256, 16: 256, 32: 192, 64: 96, 128: 48}
 
@@ -380,8 +381,7 @@ def read(parser: argparse.ArgumentParser) -> argparse.Namespace:
     if options.weights and "generator" not in options.weights.name:
         # The statistics are written beside it under the name with "w-statistics" instead.
         parser.error(f'--weights must have "generator" in its name; got {options.weights.name}.')
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     return options
 
 

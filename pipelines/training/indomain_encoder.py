@@ -51,6 +51,7 @@ from pipelines.training.loop import (
     to_tensor,
 )
 from pipelines.training.photographs import Photographs, pictures
+from pipelines.training.threads import use_threads
 from weights.catalogue import needed
 
 GAMMA, LAZY = 10.0, 8  # weight of R1, and steps from one penalty to the next
@@ -278,8 +279,7 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     arg = parse()
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
     encoder, generator, perceptual = train(arg, loop)
     facts: dict[str, object] = {

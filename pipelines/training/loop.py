@@ -47,6 +47,7 @@ from tqdm import tqdm
 from examples.clay.dataset import ClaySet
 from pipelines.runtime import choose_device
 from pipelines.training.sharding import here
+from pipelines.training.threads import use_threads
 
 Item = TypeVar("Item")
 
@@ -358,8 +359,7 @@ def command(
     import weights  # only here, as in `finish`
 
     options = arguments(doc.splitlines()[0], minutes, batch).parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     loop = Loop(options.out, options.minutes, options.device)
     network = build()
     if options.start:

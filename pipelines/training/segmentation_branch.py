@@ -55,6 +55,7 @@ from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import given
 from pipelines.training.loop import Loop, finish, to_tensor
 from pipelines.training.photographs import labelled
+from pipelines.training.threads import use_threads
 
 # Training seeds, each with the face of seed // PER_IDENTITY as in the rendered set: among the first
 # 2400 those that show every part at least three times, and many kinds of hair, pose and skin.
@@ -276,8 +277,7 @@ def main() -> None:
             "--labelled FOLDER and --domain belong together, with --codes embedded: the labels of "
             f"clay come from its renderer. Got --domain {arg.domain}, --labelled {arg.labelled}."
         )
-    if arg.threads:
-        torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     loop = Loop(arg.out, arg.minutes, arg.device)
     loaded = networks(arg, loop.device)
     if arg.labelled:

@@ -49,6 +49,7 @@ from pipelines.networks.perceptual import frechet_distance, kernel_distance
 from pipelines.networks.pictures import as_images
 from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import LABELLED, confusion, masks_of, overlaps
+from pipelines.training.threads import use_threads
 from tests.benchmarks.figure import draw_curves
 from tests.benchmarks.indomain import means, table, verdict
 from tests.benchmarks.kept import PIPELINES, Kept, marked
@@ -387,7 +388,7 @@ def report(bench: Bench, arg: argparse.Namespace) -> dict[str, object]:
         print(f"{name:15}", *(f"({a:.2f}, {b:.2f})" for a, b in curve))
     parts = segmentation(bench)
     print("\nIntersection over union", *(f"{k} {v:.3f}" for k, v in parts.items()), sep="\n  ")
-    torch.set_num_threads(arg.threads)
+    use_threads(arg.threads)
     times = seconds(bench, 1 if arg.quick else 3)
     print(f"\nSeconds on {arg.threads} threads, and the paper's on a V100")
     for name, value in times.items():

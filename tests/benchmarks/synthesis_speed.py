@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from pipelines.networks.stylegan2 import Generator, published_channels
+from pipelines.training.threads import use_threads
 
 STARTER = {4: 256, 8: 256, 16: 256, 32: 192, 64: 96, 128: 48}
 
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_threads(arguments.threads)
     channels = STARTER if arguments.starter else None
     print(json.dumps(compare(arguments.resolution, channels, arguments.repeats), indent=2))
 
