@@ -71,7 +71,7 @@ def _skull(p: dict) -> dict:
         "cheek_y": -0.27 * long + 0.012 * bones + 0.065 * raised,
         "cheek_r": 0.19 + 0.022 * bones + 0.034 * full + 0.035 * raised,
         "cheek_z": 0.375 + 0.016 * bones + 0.015 * raised,
-        "hollow": 0.026 * bones - 0.010 * full,  # depth of the cheeks below the bones
+        "hollow": 0.018 * bones - 0.003 * full,  # depth of the cheeks below the bones
         "brow_ridge": 0.035 + 0.010 * p["age"],
         "sag": np.clip((p["age"] - 0.45) / 0.55, 0, 1),
     }
@@ -93,9 +93,9 @@ def _eyes(p: dict, s: dict) -> dict:
     eye_w = 0.163 * size * np.sqrt(wide)
     eye_x = (0.292 + 0.023 * p["eye_spacing"]) * wide**0.6
     eye_x = np.clip(eye_x, 0.06 + eye_w, 0.548 * wide - eye_w)
-    eye_up = 0.108 * size * p["lid_open"] * (1 - 0.18 * s["sag"])
+    eye_up = 0.108 * (0.25 + 0.75 * size) * p["lid_open"] * (1 - 0.18 * s["sag"])
     low = np.minimum(1, 0.25 + p["lid_open"]) * (1 - 0.28 * p["cheek_raise"])
-    brow_h = 0.008 + 0.062 * p["brow_thickness"] ** 1.2
+    brow_h = 0.004 + 0.074 * p["brow_thickness"] ** 1.2
     brow_y = 0.207 + 0.034 * p["brow_height"] + 0.075 * p["brow_raise"] - 0.018 * knit
     return {
         "eye_x": eye_x,
@@ -105,13 +105,13 @@ def _eyes(p: dict, s: dict) -> dict:
         "eye_up": eye_up,
         "eye_low": 0.070 * size * low,
         "tilt": np.tan(np.radians(7.0 * p["eye_tilt"] + 3.0)),
-        "iris": 0.086 * (0.5 + 0.5 * size),
-        "brow_x": eye_x - 0.167 - 0.035 * knit,
+        "iris": 0.086 * (0.25 + 0.75 * size),
+        "brow_x": eye_x - 0.167 - 0.05 * knit,
         "brow_y": np.maximum(brow_y, eye_up + 0.6 * brow_h + 0.02),
         "brow_h": brow_h,
         "brow_bend": 0.028 + 0.075 * p["brow_arch"] + 0.02 * p["brow_raise"],
         "brow_slope": 0.016 * p["eye_tilt"],  # rise of the outer end over the inner one
-        "brow_drop": 0.105 * knit,
+        "brow_drop": 0.130 * knit,
     }
 
 
@@ -119,15 +119,15 @@ def _nose(p: dict, s: dict) -> dict:
     length, wide, tip, bridge = (
         p[f"nose_{name}"] for name in ("length", "width", "tip", "bridge")
     )
-    nose_r = 0.092 + 0.017 * tip
+    nose_r = 0.092 * np.exp(0.20 * tip)
     return {
-        "nose_y": -0.335 * (0.45 + 0.55 * s["long"]) - 0.034 * length * s["long"],
-        "nose_z": 0.765 + 0.020 * tip + 0.012 * length,
+        "nose_y": -0.335 * (0.45 + 0.55 * s["long"]) - 0.031 * length * s["long"],
+        "nose_z": 0.765 + 0.024 * tip + 0.012 * length,
         "nose_r": nose_r,
-        "nose_mid": np.maximum(0.82 * nose_r + 0.011 * wide, 0.045),
-        "ala_x": 0.093 * np.exp(0.27 * wide),
-        "ala_r": 0.058 * np.exp(0.13 * wide),
-        "root_z": 0.585 + 0.034 * bridge,
+        "nose_mid": np.maximum(0.82 * nose_r + 0.016 * wide, 0.045),
+        "ala_x": 0.093 * np.exp(0.33 * wide),
+        "ala_r": 0.058 * np.exp(0.17 * wide),
+        "root_z": 0.585 + 0.038 * bridge,
         "root_r": 0.070 + 0.011 * bridge + 0.006 * wide,
     }
 
@@ -147,26 +147,30 @@ def _ears(p: dict, s: dict) -> dict:
 
 
 def _mouth(p: dict, s: dict) -> dict:
-    """A mouth that keeps clear of the nose and within the jaw."""
+    """A mouth that keeps clear of the nose and within the jaw, and a chin below it."""
     smile, open_, round_ = p["smile"], p["mouth_open"], p["mouth_round"]
     frown = p["mouth_frown"]
-    mouth_w = 0.225 * np.exp(0.155 * p["mouth_width"]) * np.sqrt(s["wide"])
+    mouth_w = 0.225 * np.exp(0.21 * p["mouth_width"]) * np.sqrt(s["wide"])
     mouth_w = mouth_w + 0.070 * smile - 0.060 * round_ - 0.01 * frown
     jaw = np.maximum(s["jaw_x"], 0.8 * s["face_x"] * (1 + s["jaw_taper"]))
     mouth_w = np.minimum(mouth_w, 0.84 * jaw)
-    lip = np.exp(0.30 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
-    lip_up = 0.050 * lip * (1 - 0.16 * smile)
-    mouth_y = -0.590 * s["long"] - 0.034 * p["mouth_height"] - 0.012 * smile + 0.02 * frown
-    nose_y = _nose(p, s)["nose_y"]
+    lip = np.exp(0.29 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
+    lip_up = 0.058 * lip * (1 - 0.16 * smile)
+    lip_low = 0.074 * lip * (1 - 0.10 * smile)
+    gap_low = open_ * (0.125 + 0.02 * round_)
+    mouth_y = -0.605 * s["long"] - 0.034 * p["mouth_height"] - 0.012 * smile + 0.02 * frown
+    nose = _nose(p, s)
+    mouth_y = np.minimum(mouth_y, nose["nose_y"] - 0.137 - 0.5 * nose["nose_r"] - 0.8 * lip_up)
     return {
         "mouth_w": mouth_w,
-        "mouth_y": np.minimum(mouth_y, nose_y - 0.145 - 1.3 * lip_up),
-        "mouth_curve": 0.105 * smile - 0.105 * frown - 0.012 * s["sag"],
+        "mouth_y": mouth_y,
+        "mouth_curve": 0.105 * smile - 0.125 * frown - 0.012 * s["sag"],
         "gap_w": mouth_w * (0.90 - 0.18 * round_),
         "gap_up": open_ * (0.030 + 0.030 * round_),
-        "gap_low": open_ * (0.125 + 0.02 * round_),
+        "gap_low": gap_low,
         "lip_up": lip_up,
-        "lip_low": 0.064 * lip * (1 - 0.10 * smile),
+        "lip_low": lip_low,
+        "chin_y": np.minimum(s["chin_y"], mouth_y - gap_low - lip_low - 0.06),
     }
 
 
@@ -204,10 +208,10 @@ def _colors(p: dict) -> dict:
     ones = np.ones(n)
     skin = _between(_SKIN, p["skin_tone"])
     # from rosy to golden
-    skin = skin * np.exp(p["skin_undertone"][:, None] * np.array([0.0, 0.030, -0.125]))
+    skin = skin * np.exp(p["skin_undertone"][:, None] * np.array([0.0, 0.034, -0.120]))
     dark = p["skin_tone"][:, None]
-    tint = 0.85 * _worn(p["lip_tint"])[:, None]
-    lip = skin * np.array([0.84, 0.44, 0.46]) + np.array([0.06, 0.005, 0.012]) * dark
+    tint = 0.95 * _worn(p["lip_tint"])[:, None]
+    lip = skin * np.array([0.82, 0.40, 0.42]) + np.array([0.06, 0.005, 0.012]) * dark
     lip = lip * (1 - tint) + tint * _ramp((186, 24, 52)) * (1 - 0.45 * dark)
     hair = _HAIR[p["hair_color"].astype(int)]
     grey = 0.9 * p["grey"][:, None] * (p["hair_color"] < 6)[:, None]

@@ -191,7 +191,7 @@ def wrinkles(x, y, f):
             * rise(0.42, 0.25, ax)
         )
     if f.brow_knit > 0.05:
-        h += 0.8 * f.brow_knit * bump((ax - 0.045) / 0.036) * bump((y - f.brow_y + 0.03) / 0.12)
+        h += 1.2 * f.brow_knit * bump((ax - 0.045) / 0.036) * bump((y - f.brow_y + 0.03) / 0.12)
     qx = ax - f.eye_x - f.eye_w
     if qx > 0.0 and qx < 0.16:
         s = (y + 0.01) / (0.08 + 0.25 * qx)
@@ -205,7 +205,7 @@ def wrinkles(x, y, f):
 def nostril(ax, y, z, f):
     """Distance to the hollow of a nostril."""
     below = y - f.nose_y + f.nose_r - 0.006
-    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.6, 0.034, 0.05)
+    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.62, f.ala_r * 0.6, 0.05)
 
 
 @device
@@ -255,7 +255,7 @@ def face(x, y, z, f, fine):
     d = skull(x, y, z, f)
     if d < 0.35 and z > 0.1 and y < 0.75:
         d = join(d, cone(ax, y, z, 0.0, 0.20, 0.665, 0.40, 0.17, 0.49, f.brow_ridge, 0.05), 0.12)
-        ex, ey = f.eye_w * 1.32, f.eye_w * 0.89
+        ex, ey = 0.07 + 0.89 * f.eye_w, 0.04 + 0.64 * f.eye_w
         d = meet(d, -ellipsoid(ax - f.eye_x - 0.01, y + 0.005, z - 0.70, ex, ey, 0.125), 0.14)
         if y < 0.25 and y > -0.65 and ax < 0.3:
             d = nose(x, y, z, d, f)

@@ -87,12 +87,12 @@ def shadow(x, y, z, f):
 @device
 def freckle(x, y, f):
     """Cover of freckles at a front point, 0 to 1: a few round spots, one in a cell of a grid."""
-    i, j = int(math.floor(x / 0.095)), int(math.floor(y / 0.095))
-    if hash2(i, 3 * j + 1) > 0.35 + 0.6 * f.freckles:
+    i, j = int(math.floor(x / 0.10)), int(math.floor(y / 0.10 + 0.31 * x))
+    if hash2(i, 3 * j + 1) > 0.25 + 0.4 * f.freckles:
         return 0.0
-    px = x / 0.095 - i - 0.35 - 0.3 * hash2(i, 3 * j + 2)
-    py = y / 0.095 - j - 0.35 - 0.3 * hash2(j, 3 * i + 3)
-    return rise(0.34, 0.16, length2(px, py)) * min(1.8 * f.freckles, 1.0)
+    px = x / 0.10 - i - 0.28 - 0.44 * hash2(i, 3 * j + 2)
+    py = y / 0.10 + 0.31 * x - j - 0.28 - 0.44 * hash2(j, 3 * i + 3)
+    return rise(0.29, 0.14, length2(px, py)) * min(1.8 * f.freckles, 1.0)
 
 
 @device
@@ -102,15 +102,16 @@ def skin_paint(x, y, z, part, f):
     ax = abs(x)
     rosy = (
         f.flush
-        * bump(length2(ax - f.cheek_x - 0.02, y - f.cheek_y - 0.01) / 0.30)
+        * bump(length2(ax - f.cheek_x - 0.02, y - f.cheek_y - 0.01) / 0.32)
         * (1.0 if z > 0.1 else 0.0)
     )
-    rosy += 0.20 * bump(length3(x, y - f.nose_y, z - f.nose_z) / 0.2)
+    across = 0.093 * x / f.ala_x
+    rosy += 0.34 * bump(length3(across, y - f.nose_y, z - f.nose_z) / 0.2)
     if part == EAR or part == EAR + 1:
         rosy += 0.25
     r *= 1.0 + 0.05 * rosy
-    g *= 1.0 - 0.46 * rosy
-    b *= 1.0 - 0.42 * rosy
+    g *= 1.0 - 0.52 * rosy
+    b *= 1.0 - 0.46 * rosy
     if f.freckles > 0.02 and z > 0.25:
         spot = freckle(x, y, f) * bump(length2(ax - 0.22, y - f.cheek_y) / 0.42)
         r, g, b = r * (1.0 - 0.45 * spot), g * (1.0 - 0.62 * spot), b * (1.0 - 0.70 * spot)
@@ -144,7 +145,7 @@ def skin_paint(x, y, z, part, f):
 @device
 def brow_paint(x, y, z, f):
     """Albedo of a brow hair over the skin."""
-    bushy = 0.62 + 0.55 * f.brow_thickness
+    bushy = 0.5 + 0.8 * f.brow_thickness
     m = min(brow_mask(abs(x), y, f) * 1.1 * bushy, 1.0) * (
         0.92 + 0.08 * noise2(abs(x) * 40.0 - y * 24.0, y * 12.0, 4)
     )
