@@ -3,6 +3,7 @@
 python -m examples.clay render --split train --count 20000 --per-identity 4 --size 128 --out DIR
 python -m examples.clay sheet --split test --count 36 --out sheet.png
 python -m examples.clay bench
+python -m examples.clay effect --count 64 --size 64 [NAME ...]
 python -m examples.clay examples
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from examples.clay.dataset import latents, split_seeds, write
+from examples.clay.effect import effects
 from examples.clay.parameters import SEEDS, draw
 from examples.clay.portraits import Portrait, portrait
 
@@ -89,6 +91,10 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("bench", help="time the renderer")
     command.add_argument("--count", type=int, default=32)
     command.add_argument("--size", type=int, default=128)
+    command = commands.add_parser("effect", help="measure how much each parameter shows")
+    command.add_argument("names", nargs="*", help="parameters; all where none is named")
+    command.add_argument("--count", type=int, default=64)
+    command.add_argument("--size", type=int, default=64)
     command = commands.add_parser("examples", help="write test portraits with their ground truth")
     command.add_argument("--count", type=int, default=64)
     command.add_argument("--size", type=int, default=128)
@@ -112,6 +118,9 @@ def run(arguments: list[str] | None = None) -> None:
     elif given.command == "bench":
         cores, wall = bench(given.count, given.size)
         print(f"{cores:.4f} core-seconds and {wall:.4f} wall-seconds a {given.size} px portrait")
+    elif given.command == "effect":
+        for name, change in effects(given.names, given.count, given.size).items():
+            print(f"{name:16} {1e4 * change:8.2f}e-4")
     else:
         write_examples(given.out, given.count, given.size)
 

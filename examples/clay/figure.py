@@ -48,25 +48,30 @@ def _between(table: np.ndarray, t: np.ndarray) -> np.ndarray:
 
 
 def _skull(p: dict) -> dict:
-    width, long = 1 + 0.048 * p["face_width"], 1 + 0.042 * p["face_length"]
-    full = p["fullness"]
+    width, long = 1 + 0.048 * p["face_width"], 1 + 0.050 * p["face_length"]
+    full, chin, bones, raised = p["fullness"], p["chin_size"], p["cheekbones"], p["cheek_raise"]
+    face_x = (0.578 + 0.034 * full) * width
+    jaw_x = (0.415 + 0.070 * p["jaw_width"] + 0.046 * full) * width
     return {
         "wide": width,
         "long": long,
         "cran_x": 0.70 * width,
-        "cran_y": 0.77 + 0.022 * p["forehead"],
-        "face_x": (0.578 + 0.028 * full) * width,
+        "cran_y": 0.77 + 0.026 * p["forehead"],
+        "face_x": face_x,
         "face_y": -0.25 * long,
         "face_ry": 0.70 * long,
-        "jaw_x": (0.415 + 0.048 * p["jaw_width"] + 0.040 * full) * width,
+        "jaw_x": np.minimum(jaw_x, face_x + 0.03),
+        "jaw_taper": 0.075 * p["jaw_width"],  # of the face's width, towards the jaw
         "jaw_y": -0.60 * long,
         "jaw_ry": 0.31 + 0.016 * full,
-        "chin_y": -0.84 * long - 0.06 * p["mouth_open"] - 0.012 * p["chin_size"],
-        "chin_r": 0.155 + 0.026 * p["chin_size"] + 0.008 * full,
-        "cheek_x": 0.355 * width,
-        "cheek_y": -0.27 * long + 0.045 * p["cheek_raise"],
-        "cheek_r": 0.19 + 0.015 * p["cheekbones"] + 0.028 * full + 0.02 * p["cheek_raise"],
-        "cheek_z": 0.375 + 0.018 * p["cheekbones"],
+        "chin_y": -0.84 * long - 0.06 * p["mouth_open"] - 0.024 * chin,
+        "chin_r": 0.155 + 0.031 * chin + 0.008 * full,
+        "chin_z": 0.42 + 0.016 * chin,
+        "cheek_x": (0.355 + 0.014 * bones) * width,
+        "cheek_y": -0.27 * long + 0.012 * bones + 0.065 * raised,
+        "cheek_r": 0.19 + 0.022 * bones + 0.034 * full + 0.035 * raised,
+        "cheek_z": 0.375 + 0.016 * bones + 0.015 * raised,
+        "hollow": 0.018 * bones - 0.003 * full,  # depth of the cheeks below the bones
         "brow_ridge": 0.035 + 0.010 * p["age"],
         "sag": np.clip((p["age"] - 0.45) / 0.55, 0, 1),
     }
@@ -78,54 +83,94 @@ def _covered(p: dict) -> np.ndarray:
 
 
 def _features(p: dict, s: dict) -> dict:
-    size = 1 + 0.080 * p["eye_size"]
-    smile, open_, round_ = p["smile"], p["mouth_open"], p["mouth_round"]
-    mouth_w = (
-        0.225 * (1 + 0.078 * p["mouth_width"])
-        + 0.055 * smile
-        - 0.060 * round_
-        - 0.01 * p["mouth_frown"]
-    )
-    eye_x = 0.292 + 0.020 * p["eye_spacing"]
-    lip = 1 + 0.21 * p["lip_fullness"] - 0.2 * s["sag"]
-    nose_y = -0.335 * (0.45 + 0.55 * s["long"]) - 0.021 * p["nose_length"]
-    mouth_y = -0.590 * s["long"] - 0.018 * p["mouth_height"] + 0.01 * smile
+    return {**_eyes(p, s), **_nose(p, s), **_ears(p, s), **_mouth(p, s)}
+
+
+def _eyes(p: dict, s: dict) -> dict:
+    """Eyes inside the face and clear of the nose, brows clear of the eyes."""
+    size, wide = 1 + 0.145 * p["eye_size"], s["wide"]
+    knit = p["brow_knit"]
+    eye_w = 0.163 * size * np.sqrt(wide)
+    eye_x = (0.292 + 0.023 * p["eye_spacing"]) * wide**0.6
+    eye_x = np.clip(eye_x, 0.06 + eye_w, 0.548 * wide - eye_w)
+    eye_up = 0.108 * (0.25 + 0.75 * size) * p["lid_open"] * (1 - 0.18 * s["sag"])
+    low = np.minimum(1, 0.25 + p["lid_open"]) * (1 - 0.28 * p["cheek_raise"])
+    brow_h = 0.004 + 0.074 * p["brow_thickness"] ** 1.2
+    brow_y = 0.207 + 0.034 * p["brow_height"] + 0.075 * p["brow_raise"] - 0.018 * knit
     return {
         "eye_x": eye_x,
         "eye_z": np.full_like(size, 0.375),
         "eye_r": 0.222 * (0.6 + 0.4 * size),
-        "eye_w": 0.163 * size,
-        "eye_up": 0.108 * size * p["lid_open"] * (1 - 0.18 * s["sag"]),
-        "eye_low": 0.070
-        * size
-        * np.minimum(1, 0.25 + p["lid_open"])
-        * (1 - 0.22 * p["cheek_raise"]),
-        "tilt": np.tan(np.radians(3.8 * p["eye_tilt"] + 3.0)),
-        "iris": 0.086 * (0.5 + 0.5 * size),
-        "brow_y": 0.207
-        + 0.021 * p["brow_height"]
-        + 0.07 * p["brow_raise"]
-        - 0.012 * p["brow_knit"],
-        "brow_h": 0.020 + 0.024 * p["brow_thickness"],
+        "eye_w": eye_w,
+        "eye_up": eye_up,
+        "eye_low": 0.070 * size * low,
+        "tilt": np.tan(np.radians(7.0 * p["eye_tilt"] + 3.0)),
+        "iris": 0.086 * (0.25 + 0.75 * size),
+        "brow_x": eye_x - 0.167 - 0.05 * knit,
+        "brow_y": np.maximum(brow_y, eye_up + 0.6 * brow_h + 0.02),
+        "brow_h": brow_h,
         "brow_bend": 0.028 + 0.075 * p["brow_arch"] + 0.02 * p["brow_raise"],
-        "nose_y": nose_y,
-        "nose_z": 0.765 + 0.012 * p["nose_tip"] + 0.008 * p["nose_length"],
-        "nose_r": 0.092 + 0.007 * p["nose_tip"],
-        "ala_x": 0.093 + 0.015 * p["nose_width"],
-        "root_z": 0.585 + 0.020 * p["nose_bridge"],
-        "root_r": 0.070 + 0.006 * p["nose_bridge"],
+        "brow_slope": 0.016 * p["eye_tilt"],  # rise of the outer end over the inner one
+        "brow_drop": 0.130 * knit,
+    }
+
+
+def _nose(p: dict, s: dict) -> dict:
+    length, wide, tip, bridge = (
+        p[f"nose_{name}"] for name in ("length", "width", "tip", "bridge")
+    )
+    nose_r = 0.092 * np.exp(0.20 * tip)
+    return {
+        "nose_y": -0.335 * (0.45 + 0.55 * s["long"]) - 0.031 * length * s["long"],
+        "nose_z": 0.765 + 0.024 * tip + 0.012 * length,
+        "nose_r": nose_r,
+        "nose_mid": np.maximum(0.82 * nose_r + 0.016 * wide, 0.045),
+        "ala_x": 0.093 * np.exp(0.33 * wide),
+        "ala_r": 0.058 * np.exp(0.17 * wide),
+        "root_z": 0.585 + 0.038 * bridge,
+        "root_r": 0.070 + 0.011 * bridge + 0.006 * wide,
+    }
+
+
+def _ears(p: dict, s: dict) -> dict:
+    """Ears, the larger the further they stand off; hair over them presses them to the head."""
+    free = 1 - _covered(p)
+    flare = np.radians(25.5 + 9.0 * p["ear_size"] * free)
+    base = np.maximum(0.640 * s["wide"], s["face_x"] - 0.01)
+    return {
+        "ear_s": 1 + 0.165 * p["ear_size"] * (0.4 + 0.6 * free),
+        "ear_x": base - 0.05 * (1 - free) + 0.012 * p["ear_size"] * free,
+        "ear_cos": np.cos(flare),
+        "ear_sin": np.sin(flare),
+        "neck_r": 0.325 * (1 + 0.115 * p["neck_width"]),
+    }
+
+
+def _mouth(p: dict, s: dict) -> dict:
+    """A mouth that keeps clear of the nose and within the jaw, and a chin below it."""
+    smile, open_, round_ = p["smile"], p["mouth_open"], p["mouth_round"]
+    frown = p["mouth_frown"]
+    mouth_w = 0.225 * np.exp(0.21 * p["mouth_width"]) * np.sqrt(s["wide"])
+    mouth_w = mouth_w + 0.070 * smile - 0.060 * round_ - 0.01 * frown
+    jaw = np.maximum(s["jaw_x"], 0.8 * s["face_x"] * (1 + s["jaw_taper"]))
+    mouth_w = np.minimum(mouth_w, 0.84 * jaw)
+    lip = np.exp(0.29 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
+    lip_up = 0.058 * lip * (1 - 0.16 * smile)
+    lip_low = 0.074 * lip * (1 - 0.10 * smile)
+    gap_low = open_ * (0.125 + 0.02 * round_)
+    mouth_y = -0.605 * s["long"] - 0.034 * p["mouth_height"] - 0.012 * smile + 0.02 * frown
+    nose = _nose(p, s)
+    mouth_y = np.minimum(mouth_y, nose["nose_y"] - 0.137 - 0.5 * nose["nose_r"] - 0.8 * lip_up)
+    return {
         "mouth_w": mouth_w,
-        # the upper lip keeps clear of the nose
-        "mouth_y": np.minimum(mouth_y, nose_y - 0.215),
-        "mouth_curve": 0.068 * smile - 0.060 * p["mouth_frown"] - 0.012 * s["sag"],
+        "mouth_y": mouth_y,
+        "mouth_curve": 0.105 * smile - 0.125 * frown - 0.012 * s["sag"],
         "gap_w": mouth_w * (0.90 - 0.18 * round_),
         "gap_up": open_ * (0.030 + 0.030 * round_),
-        "gap_low": open_ * (0.125 + 0.02 * round_),
-        "lip_up": 0.050 * lip * (1 - 0.16 * smile),
-        "lip_low": 0.064 * lip * (1 - 0.10 * smile),
-        "ear_s": 1 + 0.085 * p["ear_size"],
-        "ear_x": 0.640 * s["wide"] - 0.05 * _covered(p),
-        "neck_r": 0.325 * (1 + 0.075 * p["neck_width"]),
+        "gap_low": gap_low,
+        "lip_up": lip_up,
+        "lip_low": lip_low,
+        "chin_y": np.minimum(s["chin_y"], mouth_y - gap_low - lip_low - 0.06),
     }
 
 
@@ -144,7 +189,7 @@ def _hair(p: dict, s: dict) -> dict:
         "hair_fall": fall,
         "hair_end": -0.72 - (length - 0.5) * np.where(length > 0.5, 1.85, 2.6),
         "hair_x": 0.705 * s["wide"] + 0.02 + 0.10 * volume,
-        "hairline": 0.655 + 0.02 * p["forehead"] + 0.08 * s["sag"] * (length < 0.45),
+        "hairline": 0.655 + 0.026 * p["forehead"] + 0.08 * s["sag"] * (length < 0.45),
         "hat_line": np.where(hat > 0, 0.34, 9.0),
         "bun": p["hair_bun"] * (1 - hat) * has,
         "sweep": np.where(p["part"] > 0, -1.0, 1.0),
@@ -152,15 +197,22 @@ def _hair(p: dict, s: dict) -> dict:
     }
 
 
+def _worn(makeup: np.ndarray) -> np.ndarray:
+    """How much of a make-up shows: little of it in the lower half, then soon all of it."""
+    t = np.clip((makeup - 0.3) / 0.5, 0, 1)
+    return t * t * (3 - 2 * t)
+
+
 def _colors(p: dict) -> dict:
     n = len(p["age"])
     ones = np.ones(n)
     skin = _between(_SKIN, p["skin_tone"])
-    skin = skin * (1 + p["skin_undertone"][:, None] * np.array([0.018, 0.004, -0.055]))
+    # from rosy to golden
+    skin = skin * np.exp(p["skin_undertone"][:, None] * np.array([0.0, 0.034, -0.120]))
     dark = p["skin_tone"][:, None]
-    tint = p["lip_tint"][:, None]
-    lip = skin * np.array([0.86, 0.50, 0.50]) + np.array([0.05, 0.005, 0.012]) * dark
-    lip = lip * (1 - 0.55 * tint) + 0.55 * tint * _ramp((188, 48, 66)) * (1 - 0.45 * dark)
+    tint = 0.95 * _worn(p["lip_tint"])[:, None]
+    lip = skin * np.array([0.82, 0.40, 0.42]) + np.array([0.06, 0.005, 0.012]) * dark
+    lip = lip * (1 - tint) + tint * _ramp((186, 24, 52)) * (1 - 0.45 * dark)
     hair = _HAIR[p["hair_color"].astype(int)]
     grey = 0.9 * p["grey"][:, None] * (p["hair_color"] < 6)[:, None]
     shade = _ramp((196, 192, 188))
@@ -202,6 +254,7 @@ def figures(parameters: np.ndarray) -> np.ndarray:
     p = {name: parameters[:, i] for name, i in INDEX.items()}
     fields = dict(p)
     skull = _skull(p)
+    fields["flush"] = 0.12 + 0.88 * _worn(p["blush"])  # of the cheeks, 0 to 1
     for part in (skull, _features(p, skull), _hair(p, skull), _light(p)):
         fields.update(part)
     for name, rgb in _colors(p).items():

@@ -47,10 +47,14 @@ def skull(x, y, z, f):
     """Distance to the head without features."""
     ax = abs(x)
     d = cranium(x, y, z, f)
-    d = join(d, ellipsoid(x, y - f.face_y, z - 0.08, f.face_x, f.face_ry, 0.61), 0.16)
+    face_x = f.face_x * (1.0 + f.jaw_taper * rise(0.05, -0.65, y))
+    d = join(d, ellipsoid(x, y - f.face_y, z - 0.08, face_x, f.face_ry, 0.61), 0.16)
     d = join(d, ellipsoid(x, y - f.jaw_y, z - 0.15, f.jaw_x, f.jaw_ry, 0.43), 0.14)
-    d = join(d, ellipsoid(x, y - f.chin_y, z - 0.42, f.chin_r * 1.25, f.chin_r, f.chin_r), 0.16)
-    return join(d, length3(ax - f.cheek_x, y - f.cheek_y, z - f.cheek_z) - f.cheek_r, 0.16)
+    d = join(d, ellipsoid(x, y - f.chin_y, z - f.chin_z, f.chin_r * 1.25, f.chin_r, f.chin_r), 0.16)
+    d = join(d, length3(ax - f.cheek_x, y - f.cheek_y, z - f.cheek_z) - f.cheek_r, 0.16)
+    if z > 0.0:
+        d += f.hollow * bump((ax - 0.42 * f.wide) / 0.22) * bump((y - f.cheek_y + 0.25) / 0.24)
+    return d
 
 
 @device
@@ -118,11 +122,11 @@ def eyes(ax, y, z, f):
 @device
 def brow_mask(ax, y, f):
     """Cover of a brow at a front point, 0 to 1."""
-    t = (ax - 0.125) / (0.38 * f.wide)
+    t = (ax - f.brow_x) / (0.38 * f.wide)
     if t < -0.2 or t > 1.1:
         return 0.0
-    rise_in = -0.055 * f.brow_knit * (1.0 - t) * (1.0 - t)
-    line = f.brow_y + f.brow_bend * (1.0 - (t - 0.6) * (t - 0.6) * 3.2) - 0.03 + rise_in
+    slope = f.brow_slope * (2.0 * t - 1.0) - f.brow_drop * (1.0 - t) * (1.0 - t)
+    line = f.brow_y + f.brow_bend * (1.0 - (t - 0.6) * (t - 0.6) * 3.2) - 0.03 + slope
     h = f.brow_h * (1.05 - 0.75 * max(t, 0.0) * max(t, 0.0))
     s = abs(y - line) / h
     return rise(1.1, 0.55, s) * rise(-0.1, 0.12, t) * rise(1.06, 0.85, t)
@@ -151,7 +155,7 @@ def beard_mask(x, y, z, f):
     centre = (
         f.gap_up
         + f.lip_up * rise(1.1, 0.5, u)
-        + 0.036
+        + 0.044
         + f.mouth_curve * min(u * u, 1.4)
         - 0.025 * u * u
     )
@@ -163,8 +167,9 @@ def beard_mask(x, y, z, f):
     )
     mask *= rise(0.02, -0.10, y) * rise(f.chin_y - 0.26, f.chin_y - 0.12, y)
     uu, v, gap_up, gap_low, upper, lower = mouth_frame(x, y, f)
-    inside = rise(1.06, 0.94, u) * rise(upper * 1.12, upper * 0.9, v - gap_up)
-    return mask * (1.0 - inside * rise(-lower * 1.2, -lower * 0.95, v - gap_low))
+    # a rim of bare skin keeps the lips clear
+    inside = rise(1.10, 0.98, u) * rise(upper + 0.026, upper + 0.006, v - gap_up)
+    return mask * (1.0 - inside * rise(-lower - 0.030, -lower - 0.008, v - gap_low))
 
 
 @device
@@ -172,35 +177,35 @@ def wrinkles(x, y, f):
     """Depth of age lines and smile folds at a front point, 0 to about 1."""
     ax = abs(x)
     fold_x = mix(f.ala_x + 0.045, f.mouth_w + 0.055, clamp((f.nose_y + 0.02 - y) / 0.26, 0.0, 1.0))
-    strength = 0.25 * max(f.smile, 0.0) + 0.9 * f.sag
-    h = strength * bump((ax - fold_x) / 0.035) * rise(f.nose_y + 0.06, f.nose_y - 0.04, y)
+    strength = 0.55 * max(f.smile, 0.0) + 0.9 * f.sag
+    h = strength * bump((ax - fold_x) / 0.055) * rise(f.nose_y + 0.06, f.nose_y - 0.04, y)
     h *= rise(f.mouth_y - 0.08, f.mouth_y + 0.02, y)
     lines = f.sag + 0.7 * max(f.brow_raise - 0.3, 0.0)
     if y > 0.3 and lines > 0.01:
-        s = (y - 0.42 - 0.02 * noise1(x * 4.0, 5)) / 0.075
+        s = (y - 0.45 - 0.02 * noise1(x * 4.0, 5)) / 0.115
         h += (
             0.7
             * lines
-            * bump((s - math.floor(s + 0.5)) / 0.25)
-            * bump(s / 1.9)
+            * bump((s - math.floor(s + 0.5)) / 0.36)
+            * bump(s / 1.5)
             * rise(0.42, 0.25, ax)
         )
     if f.brow_knit > 0.05:
-        h += 0.8 * f.brow_knit * bump((ax - 0.045) / 0.022) * bump((y - f.brow_y + 0.03) / 0.10)
+        h += 1.2 * f.brow_knit * bump((ax - 0.045) / 0.036) * bump((y - f.brow_y + 0.03) / 0.12)
     qx = ax - f.eye_x - f.eye_w
     if qx > 0.0 and qx < 0.16:
-        s = (y + 0.01) / (0.05 + 0.25 * qx)
-        crow = bump((s - math.floor(s + 0.5)) / 0.3) * bump(s / 1.6) * bump((qx - 0.075) / 0.075)
+        s = (y + 0.01) / (0.08 + 0.25 * qx)
+        crow = bump((s - math.floor(s + 0.5)) / 0.4) * bump(s / 1.4) * bump((qx - 0.075) / 0.075)
         h += 0.5 * (f.sag + 0.4 * f.cheek_raise * f.age) * crow
     bag = y + 0.105 + 0.9 * (ax - f.eye_x) * (ax - f.eye_x)
-    return h + 0.55 * f.sag * bump(bag / 0.022) * rise(0.17, 0.10, abs(ax - f.eye_x))
+    return h + 0.55 * f.sag * bump(bag / 0.036) * rise(0.17, 0.10, abs(ax - f.eye_x))
 
 
 @device
 def nostril(ax, y, z, f):
     """Distance to the hollow of a nostril."""
     below = y - f.nose_y + f.nose_r - 0.006
-    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, 0.034, 0.034, 0.05)
+    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.62, f.ala_r * 0.6, 0.05)
 
 
 @device
@@ -208,13 +213,10 @@ def nose(x, y, z, d, f):
     """The face's distance d joined with the nose, nostrils cut."""
     ax = abs(x)
     ny = f.nose_y
-    n = cone(
-        x, y, z, 0.0, 0.07, f.root_z, 0.0, ny + 0.02, f.nose_z - 0.03, f.root_r, f.nose_r * 0.82
-    )
+    n = cone(x, y, z, 0.0, 0.07, f.root_z, 0.0, ny + 0.02, f.nose_z - 0.03, f.root_r, f.nose_mid)
     n = join(n, length3(x, y - ny, z - f.nose_z + 0.01) - f.nose_r, 0.06)
-    n = join(
-        n, ellipsoid(ax - f.ala_x, y - ny + 0.028, z - f.nose_z + 0.11, 0.058, 0.060, 0.085), 0.05
-    )
+    ry, rz = f.ala_r * 1.03, f.ala_r * 1.47
+    n = join(n, ellipsoid(ax - f.ala_x, y - ny + 0.028, z - f.nose_z + 0.11, f.ala_r, ry, rz), 0.05)
     d = join(d, n, 0.09)
     return meet(d, -nostril(ax, y, z, f), 0.025)
 
@@ -228,8 +230,8 @@ def ears(ax, y, z, f):
     pz = z + 0.07
     qy = 0.97 * py + 0.22 * pz
     qz = 0.97 * pz - 0.22 * py
-    qx = 0.90 * px + 0.43 * qz
-    qz = 0.90 * qz - 0.43 * px
+    qx = f.ear_cos * px + f.ear_sin * qz
+    qz = f.ear_cos * qz - f.ear_sin * px
     narrow = 0.125 + 0.12 * (qy + 0.1) * (0.4 if qy > -0.1 else 1.0)
     d = ellipsoid(qx / s, qy / s, qz / s, 0.062, 0.215, max(narrow, 0.07)) * s
     if abs(d) < 0.12:
@@ -246,15 +248,16 @@ def ears(ax, y, z, f):
 @device
 def face(x, y, z, f, fine):
     """Distance to head, ears and face; `fine` adds what only normals need."""
-    far = length3(x, y + 0.03, z - 0.03) - 1.2
+    far = length3(x, y + 0.06, z - 0.03) - 1.25
     if far > 0.35:
         return far
     ax = abs(x)
     d = skull(x, y, z, f)
     if d < 0.35 and z > 0.1 and y < 0.75:
         d = join(d, cone(ax, y, z, 0.0, 0.20, 0.665, 0.40, 0.17, 0.49, f.brow_ridge, 0.05), 0.12)
-        d = meet(d, -ellipsoid(ax - f.eye_x - 0.01, y + 0.005, z - 0.70, 0.215, 0.145, 0.125), 0.14)
-        if y < 0.25 and y > -0.60 and ax < 0.3:
+        ex, ey = 0.07 + 0.89 * f.eye_w, 0.04 + 0.64 * f.eye_w
+        d = meet(d, -ellipsoid(ax - f.eye_x - 0.01, y + 0.005, z - 0.70, ex, ey, 0.125), 0.14)
+        if y < 0.25 and y > -0.65 and ax < 0.3:
             d = nose(x, y, z, d, f)
         if z > 0.3:
             d = front_relief(x, y, z, d, f, fine)
@@ -278,7 +281,7 @@ def face(x, y, z, f, fine):
 def front_relief(x, y, z, d, f, fine):
     """The distance d with lips, mouth cavity, brows and lines pressed into it."""
     ax = abs(x)
-    if y < f.mouth_y + 0.3 and y > f.mouth_y - 0.4 and ax < 0.42:
+    if y < f.mouth_y + 0.3 and y > f.mouth_y - 0.4 and ax < 0.46:
         base = d
         u, v, gap_up, gap_low, upper, lower = mouth_frame(x, y, f)
         d -= lip_relief(u, v, gap_up, gap_low, upper, lower) * rise(0.3, 0.45, z)
@@ -295,7 +298,7 @@ def front_relief(x, y, z, d, f, fine):
     cover = brow_mask(ax, y, f) if y > 0.05 and y < 0.55 else 0.0
     d -= 0.020 * cover
     if fine > 0.0:
-        d += 0.011 * wrinkles(x, y, f)
+        d += 0.013 * wrinkles(x, y, f)
         if cover > 0.0:
             d -= 0.005 * cover * noise2(ax * 34.0 - y * 24.0, y * 10.0, 4)
     return d
@@ -336,7 +339,7 @@ def gaze(x, y, z, f):
 @device
 def on_eye(ax, y, z, f):
     """Whether a surface point belongs to an eye rather than to the face around it."""
-    if z < 0.3 or abs(y) > 0.2:
+    if z < 0.3 or abs(y) > 0.3:
         return False
     a, b, up, low, r = eye_frame(ax, y, z, f)
     within = abs(a) < 1.12 and b < up + 0.036 and b > min(low, up) - 0.022
@@ -391,13 +394,13 @@ def nose_part(x, y, z, f):
     """Bridge, tip or nostrils at a front point; SKIN elsewhere."""
     ax = abs(x)
     ny = f.nose_y
-    if y > 0.06 or y < ny - 0.12 or ax > f.ala_x + 0.07:
+    if y > 0.06 or y < ny - 0.12 or ax > f.ala_x + 0.09:
         return SKIN
     if nostril(ax, y, z, f) < 0.005:
         return NOSTRILS
     if length3(x, y - ny, z - f.nose_z + 0.01) < f.nose_r + 0.03:
         return TIP
-    if length3(ax - f.ala_x, y - ny + 0.028, z - f.nose_z + 0.11) < 0.085:
+    if length3(ax - f.ala_x, y - ny + 0.028, z - f.nose_z + 0.11) < f.ala_r * 1.46:
         return TIP
-    n = cone(x, y, z, 0.0, 0.07, f.root_z, 0.0, ny, f.nose_z - 0.03, f.root_r, f.nose_r * 0.82)
+    n = cone(x, y, z, 0.0, 0.07, f.root_z, 0.0, ny, f.nose_z - 0.03, f.root_r, f.nose_mid)
     return BRIDGE if n < 0.028 else SKIN

@@ -133,11 +133,11 @@ DRAWN: tuple[Dimension, ...] = (
     _uniform("hair", "strand_phase"),
     _choice("beard", "beard", BEARDS, 4, 1.2, 1, 1, 1.5),
     _uniform("beard", "beard_change"),
-    _normal("brows", "brow_thickness", 0.5, 0.2, 0.1, 1.0),
+    _normal("brows", "brow_thickness", 0.5, 0.28, 0.1, 1.0),
     _normal("brows", "brow_arch", 0.5, 0.2, 0.0, 1.0),
     _uniform("makeup", "lip_tint"),
     _uniform("makeup", "blush"),
-    _normal("makeup", "freckles", -0.4, 0.6, 0.0, 1.0),
+    _normal("makeup", "freckles", -0.4, 0.8, 0.0, 1.0),
     # what is worn
     _choice("wear", "glasses", GLASSES, 6, 1.2, 1.2, 0.8, 0.8),
     _uniform("wear", "frame_hue"),

@@ -34,6 +34,7 @@ from examples.clay.shapes import (
     angle,
     bump,
     clamp,
+    hash2,
     length2,
     length3,
     mix,
@@ -84,26 +85,36 @@ def shadow(x, y, z, f):
 
 
 @device
+def freckle(x, y, f):
+    """Cover of freckles at a front point, 0 to 1: a few round spots, one in a cell of a grid."""
+    i, j = int(math.floor(x / 0.10)), int(math.floor(y / 0.10 + 0.31 * x))
+    if hash2(i, 3 * j + 1) > 0.25 + 0.4 * f.freckles:
+        return 0.0
+    px = x / 0.10 - i - 0.28 - 0.44 * hash2(i, 3 * j + 2)
+    py = y / 0.10 + 0.31 * x - j - 0.28 - 0.44 * hash2(j, 3 * i + 3)
+    return rise(0.29, 0.14, length2(px, py)) * min(1.8 * f.freckles, 1.0)
+
+
+@device
 def skin_paint(x, y, z, part, f):
     """Albedo of skin with blush, freckles, stubble and the roots of hair."""
     r, g, b = f.skin_r, f.skin_g, f.skin_b
     ax = abs(x)
-    flush = 0.12 + 0.40 * f.blush
     rosy = (
-        flush
-        * bump(length2(ax - f.cheek_x - 0.01, y - f.cheek_y - 0.02) / 0.26)
+        f.flush
+        * bump(length2(ax - f.cheek_x - 0.02, y - f.cheek_y - 0.01) / 0.32)
         * (1.0 if z > 0.1 else 0.0)
     )
-    rosy += 0.20 * bump(length3(x, y - f.nose_y, z - f.nose_z) / 0.2)
+    across = 0.093 * x / f.ala_x
+    rosy += 0.34 * bump(length3(across, y - f.nose_y, z - f.nose_z) / 0.2)
     if part == EAR or part == EAR + 1:
         rosy += 0.25
     r *= 1.0 + 0.05 * rosy
-    g *= 1.0 - 0.42 * rosy
-    b *= 1.0 - 0.38 * rosy
+    g *= 1.0 - 0.52 * rosy
+    b *= 1.0 - 0.46 * rosy
     if f.freckles > 0.02 and z > 0.25:
-        spot = rise(0.30, 0.55, noise2(x * 30.0, y * 30.0, 21)) * f.freckles
-        spot *= bump(length2(ax - 0.2, y + 0.26) / 0.36)
-        r, g, b = r * (1.0 - 0.42 * spot), g * (1.0 - 0.60 * spot), b * (1.0 - 0.68 * spot)
+        spot = freckle(x, y, f) * bump(length2(ax - 0.22, y - f.cheek_y) / 0.42)
+        r, g, b = r * (1.0 - 0.45 * spot), g * (1.0 - 0.62 * spot), b * (1.0 - 0.70 * spot)
     socket = (
         0.10 * bump(length2((ax - f.eye_x) / 0.26, (y - 0.02) / 0.20)) * (1.0 if z > 0.2 else 0.0)
     )
@@ -134,7 +145,8 @@ def skin_paint(x, y, z, part, f):
 @device
 def brow_paint(x, y, z, f):
     """Albedo of a brow hair over the skin."""
-    m = clamp(brow_mask(abs(x), y, f) * 1.1, 0.0, 1.0) * (
+    bushy = 0.5 + 0.8 * f.brow_thickness
+    m = min(brow_mask(abs(x), y, f) * 1.1 * bushy, 1.0) * (
         0.92 + 0.08 * noise2(abs(x) * 40.0 - y * 24.0, y * 12.0, 4)
     )
     return mix(f.skin_r, f.brow_r, m), mix(f.skin_g, f.brow_g, m), mix(f.skin_b, f.brow_b, m)
@@ -186,7 +198,7 @@ def lip_paint(x, y, z, part, f):
         return 0.045 + 0.22 * tongue, 0.012 + 0.05 * tongue, 0.013 + 0.055 * tongue
     s = (v - gap_up) / upper if v > gap_up else (gap_low - v) / lower
     m = rise(1.02, 0.80, s) * rise(1.02, 0.88, abs(u)) * 0.92
-    seam = 1.0 - 0.72 * bump(v / 0.016) * rise(0.03, 0.0, gap_up - gap_low) * rise(
+    seam = 1.0 - 0.82 * bump(v / 0.018) * rise(0.03, 0.0, gap_up - gap_low) * rise(
         1.06, 0.9, abs(u)
     )
     if part == UPPER_LIP:

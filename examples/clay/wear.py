@@ -99,7 +99,7 @@ def lens_outline(x, y, f):
 @device
 def lens_depth(x, f):
     """z of the surface that carries the glasses: bent back towards the temples."""
-    return GLASSES_Z + 0.02 * f.nose_bridge - 0.16 * x * x - 0.05 * rise(0.32, 0.56, abs(x))
+    return GLASSES_Z + 0.028 * f.nose_bridge - 0.16 * x * x - 0.05 * rise(0.32, 0.56, abs(x))
 
 
 @device
