@@ -181,19 +181,31 @@ def _hair(p: dict, s: dict) -> dict:
     grown = np.clip((length - 0.02) / 0.2, 0.4, 1)
     hat = (p["hat"] > 0.5).astype(float)
     fall = np.clip((length - 0.36) / 0.06, 0, 1) * (1 - afro)
+    thick = has * grown * (0.05 + 0.17 * volume + afro * 0.13 * volume)
+    bun = p["hair_bun"] * (1 - hat) * has
+    # short straight hair stands up over the forehead
+    quiff = np.clip((length - 0.18) / 0.06, 0, 1) * np.clip((0.44 - length) / 0.08, 0, 1)
+    quiff *= np.clip(1 - curl / 0.3, 0, 1) * np.clip(1.6 - 2 * p["hair_fringe"], 0, 1)
+    sweep = -np.tanh(3 * p["part"])
     return {
-        "hair_thick": has * grown * (0.05 + 0.17 * volume + afro * 0.13 * volume),
+        "hair_thick": thick,
         "hair_has": has,
         "hair_afro": afro,
         "hair_buzz": np.clip(length / 0.1, 0, 1),
         "hair_fall": fall,
         "hair_end": -0.72 - (length - 0.5) * np.where(length > 0.5, 1.85, 2.6),
         "hair_x": 0.705 * s["wide"] + 0.02 + 0.10 * volume,
-        "hairline": 0.655 + 0.026 * p["forehead"] + 0.08 * s["sag"] * (length < 0.45),
+        "hairline": 0.655
+        + 0.026 * p["forehead"]
+        + 0.08 * s["sag"] * np.clip((0.5 - length) / 0.1, 0, 1),
         "hat_line": np.where(hat > 0, 0.34, 9.0),
-        "bun": p["hair_bun"] * (1 - hat) * has,
-        "sweep": np.where(p["part"] > 0, -1.0, 1.0),
-        "phase": p["strand_phase"] * 64,
+        "bun": bun,
+        "bun_y": 1.06 + 0.5 * thick,
+        "quiff": quiff * (1 - bun) * (0.4 + volume),
+        "part_x": 0.30 * np.tanh(2 * p["part"]),
+        "sweep": sweep,  # where the front is combed: -1 to the left of the picture, 1 to the right
+        "comb": 0.06 * sweep * np.clip(1 - curl, 0, 1) * (1 - bun),  # turns
+        "sheen": p["strand_phase"] - 0.5,  # moves the band of light, softly
     }
 
 

@@ -12,6 +12,7 @@ import math
 from examples.clay.compiled import device
 from examples.clay.parts import PARTS
 from examples.clay.shapes import (
+    angle,
     bump,
     clamp,
     cone,
@@ -24,6 +25,7 @@ from examples.clay.shapes import (
     noise1,
     noise2,
     rise,
+    wave,
 )
 
 SKIN, EAR = PARTS.index("skin"), PARTS.index("left ear")
@@ -141,7 +143,7 @@ def beard_mask(x, y, z, f):
     u = ax / f.mouth_w
     down = y - f.mouth_y
     away = clamp((ax - 0.22) / 0.36, 0.0, 1.2)
-    line = 0.03 + 0.52 * away * (0.5 + 0.5 * away) + 0.02 * noise1(ax * 30.0, 41)
+    line = 0.03 + 0.52 * away * (0.5 + 0.5 * away) + 0.015 * wave(5.0 * ax)
     cheeks = f.beard_cheeks * rise(0.06, -0.08, down - line) * rise(0.20, 0.34, ax - 0.45 * down)
     ring = (
         bump((ax - f.mouth_w - 0.03 - 0.30 * min(down, 0.0)) / 0.085)
@@ -170,6 +172,14 @@ def beard_mask(x, y, z, f):
     # a rim of bare skin keeps the lips clear
     inside = rise(1.10, 0.98, u) * rise(upper + 0.026, upper + 0.006, v - gap_up)
     return mask * (1.0 - inside * rise(-lower - 0.030, -lower - 0.008, v - gap_low))
+
+
+@device
+def beard_clumps(x, y, f):
+    """Relief of a beard, about [-1, 1]: clumps that fall and fan out, as from between the eyes."""
+    t = angle(x, f.mouth_y + 0.85 - y)
+    q = wave(36.0 * t + 0.25 + 0.25 * wave(1.3 * y + 6.0 * t))
+    return 0.65 * q + 0.35 * wave(1.9 * y + 0.3 * wave(14.0 * t))
 
 
 @device
@@ -266,12 +276,8 @@ def face(x, y, z, f, fine):
     if f.beard_density > 0.02 and d < 0.2 and y < 0.1:
         mask = beard_mask(x, y, z, f)
         if mask > 0.0:
-            grain = (
-                noise1(x * 26.0 + 3.0 * noise1(y * 6.0, 3), 7) * 0.5
-                + noise2(x * 40.0, y * 14.0, 8) * 0.5
-            )
-            d -= f.beard_length * mask * mask * (0.085 + 0.05 * rise(-0.5, -0.85, y) + 0.02 * grain)
-            d -= 0.006 * mask * fine * grain
+            swell = 0.085 + 0.05 * rise(-0.5, -0.85, y) + 0.022 * beard_clumps(x, y, f)
+            d -= f.beard_length * mask * mask * swell
     if ax > 0.4 and z > -0.4 and z < 0.3:
         d = join(d, ears(ax, y, z, f), 0.03)
     return d

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from examples.clay.compiled import device
-from examples.clay.hair import strands
+from examples.clay.hair import relief
 from examples.clay.head import (
     BEARD,
     BROW,
@@ -24,6 +24,7 @@ from examples.clay.head import (
     TEETH,
     UPPER_LID,
     UPPER_LIP,
+    beard_clumps,
     beard_mask,
     brow_mask,
     eye_frame,
@@ -121,11 +122,9 @@ def skin_paint(x, y, z, part, f):
     r, g, b = r * (1.0 - 0.6 * socket), g * (1.0 - socket), b * (1.0 - 0.9 * socket)
     beard = f.beard_density * rise(0.0, 0.65, beard_mask(x, y, z, f))
     if beard > 0.0:
-        grain = 0.5 + 0.5 * noise2(x * 55.0, y * 55.0, 9)
-        cover = clamp(
-            beard * mix(0.55 + 0.35 * grain, 1.0, rise(0.02, 0.12, f.beard_length)), 0.0, 0.96
-        )
-        lift = 0.75 + 0.5 * (0.5 + 0.5 * noise2(x * 34.0, y * 12.0, 8))
+        full = rise(0.02, 0.12, f.beard_length)
+        cover = clamp(beard * mix(0.72, 1.0, full), 0.0, 0.96)
+        lift = 0.98 + 0.18 * full * beard_clumps(x, y, f)
         r, g, b = (
             mix(r, f.hair_r * lift * 0.8, cover),
             mix(g, f.hair_g * lift * 0.8, cover),
@@ -133,7 +132,7 @@ def skin_paint(x, y, z, part, f):
         )
     root = stubbled(x, y, z, f)
     if root > 0.0:
-        root *= 0.62 + 0.2 * noise2(x * 50.0, (y + z) * 50.0, 11)
+        root *= 0.66
         r, g, b = (
             mix(r, f.hair_r * 0.8, root),
             mix(g, f.hair_g * 0.8, root),
@@ -232,9 +231,8 @@ def wear_paint(x, y, z, part, f):
 def albedo(x, y, z, part, f):
     """Albedo of a surface point of a part."""
     if part == HAIR:
-        h = strands(x, y, z, f, 1.0)
-        root = 0.80 + 0.20 * rise(-1.0, 0.6, y)
-        k = clamp((0.92 + 0.34 * h) * root, 0.35, 1.6)
+        h = relief(x, y, z, f)
+        k = (0.94 + 0.26 * h) * (0.82 + 0.18 * rise(-1.2, 0.6, y))
         return f.hair_r * k, f.hair_g * k, f.hair_b * k
     if part >= BROW and part <= BROW + 1:
         return brow_paint(x, y, z, f)
@@ -322,9 +320,12 @@ def strand_light(x, y, z, nx, ny, nz, hx, hy, hz, lit, ao, r, g, b, f):
     tx, ty, tz = tx - k * nx, ty - k * ny, tz - k * nz
     k = 1.0 / (length3(tx, ty, tz) + 1e-6)
     th = (tx * hx + ty * hy + tz * hz) * k
+    # the band lies higher on a lock's back than in its groove
+    h = relief(x, y, z, f)
+    th += 0.10 * h + 0.12 * f.sheen
     across = max(1.0 - th * th, 0.0)
-    soft = across**14
-    band = (0.30 * soft + 0.55 * across**70) * lit * (1.0 - 0.6 * f.hair_curl) * 0.6
+    soft = across**10
+    band = (0.26 * soft + 0.30 * across**30) * lit * (1.0 - 0.6 * f.hair_curl) * (0.6 + 0.2 * h)
     amb = 0.05 * soft * ao * max(ny + 0.3, 0.0)
     k = 0.06
     return (

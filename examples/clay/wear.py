@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from examples.clay.compiled import device
-from examples.clay.hair import hair, hairline
+from examples.clay.hair import hair, hairline, relief
 from examples.clay.head import BEARD, NECK, SKIN, cranium, face, face_part, skull
 from examples.clay.parts import PARTS
 from examples.clay.shapes import (
@@ -64,7 +64,7 @@ def clothes(x, y, z, d, f, fine):
     if d > 0.3:
         return d - 0.12
     h = neckline(x, y, z, f)
-    folds = 0.010 * wave(0.9 * x + 1.3 * y + 0.2 * wave(1.5 * y + f.phase)) * rise(0.0, -0.2, h)
+    folds = 0.010 * wave(0.9 * x + 1.3 * y + 0.2 * wave(1.5 * y)) * rise(0.0, -0.2, h)
     s = meet(d - 0.032 + folds, h, 0.02)
     rim = 0.045 if f.clothes > 2.5 else 0.028
     s = min(s, length2(d - 0.026, h) - rim)
@@ -255,6 +255,5 @@ def stubbled(x, y, z, f):
     """Cover of the scalp by painted hair: a buzz cut, or the roots at a hairline."""
     if f.hair_buzz <= 0.0 or (f.hat > 0.5 and y > 0.6):
         return 0.0
-    return (
-        f.hair_buzz * rise(-0.04, 0.07, hairline(x, y, z, f)) * rise(0.06, 0.0, skull(x, y, z, f))
-    )
+    depth = hairline(x, y, z, relief(x, y, z, f), f)
+    return f.hair_buzz * rise(-0.04, 0.07, depth) * rise(0.06, 0.0, skull(x, y, z, f))
