@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 import weights
-from pipelines.networks.pictures import as_rgb
+from pipelines.images import as_rgb
 
 Points = Float[np.ndarray, "points 2"]
 Rows = Float[np.ndarray, "faces 15"]

@@ -14,13 +14,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import weights
+from pipelines.boundary import Boundary, boundaries_from
+from pipelines.editing_vector import EditingVector, from_tensors
 from pipelines.networks import stylegan1, stylegan2
-from pipelines.networks.boundary import Boundary, boundaries_from
-from pipelines.networks.editing_vector import EditingVector, from_tensors
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.indomain_encoder import InDomainEncoder
 from pipelines.networks.irse import FaceJudge, FaceRecogniser
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.psp import AtItsSize, Encoder4Editing
 from pipelines.networks.segmentation import SegmentationBranch

@@ -25,18 +25,18 @@ from torch.nn import functional as F
 
 import weights
 from pipelines import domains
-from pipelines.networks.codes import fingerprint, load_codes, save_codes
-from pipelines.networks.descent import Report, descend
-from pipelines.networks.editing_vector import EditingVector, check_belongs, side_by_side
+from pipelines.descent import Report, descend
+from pipelines.editing_vector import EditingVector, check_belongs, side_by_side
+from pipelines.images import as_images, as_tensor
+from pipelines.latents import fingerprint, load_codes, save_codes
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.irse import FaceJudge
-from pipelines.networks.masks import BUFFER, PartMasks, window_of
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.pictures import as_images, as_tensor
 from pipelines.networks.psp import AtItsSize
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
+from pipelines.part_masks import BUFFER, PartMasks, window_of
 from pipelines.results import Edit, Embedding
 from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 

@@ -26,17 +26,17 @@ from torch.nn import functional as F
 
 import weights
 from pipelines import domains
+from pipelines.boundary import Boundary
+from pipelines.descent import Report, descend
 from pipelines.domains import PUBLISHED, Tuning
+from pipelines.images import as_images, as_tensor, box_mask, equal_blur
+from pipelines.latents import fingerprint, load_codes, save_codes
 from pipelines.networks import stylegan1, stylegan2
-from pipelines.networks.boundary import Boundary
-from pipelines.networks.codes import fingerprint, load_codes, save_codes
-from pipelines.networks.descent import Report, descend
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
 from pipelines.networks.indomain_encoder import InDomainEncoder
 from pipelines.networks.irse import FaceJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.pictures import as_images, as_tensor, box_mask, equal_blur
 from pipelines.results import Diffusion, Fidelity, Inversion, Measures
 from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from pipelines.networks.editing_vector import EditingVector
+from pipelines.editing_vector import EditingVector
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,13 @@ FORBIDDEN = {
     "app.py": ("torch", "pipelines.networks", "pipelines.training"),
     "demos": ("torch", "diffusers", "lpips", "pipelines.networks", "pipelines.training"),
     "pipelines": ("gradio", "demos", "app"),
-    "pipelines/networks": ("gradio", "demos", "weights", "examples", "pipelines.training"),
+    # Networks alone: nothing of pictures, files or the methods that use them.
+    "pipelines/networks": ("gradio", "demos", "weights", "examples", "PIL", "safetensors"),
     "weights": ("gradio", "demos", "pipelines", "examples"),
     "examples/clay": ("gradio", "demos", "pipelines", "weights", "torch"),
 }
 
+ARITHMETIC = {"cameras", "modulation", "winograd"}  # of several networks' forward passes
 PAPERS = {"diffusion_inversion", "mm2latent", "sam_inversion", "indomain", "editgan"}
 
 
@@ -61,6 +63,20 @@ def test_no_pipeline_imports_another() -> None:
         names = imports(ROOT / "pipelines" / f"{paper}.py")
         others = {f"pipelines.{other}" for other in papers - {paper}}
         assert not names & others
+
+
+def networks() -> list[Path]:
+    return sorted(p for p in (ROOT / "pipelines" / "networks").glob("*.py") if p.stem[0] != "_")
+
+
+@pytest.mark.parametrize("path", networks(), ids=lambda p: p.stem)
+def test_networks_are_networks_alone(path: Path) -> None:
+    """A file defines modules, and knows of the pipelines nothing but other networks."""
+    used = {name for name in imports(path) if name.startswith("pipelines.")}
+    assert all(name.startswith("pipelines.networks") for name in used)
+    classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+    found = {ast.unparse(base) for node in classes for base in node.bases}
+    assert ("nn.Module" in found) != (path.stem in ARITHMETIC)
 
 
 def test_top_level_is_the_plan() -> None:

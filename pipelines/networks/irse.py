@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipelines.networks.identity import JudgeOutput
+from pipelines.networks.judge import JudgeOutput
 
 DEPTHS = (3, 4, 14, 3)
 WIDTHS = (64, 64, 128, 256, 512)
@@ -146,7 +146,7 @@ def crop_face(
 
 
 class FaceJudge(nn.Module):
-    """A recogniser in the place of `identity.PortraitJudge`: who is in an FFHQ-aligned picture.
+    """A recogniser in the place of `judge.PortraitJudge`: who is in an FFHQ-aligned picture.
 
     It was published as a verifier of people, so `verifies` holds; it knows no attributes.
     """

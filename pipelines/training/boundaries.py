@@ -32,7 +32,7 @@ from tqdm import tqdm
 import weights
 from examples.clay import parameters
 from examples.clay.edits import BEARDED, EDITS
-from pipelines.networks.identity import JudgeOutput, PortraitJudge
+from pipelines.networks.judge import JudgeOutput, PortraitJudge
 from pipelines.networks.stylegan2 import Generator
 from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import network_of, network_options

@@ -39,10 +39,10 @@ from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.part_edits import PART_EDITS, PartEdit
 from examples.clay.parts import PARTS
 from pipelines.editgan import EditGAN, Embedding
-from pipelines.networks.codes import read
-from pipelines.networks.editing_vector import EditingVector, as_tensors, from_tensors
+from pipelines.editing_vector import EditingVector, as_tensors, from_tensors
+from pipelines.latents import read
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from examples.clay.dataset import ClaySet
 from examples.clay.parameters import CHOICES, EYE_COLORS, INDEX, SHAPE
-from pipelines.networks.identity import ArcFace, JudgeOutput, PortraitJudge
+from pipelines.networks.judge import ArcFace, JudgeOutput, PortraitJudge
 from pipelines.training.augment import degrade, shift
 from pipelines.training.loop import (
     Average,

@@ -38,7 +38,7 @@ from examples.clay.dataset import ClaySet
 from pipelines import domains
 from pipelines.networks.discriminator import Discriminator
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.loop import (

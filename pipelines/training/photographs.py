@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from examples.clay.dataset import ClaySet
-from pipelines.networks.pictures import as_rgb
+from pipelines.images import as_rgb
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 

@@ -42,7 +42,7 @@ from examples.clay.parts import CLASSES, PART_PALETTE, PART_TO_CLASS, PARTS
 from pipelines import domains
 from pipelines.editgan import EditGAN
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import (

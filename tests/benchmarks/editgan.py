@@ -42,11 +42,11 @@ from examples.clay.parameters import EXPRESSIONS, INDEX, SEEDS, draw, latent
 from examples.clay.part_edits import PART_EDITS
 from examples.clay.parts import CLASSES, PART_TO_CLASS, PARTS
 from examples.clay.render import render
+from pipelines.boundary import boundaries_from
 from pipelines.editgan import EditGAN, Embedding, Strengths
-from pipelines.networks.boundary import boundaries_from
+from pipelines.images import as_images
 from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import frechet_distance, kernel_distance
-from pipelines.networks.pictures import as_images
 from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import LABELLED, confusion, masks_of, overlaps
 from pipelines.training.threads import use_threads
@@ -85,7 +85,7 @@ class Bench:
     def __post_init__(self) -> None:
         pipeline = self.pipeline
         networks = (pipeline.generator, pipeline.encoder, pipeline.perceptual)
-        source = [PIPELINES / "editgan.py"]
+        source = [PIPELINES / "editgan.py", PIPELINES / "part_masks.py"]
         self.embeddings = Kept(self.keep, networks, source)
         self.refinements = Kept(self.keep, (*networks, pipeline.branch), source)
         self.seeds = self._neutral()

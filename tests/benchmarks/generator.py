@@ -30,7 +30,7 @@ import weights
 from examples.clay.dataset import ClaySet
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.render import render
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance, frechet_distance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import fast

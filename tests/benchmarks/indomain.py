@@ -34,9 +34,9 @@ from torch.nn import functional as F
 from examples.clay.edits import EDITS
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.render import render
+from pipelines.images import box_mask
 from pipelines.indomain import METHODS, InDomain
 from pipelines.networks.perceptual import frechet_distance, kernel_distance
-from pipelines.networks.pictures import box_mask
 from pipelines.training.boundaries import judged
 from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor

@@ -21,8 +21,8 @@ Piece = Mapping[str, Tensor]
 class Kept:
     """Pieces by name in a folder; without one, every piece is made anew.
 
-    networks: what the pieces depend on. sources: files of their method, networks and runtime apart,
-    which always count; comments do not.
+    networks: what the pieces depend on. sources: files of their method; networks, descent and
+    runtime always count, comments do not.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ def digest(networks: Iterable[nn.Module], sources: Iterable[Path]) -> str:
         for name, value in network.state_dict().items():
             total.update(name.encode())
             total.update(value.detach().cpu().contiguous().numpy().tobytes())
-    always = [PIPELINES / "runtime.py", *sorted((PIPELINES / "networks").glob("*.py"))]
+    shared = [PIPELINES / "runtime.py", PIPELINES / "descent.py"]
+    always = [*shared, *sorted((PIPELINES / "networks").glob("*.py"))]
     for path in [*always, *sources]:
         total.update(ast.dump(ast.parse(path.read_text())).encode())
     return total.hexdigest()[:16]

@@ -22,8 +22,8 @@ from PIL import Image
 
 import weights
 from pipelines.editgan import EditGAN
+from pipelines.images import as_images
 from pipelines.indomain import InDomain
-from pipelines.networks.pictures import as_images
 from pipelines.runtime import OFFLOADS, Placed, Runtime
 
 BOX = (0.25, 0.25, 0.75, 0.75)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipelines.networks.identity import JudgeOutput
+from pipelines.images import box_mask
+from pipelines.networks.judge import JudgeOutput
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.pictures import box_mask
 from pipelines.networks.stylegan2 import Generator
 from tests.benchmarks import generator as figures
 from tests.benchmarks import indomain

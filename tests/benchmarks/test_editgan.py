@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipelines.networks.boundary import Boundary
+from pipelines.boundary import Boundary
 from tests.benchmarks import editgan, segmentation
 from tests.benchmarks.figure import SIZE, draw_curves, ticks
 from tests.pipelines import test_editgan as tiny

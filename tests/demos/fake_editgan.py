@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 from examples.clay.parts import PART_PALETTE, PARTS
-from pipelines.networks.codes import load_codes, save_codes
-from pipelines.networks.editing_vector import EditingVector
+from pipelines.editing_vector import EditingVector
+from pipelines.latents import load_codes, save_codes
 
 SIDE, LAYERS, WIDTH = 128, 12, 512
 DOMAIN, GENERATOR = "clay-heads", hashlib.sha256(b"drawing").hexdigest()

@@ -26,7 +26,7 @@ from examples.clay.edits import EDITS
 from examples.clay.parts import PARTS
 from examples.editgan.__main__ import CHOSEN as EDITED
 from examples.indomain.__main__ import CHOSEN
-from pipelines.networks.codes import fingerprint, load_codes
+from pipelines.latents import fingerprint, load_codes
 from pipelines.networks.stylegan2 import Generator
 from tests.demos.fake_editgan import FakeEditGAN, face
 from tests.demos.fake_pipeline import FakeInDomain

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training import boundaries
 from pipelines.training.conventional_encoder import sample

@@ -13,14 +13,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from pipelines.editgan import EditGAN, Embedding
-from pipelines.networks.codes import save_codes
-from pipelines.networks.editing_vector import EditingVector, as_tensors, from_tensors
+from pipelines.editing_vector import EditingVector, as_tensors, from_tensors
+from pipelines.latents import save_codes
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
-from pipelines.networks.masks import PartMasks
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
+from pipelines.part_masks import PartMasks
 from tests.pipelines.test_indomain import difference, portrait
 
 SIZE, LAYERS = 32, 8

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
+from pipelines.boundary import Boundary, boundaries_from
 from pipelines.domains import Tuning
+from pipelines.images import box_mask
 from pipelines.indomain import METHODS, InDomain
-from pipelines.networks.boundary import Boundary, boundaries_from
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.pictures import box_mask
 from pipelines.networks.stylegan2 import Generator
 
 SIZE, LAYERS = 32, 8

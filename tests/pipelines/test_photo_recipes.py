@@ -15,7 +15,7 @@ from torch import nn
 import weights
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.training import (
     boundaries,

@@ -16,7 +16,7 @@ from examples.clay.dataset import write
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.parts import PART_TO_CLASS, PARTS
 from pipelines.networks.encoders import LayerwiseEncoder
-from pipelines.networks.identity import PortraitJudge
+from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.training import augment, identity, parser, perceptual

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pipelines.networks.identity import ArcFace, PortraitJudge
+from pipelines.networks.judge import ArcFace, PortraitJudge
 
 
 def tiny() -> PortraitJudge:

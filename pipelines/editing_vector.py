@@ -23,7 +23,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipelines.networks.codes import read
+from pipelines.latents import read
 
 NAME = re.compile(r"[\w][\w +-]{0,59}")
 THUMBNAIL = 64  # side of each picture on a thumbnail [px]

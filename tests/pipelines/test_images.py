@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from pipelines.networks.pictures import WIDEST, as_images, as_rgb, as_tensor, equal_blur
+from pipelines.images import WIDEST, as_images, as_rgb, as_tensor, equal_blur
 
 
 def test_bytes_survive_the_round_trip() -> None:
