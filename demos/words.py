@@ -7,8 +7,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
 from demos.bridge import Progress
 
 
@@ -105,16 +103,14 @@ def faithful(fidelity: Any) -> str:
     )
 
 
-def strangers(pipeline: Any, inputs: Mapping[str, tuple[Image.Image, Any]]) -> str:
+def strangers(inside: Mapping[str, bool | None]) -> str:
     """Which inputs are outside the domain, in a sentence; nothing when all are inside.
 
-    inputs: pictures by what the visitor calls them, each with any inversion, on which whether the
-    picture is inside does not depend.
+    inside: whether each is, by what the visitor calls it; None where nothing says so.
     """
-    found = {name: pipeline.fidelity(*given).inside for name, given in inputs.items()}
-    if None in found.values():
+    if None in inside.values():
         return said("Whether the pictures are inside the domain is not calibrated here.")
-    names = [name for name, inside in found.items() if not inside]
+    names = [name for name, within in inside.items() if not within]
     if not names:
         return ""
     *others, last = names

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pipelines.images import as_images
+from pipelines.runtime import OnStep, Step
+
 Report = Callable[[int, int, float, Tensor, Tensor], bool | None]
 """Called after each step with index, total, the loss and pictures before it, the codes after it;
 True stops."""
@@ -44,3 +47,29 @@ def descend(
             if report and report(index + 1, steps, losses[-1], *now):
                 break
     return codes.detach(), tuple(losses)
+
+
+def reporter(
+    stage: str,
+    on_step: OnStep | None,
+    image_every: int,
+    look: Callable[[int, Tensor], None] | None = None,
+) -> Report | None:
+    """A callback for `descend` that passes Steps of a stage on, with pictures every few of them.
+
+    look: called with the index and the pictures of every step.
+    """
+    if image_every < 1:
+        raise ValueError(f"image_every must be at least 1; got {image_every}.")
+    if on_step is None and look is None:
+        return None
+
+    def report(index: int, total: int, loss: float, images: Tensor, _: Tensor) -> bool | None:
+        if look is not None:
+            look(index, images)
+        if on_step is None:
+            return None
+        shown = as_images(images) if index % image_every == 0 or index == total else None
+        return on_step(Step(stage, index, total, loss, shown))
+
+    return report

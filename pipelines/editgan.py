@@ -10,9 +10,9 @@ picture may change; Q_edit (q_edit), the parts that r is made of; R, the judge's
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +24,71 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import weights
-from pipelines import domains
-from pipelines.descent import Report, descend
-from pipelines.editing_vector import EditingVector, check_belongs, side_by_side
+from pipelines.components import PERCEPTUAL, Components
+from pipelines.descent import Report, descend, reporter
+from pipelines.editing_vector import EditingVector, check_belongs, from_tensors, side_by_side
 from pipelines.images import as_images, as_tensor
 from pipelines.latents import fingerprint, load_codes, save_codes
+from pipelines.measures import Measured, Measures
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.irse import FaceJudge
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.psp import AtItsSize
+from pipelines.networks.psp import AtItsSize, Encoder4Editing
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.part_masks import BUFFER, PartMasks, window_of
-from pipelines.results import Edit, Embedding
-from pipelines.runtime import OnStep, Placed, Step, choose_device, may_move, stage
+from pipelines.regions import BUFFER, PartMasks, window_of
+from pipelines.runtime import OnStep, Step, stage
 
+# What this paper asks of a domain -> the components that can give it, by class.
+EMBEDDER = {"editgan-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
 # lambda_1 to lambda_3 of Eq. 5, and of the encoder's term, which the published code adds to it.
 LAMBDA_RGB, LAMBDA_CE, LAMBDA_ID, LAMBDA_ENCODER = 2.0, 1.0, 0.5, 0.5
 # Of Adam. A higher first one rebuilds more of a picture, where vectors then move less of it.
 EMBEDDING_RATE, EDITING_RATE = 0.05, 0.02
 UNTITLED = "untitled edit"
 
-
 Strengths = Sequence[tuple[EditingVector, float]]  # vectors with their scales s_edit
 
 
-class EditGAN(Placed):
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """Result of `embed`, detached and on the CPU (safe inside gr.State): G~(w) = (image, mask).
+
+    source: the picture as it was embedded, centre-cropped; measures: of image beside source.
+    """
+
+    w: Float[Tensor, "1 layers dim"]
+    image: Image.Image
+    mask: UInt8[np.ndarray, "h w"]
+    source: Image.Image
+    losses: tuple[float, ...]
+    seconds: float
+    measures: Measures
+
+
+@dataclass(frozen=True, eq=False)
+class Edit:
+    """Result of `edit`, `apply` and `refine`: G~(w) = (image, mask), w = embedding + vector.
+
+    vector: the whole change, Q_edit included, unnamed: dataclasses.replace(vector, name=...) names
+    it. region: r, where the picture was free to change.
+    """
+
+    vector: EditingVector
+    w: Float[Tensor, "1 layers dim"]
+    image: Image.Image
+    mask: UInt8[np.ndarray, "h w"]
+    region: Bool[np.ndarray, "h w"]
+    losses: tuple[float, ...]
+    seconds: float
+
+    def go_on(self, embedding: Embedding) -> Embedding:
+        """The edited picture as an embedding, to be edited further: the next vector is its own."""
+        return replace(embedding, w=self.w, image=self.image, mask=self.mask)
+
+
+class EditGAN(Measured):
     """Edits portraits through the part masks that a generator draws beside its pictures.
 
     generator, encoder, branch, perceptual and judge (or None) are ready modules; library: vectors
@@ -59,6 +97,8 @@ class EditGAN(Placed):
     "model", "sequential"; None decides by the free memory). parts and palette: names and colours
     of the labels of a mask.
     """
+
+    paper = "editgan"
 
     def __init__(
         self,
@@ -85,26 +125,20 @@ class EditGAN(Placed):
         # A copy: a branch reads the constant itself, and offloaded parameters come and go.
         self._const = generator.synthesis.b4.const.detach().clone()[None]
         networks = (generator.synthesis, encoder, branch, judge, *distance)
-        self.place([n for n in networks if n is not None], device, offload, self.size)
+        self.place(networks, device, offload, self.size)
 
     @classmethod
-    def from_pretrained(
-        cls,
-        domain: str = "clay-heads",
-        device: str | None = None,
-        offload: bool | str | None = None,
-    ) -> EditGAN:
-        """The method with the weights of a domain; `WeightsError` says all that it lacks there."""
-        if domain != "clay-heads" and (lacks := domains.lacking(domain, "editgan")):
-            raise weights.WeightsError(lacks)
-        device = choose_device(device)
-        own = may_move(device, offload)  # then these must be this object's own
-        load = weights.load if own else functools.partial(weights.shared, device=device)
-        found = domains.editgan(domain, load)
-        return cls(
-            found.generator, found.encoder, found.branch, found.perceptual, found.judge,
-            found.library, domain, device, offload,
-        )  # fmt: skip
+    def arguments(cls, found: Components) -> dict[str, Any]:
+        """What the constructor takes of a domain; `WeightsError` says all that it lacks there."""
+        if found.lacking:
+            raise weights.WeightsError(found.lacking)
+        networks = untrained(found)
+        branch = found.network({"segmentation-branch": SegmentationBranch})
+        library = {}
+        if tensors := found.tensors("editing-vectors"):
+            config = weights.load_config(f"{found.domain}/editing-vectors")
+            library = from_tensors(tensors, config)
+        return networks | {"branch": branch, "library": library, "domain": found.domain}
 
     # ---- stages on pictures and masks ----------------------------------------------------------
 
@@ -124,12 +158,14 @@ class EditGAN(Placed):
         """
         start = time.perf_counter()
         x = as_tensor(image, self.size).to(self.device)
-        report = self._reporter("embed", on_step, image_every)
+        report = reporter("embed", on_step, image_every)
         w, losses = self.project(x, steps=steps, report=report)
         rebuilt, labels = self.generate(w)
+        seconds = time.perf_counter() - start
+        (measures,) = self.compare(x, rebuilt)
         return Embedding(
-            w.cpu(), as_images(rebuilt)[0], _bytes(labels)[0], as_images(x)[0], losses,
-            time.perf_counter() - start, self.perceptual(x, rebuilt.clamp(-1, 1)).item(),
+            w.cpu(), as_images(rebuilt)[0], _bytes(labels)[0], as_images(x)[0], losses, seconds,
+            measures,
         )  # fmt: skip
 
     @stage
@@ -165,7 +201,7 @@ class EditGAN(Placed):
                 f"q_edit must name a part that was painted or painted over ({', '.join(changed)}); "
                 f"got {', '.join(q_edit)}. Add one of them."
             )
-        report = self._reporter("edit", on_step, image_every)
+        report = reporter("edit", on_step, image_every)
         delta, losses = self.optimise(
             embedding.w.to(self.device), mask[None], region[None], start=self._sum(start),
             steps=steps, identity=identity, report=report,
@@ -204,7 +240,7 @@ class EditGAN(Placed):
         w = embedding.w.to(self.device)
         mask = _bytes(self.generate(w + first)[1])[0]
         region = self.region(embedding.mask, mask, q_edit, buffer)
-        report = self._reporter("refine", on_step, image_every)
+        report = reporter("refine", on_step, image_every)
         delta, losses = self.optimise(
             w, mask[None], region[None], start=first, steps=steps, identity=identity, report=report
         )
@@ -390,19 +426,16 @@ class EditGAN(Placed):
             thumbnail=side_by_side(before, after),
         )  # fmt: skip
 
-    @staticmethod
-    def _reporter(stage: str, on_step: OnStep | None, image_every: int) -> Report | None:
-        """A callback for the methods on tensors that passes Steps on."""
-        if image_every < 1:
-            raise ValueError(f"image_every must be at least 1; got {image_every}.")
-        if on_step is None:
-            return None
 
-        def report(index: int, total: int, loss: float, images: Tensor, codes: Tensor):
-            shown = as_images(images) if index % image_every == 0 or index == total else None
-            return on_step(Step(stage, index, total, loss, shown))
-
-        return report
+def untrained(found: Components) -> dict[str, Any]:
+    """The networks that training a branch and vectors begins with, by their name here."""
+    encoder = found.network(EMBEDDER)
+    return {
+        "generator": found.network({"generator": Generator}),
+        "encoder": AtItsSize(encoder).eval() if isinstance(encoder, Encoder4Editing) else encoder,
+        "perceptual": found.network(PERCEPTUAL),
+        "judge": found.judge(),
+    }
 
 
 def _mean_square(x: Tensor) -> Float[Tensor, " b"]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageOps
 from torch import Tensor
 
 SMALLEST, LARGEST = 32, 8192  # accepted side of a picture [px]
-WIDEST = 0.125  # blur that `equal_blur` looks up to
 MODES = ("1", "L", "P", "RGB", "RGBA", "RGBX", "LA", "PA", "La", "RGBa", "CMYK", "YCbCr", "HSV")
 
 
@@ -26,27 +25,6 @@ def as_images(x: Float[Tensor, "b 3 h w"]) -> list[Image.Image]:
     """Pictures in [-1, 1], clipped, as PIL images."""
     pixels = ((x.detach().clamp(-1, 1) + 1) * 127.5).round().byte()
     return [Image.fromarray(picture) for picture in pixels.permute(0, 2, 3, 1).cpu().numpy()]
-
-
-def equal_blur(image: Image.Image, other: Image.Image) -> float:
-    """The blur of a picture that is as far from it as another picture is, in squared error.
-
-    Standard deviation of the Gaussian as a fraction of the side, from 0 (equal) to WIDEST (as far,
-    or farther). Both RGB squares of one size.
-    """
-    if image.size != other.size:
-        raise ValueError(f"pictures must be of one size; got {image.size} and {other.size}.")
-    pixels = np.asarray(image, np.float32)
-
-    def error(seen: Image.Image) -> float:
-        return float(np.square(pixels - np.asarray(seen, np.float32)).mean())
-
-    target, low, high = error(other), 0.0, WIDEST
-    for _ in range(12):  # to a four-thousandth of WIDEST
-        middle = (low + high) / 2
-        nearer = error(image.filter(ImageFilter.GaussianBlur(middle * image.width))) < target
-        low, high = (middle, high) if nearer else (low, middle)
-    return high if target else 0.0
 
 
 def box_mask(box: tuple[float, float, float, float], size: int) -> Float[Tensor, "1 1 size size"]:

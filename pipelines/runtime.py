@@ -20,12 +20,15 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor, nn
+
+import weights
+from pipelines.components import Components
 
 Offload = Literal["none", "model", "sequential"]
 OFFLOADS = ("none", "model", "sequential")  # each leaves more of the device free than the last
@@ -189,12 +192,39 @@ Hook = Submodules | Any  # or accelerate's UserCpuOffloadHook: offload() and rem
 
 
 class Placed:
-    """A pipeline whose networks are placed by a `Runtime`; `use` moves them to another one."""
+    """A pipeline whose networks are placed by a `Runtime`; `use` moves them to another one.
 
+    paper: its name in the manifest. A pipeline says in `arguments` what it takes of a domain.
+    """
+
+    paper: str
     runtime: Runtime
     _networks: tuple[nn.Module, ...] = ()
     _hooks: Sequence[Hook] = ()
     _side: int = 0
+
+    @classmethod
+    def arguments(cls, found: Components) -> dict[str, Any]:
+        """What the constructor takes, by name, of a domain's weights."""
+        raise NotImplementedError(f"{cls.__name__} must say which networks it takes of a domain.")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        domain: str = "clay-heads",
+        device: str | None = None,
+        offload: bool | str | None = None,
+    ) -> Self:
+        """The method with the weights of a domain.
+
+        Raises `WeightsError` for an unknown domain and for weights that it cannot do without.
+        """
+        device = choose_device(device)
+        # Hooks move networks about: with offload they must be this object's own.
+        stay = functools.partial(weights.shared, device=device)
+        load = weights.load if may_move(device, offload) else stay
+        found = cls.arguments(Components(domain, cls.paper, load))
+        return cls(**found, device=device, offload=offload)
 
     @property
     def device(self) -> torch.device:
@@ -203,12 +233,13 @@ class Placed:
 
     def place(
         self,
-        modules: Sequence[nn.Module],
+        modules: Sequence[nn.Module | None],
         device: str | torch.device | None,
         offload: bool | str | None,
         side: int,
     ) -> None:
-        """Freeze the networks and place them; side: of the pictures, in pixels."""
+        """Freeze the networks that are there and place them; side: of the pictures, in pixels."""
+        modules = [module for module in modules if module is not None]
         for module in modules:
             module.eval().requires_grad_(False)
         self._networks, self._side = tuple(modules), side

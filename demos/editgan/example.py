@@ -28,6 +28,7 @@ from examples.clay.parts import PART_PALETTE, PARTS
 
 STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits
 CLAY = SimpleNamespace(parts=PARTS, palette=PART_PALETTE)  # what a page asks of a pipeline here
+NUMBERS = ("psnr", "lpips", "identity")
 INSIDE = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)  # the palette of a region
 
 
@@ -56,7 +57,11 @@ def compute(
         "seed": seed,
         "edit": PAINTED + edit.name,
         "q_edit": list(done.vector.q_edit),
-        "of_embedding": {key: getattr(embedding, key) for key in ("losses", "seconds", "distance")},
+        "of_embedding": {
+            "losses": embedding.losses,
+            "seconds": embedding.seconds,
+            "measures": {key: getattr(embedding.measures, key) for key in NUMBERS},
+        },
         "of_edit": {key: getattr(done, key) for key in ("losses", "seconds")},
     }
     codes = pipeline.keep(fresh_folder() / stored.CODES, embedding, done)
@@ -74,7 +79,7 @@ def page(entry: Stored) -> Page:
     part = PARTS.index(v["q_edit"][0])
     return Page(
         picture=p["picture"], seed=v["seed"], embedded=embedding.image,
-        embedding=embedded_report(embedding, p["picture"]), subject=entry,
+        embedding=embedded_report(embedding), subject=entry,
         pair=(embedding.image, edit.image), mask=mask_picture(edit.mask, PART_PALETTE),
         painter=painter.opened(edit.image, edit.mask, PARTS, PART_PALETTE, part),
         keep=keepsake(CLAY, subject, entry.codes),

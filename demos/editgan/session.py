@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -94,7 +95,8 @@ def kept_fields(entry: Stored) -> tuple[dict[str, Any], dict[str, Any]]:
     embedding = {"image": p["embedding"], "mask": labels["mask"], "source": p["picture"]}
     edit = {"image": p["edited"], "mask": labels["edited-mask"], "region": labels["region"] > 0}
     numbers = [{**v[key], "losses": tuple(v[key]["losses"])} for key in ("of_embedding", "of_edit")]
-    return embedding | numbers[0], edit | numbers[1]
+    measures = {"measures": SimpleNamespace(**v["of_embedding"]["measures"])}
+    return embedding | numbers[0] | measures, edit | numbers[1]
 
 
 def with_library(edits: Edits, scales: Mapping[str, float], library: Vectors) -> Edits:

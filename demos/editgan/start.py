@@ -13,7 +13,7 @@ from PIL import Image
 from demos import painter
 from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.dials import relisted
-from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_picture, psnr
+from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_picture
 from demos.editgan.session import HIGH, LOW, Subject
 from demos.portraits import seed_of
 from demos.widgets import (
@@ -58,7 +58,7 @@ class _Part:
             found = news.result
             subject = Subject(found, source, seed, (x, y, zoom), {}, found)
             with spoken_errors():
-                words = embedded_report(found, source, stop.pressed)
+                words = embedded_report(found, stop.pressed)
                 yield found.image, words, *_begun(self.load(), subject, own)
 
 
@@ -66,14 +66,14 @@ def _same(count: int) -> tuple:
     return (gr.skip(),) * count
 
 
-def embedded_report(found: Any, source: Image.Image, stopped: bool = False) -> str:
+def embedded_report(found: Any, stopped: bool = False) -> str:
     """How long an embedding took, and how near it is, in words, with the loss curve."""
     words = said(
         f"{'Stopped' if stopped else 'Embedded'} after {step_count(found.losses)} and "
-        f"{found.seconds:.1f} s. The embedding is {decibels(psnr(source, found.image))} from the "
-        f"picture (LPIPS {found.distance:.3f})."
+        f"{found.seconds:.1f} s. The embedding is {decibels(found.measures.psnr)} from "
+        f"the picture (LPIPS {found.measures.lpips:.3f})."
     )
-    if found.distance > FAR:
+    if found.measures.lpips > FAR:
         words += said(
             "That is <b>far away</b>: what is edited is the nearest clay portrait that the "
             "generator can make, not this picture.",

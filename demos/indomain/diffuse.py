@@ -80,10 +80,9 @@ class _Part:
         if rival and not stop.pressed:
             other = yield from self._live(target, squares, box, steps, "image2stylegan", stop)
         with spoken_errors():
-            kept = _inside(self.load(), target, result.images[0], box)
-            identity = self.load().measure(target, result.images[0]).identity
-            outside = strangers(self.load(), _inputs(target, squares, result.inversions))
-        said_of = same_person(identity, graded=self.at.rendered)
+            kept, whole = _measured(self.load(), target, result.images[0], box)
+            outside = strangers(_inside(self.load(), target, squares))
+        said_of = same_person(whole.identity, graded=self.at.rendered)
         shown = _shown(squares, result, other, kept, said_of, outside, stop.pressed)
         whence = {
             "target": self.at.origin(picture, sx, sy, zoom, seed),
@@ -139,19 +138,18 @@ def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: picture
     return pictures.row([pictures.pasted(target, context, box) for context in contexts])
 
 
-def _inputs(target: Image.Image, contexts: Sequence[Image.Image], inversions: Sequence) -> dict:
-    """The pictures by name, as `strangers` takes them."""
-    pairs = zip(contexts, inversions, strict=True)
-    named = {f"context {i}": pair for i, pair in enumerate(pairs, 1)}
-    return {"the target": (target, inversions[0]), **named}
+def _inside(pipeline: Any, target: Image.Image, contexts: Sequence[Image.Image]) -> dict:
+    """Whether each picture is inside the domain, by name, as `strangers` takes it."""
+    names = ["the target", *(f"context {i}" for i in range(1, len(contexts) + 1))]
+    return dict(zip(names, pipeline.inside([target, *contexts]), strict=True))
 
 
-def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> Any:
-    """How alike the two are inside the crop."""
+def _measured(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> list:
+    """How alike the two are inside the crop, and as a whole."""
     size = target.size
     part = [round(v * side) for v, side in zip(box, size * 2, strict=True)]
     crops = [picture.resize(size).crop(part).resize(size) for picture in (target, result)]
-    return pipeline.measure(*crops)
+    return pipeline.measure_all([tuple(crops), (target, result)])
 
 
 def _shown(
@@ -217,7 +215,7 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Imag
     box = pictures.crop_box(*PAPERS_CROP)
     result = pipeline.diffuse(target, contexts, box, steps=STEPS)
     other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=STEPS)
-    kept = _inside(pipeline, target, result.images[0], box)
+    kept, whole = _measured(pipeline, target, result.images[0], box)
     shown = {"target-1": target}
     for stem, row in (
         ("context", contexts), ("stitched", result.stitched), ("encoded", result.encoded),
@@ -229,7 +227,7 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Imag
     values = {
         "seed": seeds[0], "seeds": {"contexts": list(seeds[1:])}, "crop": PAPERS_CROP,
         "losses": result.losses, "seconds": result.seconds, "psnr": kept.psnr, "lpips": kept.lpips,
-        "identity": pipeline.measure(target, result.images[0]).identity,
+        "identity": whole.identity,
     }  # fmt: skip
     return stored.Stored(name, values, shown)
 

@@ -63,15 +63,14 @@ class _Part:
                 frames[method] = self.load().interpolate(*inverted, count=int(count))
             yield _strip(frames, ends), said("…"), frames, gr.skip()
         whence = [self.at.origin(*end) for end in given]
-        words, keep = self._end(ends, frames, found, whence, int(steps), stop.pressed)
+        words, keep = self._end(frames, found, whence, int(steps), stop.pressed)
         yield _strip(frames, ends), words, frames, keep
 
-    def _end(self, ends, frames, found, whence, steps: int, stopped: bool) -> tuple[str, Keepsake]:
+    def _end(self, frames, found, whence, steps: int, stopped: bool) -> tuple[str, Keepsake]:
         inverted = [found[f"in-domain-{end}"] for end in "ab"]
         names = ("the first picture", "the second picture")
-        inputs = {n: given for n, *given in zip(names, ends, inverted, strict=True)}
-        with spoken_errors():
-            outside = strangers(self.load(), inputs)
+        inside = [inversion.measures.inside for inversion in inverted]
+        outside = strangers(dict(zip(names, inside, strict=True)))
         codes = {name: inversion.w for name, inversion in found.items()}
         done = {name: len(inversion.losses) for name, inversion in found.items()}
         words = said(_words(len(frames["in-domain"]), stopped))

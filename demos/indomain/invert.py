@@ -45,8 +45,7 @@ class _Part:
             for news in self._stream(image, method, steps, stop):
                 if isinstance(news, Done):
                     found[method] = news.result
-                    with spoken_errors():
-                        numbers[method] = _numbers(self.load(), image, news.result)
+                    numbers[method] = _numbers(news.result)
                 else:
                     live = {**found, method: news}
                     shown = self._pictures(live)
@@ -87,8 +86,8 @@ def _identity(cosine: float | None) -> str:
     return "no verdict" if cosine is None else f"{cosine:.2f}"
 
 
-def _numbers(pipeline: Any, image: Any, inversion: Any) -> dict[str, float | None]:
-    measures = pipeline.measure(image, inversion.image)
+def _numbers(inversion: Any) -> dict[str, float | None]:
+    measures = inversion.measures
     return {
         "psnr": measures.psnr,
         "lpips": measures.lpips,
@@ -104,7 +103,7 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]
     fidelity = pipeline.fidelity(image, found["in-domain"])
     values = {
         "seed": seeds[0],
-        "numbers": {method: _numbers(pipeline, image, i) for method, i in found.items()},
+        "numbers": {method: _numbers(i) for method, i in found.items()},
         "fidelity": asdict(fidelity),
     }  # fmt: skip
     shown = {"picture-1": image} | {f"{method}-1": i.image for method, i in found.items()}

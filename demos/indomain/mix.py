@@ -86,13 +86,8 @@ class _Part:
 
     def _described(self, inverted: Inverted, parameters: Mapping) -> Inverted:
         """With what is to be said of the inversions, also when they are mixed again."""
-        named, squares = _named(inverted), inverted.content_pictures + inverted.style_pictures
-        inputs = {
-            name.replace("-", " "): (square, inversion)
-            for square, (name, inversion) in zip(squares, named.items(), strict=True)
-        }
-        with spoken_errors():
-            outside = strangers(self.load(), inputs)
+        named = _named(inverted)
+        outside = strangers({k.replace("-", " "): i.measures.inside for k, i in named.items()})
         done = {name: len(inversion.losses) for name, inversion in named.items()}
         return replace(inverted, outside=outside, parameters={**parameters, "steps_done": done})
 

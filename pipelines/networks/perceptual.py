@@ -1,14 +1,10 @@
-"""Perceptual distance between pictures, and distances between sets of pictures.
+"""Perceptual distance between pictures.
 
 The distance is that of the `lpips` package (Zhang et al., "The Unreasonable Effectiveness of Deep
 Features", CVPR 2018, Eq. 1): unit-normalised features of a trunk, squared differences summed over
 channels with weights w_l, averaged over places, summed over layers. Clay heads use a SqueezeNet of
 their own with w_l = 1; photographs the published LPIPS, VGG16 with learned w_l. The trunk comes
-from this module's own weights, never from a download. The sets' distances are the Frechet distance
-(Heusel et al., NeurIPS 2017, Eq. 6) and the kernel distance (Binkowski et al., ICLR 2018, Eq. 4) of
-the pooled last features; with these trunks their scale is not that of Inception features.
-
-Symbols: mu, C: mean and covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
+from this module's own weights, never from a download.
 """
 
 from __future__ import annotations
@@ -92,37 +88,3 @@ def _published_roots(net: str) -> list[Float[Tensor, "1 c 1 1"]]:
     file = Path(lpips.__file__).parent / "weights" / "v0.1" / f"{net}.pth"
     stored = torch.load(file, map_location="cpu", weights_only=True)
     return [stored[f"lin{index}.model.1.weight"].sqrt() for index in range(len(stored))]
-
-
-def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
-    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in float64; 0 for equal sets."""
-    a, b = _check_sets(a, b)
-    cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
-    # tr (C_a C_b)^(1/2) = tr (R C_b R)^(1/2) with R = C_a^(1/2): symmetric, hence real.
-    values, vectors = torch.linalg.eigh(cov_a)
-    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
-    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
-    means = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
-    return max(0.0, (means + cov_a.trace() + cov_b.trace() - 2 * cross).item())
-
-
-def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
-    """Unbiased squared maximum mean discrepancy under k; about 0, even below, for alike sets."""
-    a, b = _check_sets(a, b)
-    kernel_aa, kernel_bb, kernel_ab = _kernel(a, a), _kernel(b, b), _kernel(a, b)
-    within_a = (kernel_aa.sum() - kernel_aa.trace()) / (len(a) * (len(a) - 1))
-    within_b = (kernel_bb.sum() - kernel_bb.trace()) / (len(b) * (len(b) - 1))
-    return (within_a + within_b - 2 * kernel_ab.mean()).item()
-
-
-def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    return (a @ b.T / a.shape[1] + 1) ** 3
-
-
-def _check_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
-        raise ValueError(
-            "feature sets must be (n, d) and (m, d) with two rows or more; "
-            f"got {tuple(a.shape)} and {tuple(b.shape)}."
-        )
-    return a.detach().double().cpu(), b.detach().double().cpu()

@@ -35,7 +35,8 @@ from torch.nn import functional as F
 
 import weights
 from examples.clay.dataset import ClaySet
-from pipelines import domains
+from pipelines.components import GENERATOR, PERCEPTUAL
+from pipelines.measures import psnr
 from pipelines.networks.discriminator import Discriminator
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
@@ -70,8 +71,7 @@ def given(network: type[nn.Module], path: Path | None, name: str, device: torch.
 
 
 CLASSES = {  # option -> the components of a domain that can be it, by class
-    "generator": domains.GENERATOR, "perceptual": domains.PERCEPTUAL,
-    "judge": {"judge": PortraitJudge},
+    "generator": GENERATOR, "perceptual": PERCEPTUAL, "judge": {"judge": PortraitJudge},
 }  # fmt: skip
 
 
@@ -177,13 +177,12 @@ def evaluate(
     count: int = 1000,
 ) -> tuple[dict[str, float], Float[Tensor, " n"]]:
     """Mean PSNR [dB] and LPIPS on the first `count` pictures, and each picture's LPIPS."""
-    psnr, lpips = [], []
+    decibels, lpips = [], []
     for x, rebuilt in reconstructions(encoder, generator, data, device, count):
-        error = (x - rebuilt.clamp(-1, 1)).square().mean((1, 2, 3))
-        psnr.append(10 * torch.log10(4 / error))
+        decibels.append(psnr(x, rebuilt.clamp(-1, 1)))
         lpips.append(perceptual(x, rebuilt.clamp(-1, 1)))
     distances = torch.cat(lpips).cpu()
-    return {"psnr": torch.cat(psnr).mean().item(), "lpips": distances.mean().item()}, distances
+    return {"psnr": torch.cat(decibels).mean().item(), "lpips": distances.mean().item()}, distances
 
 
 def build(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:

@@ -39,8 +39,8 @@ import weights
 from examples.clay.dataset import ClaySet, latents
 from examples.clay.parameters import draw
 from examples.clay.parts import CLASSES, PART_PALETTE, PART_TO_CLASS, PARTS
-from pipelines import domains
-from pipelines.editgan import EditGAN
+from pipelines.components import Components
+from pipelines.editgan import EditGAN, untrained
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.parser import FaceParser
@@ -212,8 +212,9 @@ def masks_of(pipeline: EditGAN, codes: Tensor) -> UInt8[np.ndarray, "n h w"]:
 def networks(arg: argparse.Namespace, device: torch.device) -> tuple[nn.Module | None, ...]:
     """Generator, encoder, perceptual network and judge: files that are given, else the domain's."""
     if arg.domain != CLAY:
-        found = domains.editgan(arg.domain, partial(weights.load, device=device), trained=False)
-        return found.generator, found.encoder, found.perceptual, found.judge
+        load = partial(weights.load, device=device)
+        found = untrained(Components(arg.domain, EditGAN.paper, load))
+        return tuple(found[name] for name in ("generator", "encoder", "perceptual", "judge"))
     return (
         given(Generator, arg.generator, "clay-heads/generator", device),
         given(LayerwiseEncoder, arg.encoder, "clay-heads/editgan-encoder", device),

@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,8 +46,8 @@ from examples.clay.render import render
 from pipelines.boundary import boundaries_from
 from pipelines.editgan import EditGAN, Embedding, Strengths
 from pipelines.images import as_images
+from pipelines.measures import Measures, frechet_distance, kernel_distance, psnr
 from pipelines.networks.parser import FaceParser
-from pipelines.networks.perceptual import frechet_distance, kernel_distance
 from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import LABELLED, confusion, masks_of, overlaps
 from pipelines.training.threads import use_threads
@@ -59,6 +60,8 @@ REFINEMENTS = (10, 30)  # steps
 MATCHED = "InterFaceGAN, matched"  # moved until as many smile as with EditGAN +30
 SCALES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 MIXED = slice(3, 7)  # layers of 16 and 32 px, where a mouth gets its shape
+EXACT = Measures(math.inf, 0.0, 1.0)  # of an embedding that is timed, and not measured
+EQUAL = 106.0  # dB that equal pictures count as
 REFERENCES = 8  # smiling training portraits to mix from
 STRANGERS = SEEDS["test"][50_000:50_500]  # far behind the portraits that are edited
 SEED_OF_REFERENCES = 600_000  # training range
@@ -85,7 +88,7 @@ class Bench:
     def __post_init__(self) -> None:
         pipeline = self.pipeline
         networks = (pipeline.generator, pipeline.encoder, pipeline.perceptual)
-        source = [PIPELINES / "editgan.py", PIPELINES / "part_masks.py"]
+        source = [PIPELINES / "editgan.py", PIPELINES / "regions.py"]
         self.embeddings = Kept(self.keep, networks, source)
         self.refinements = Kept(self.keep, (*networks, pipeline.branch), source)
         self.seeds = self._neutral()
@@ -197,13 +200,6 @@ class Bench:
         return np.stack([self.pipeline.region(a, b, q_edit) for a, b in pairs])
 
 
-def psnr(x: Tensor, y: Tensor, share: Tensor | None = None) -> Float[Tensor, " n"]:
-    """In dB, of pictures in [-1, 1], 106 for equal ones; share (n, h, w): where it counts."""
-    share = torch.ones_like(x[:, 0]) if share is None else share
-    error = ((x - y).square().mean(1) * share).sum((1, 2)) / share.sum((1, 2)).clamp(min=1)
-    return 10 * torch.log10(4 / error.clamp(min=1e-10))
-
-
 def matched_scale(bench: Bench, accuracy: float, bisections: int = 7) -> float:
     """How far along the judge's boundary as many portraits smile as `accuracy` says."""
     low, high = 0.0, max(SCALES)
@@ -264,8 +260,8 @@ def figures(bench: Bench, pictures: Tensor, outside: Tensor) -> dict[str, Tensor
         "frechet": frechet_distance(found, bench.held_out),
         "kernel": kernel_distance(found, bench.held_out),
         "identity": bench.identity(pictures),
-        "psnr to truth": psnr(pictures, bench.true),
-        "psnr outside": psnr(pictures, bench.embedding, outside),
+        "psnr to truth": psnr(pictures, bench.true).clamp(max=EQUAL),
+        "psnr outside": psnr(pictures, bench.embedding, outside[:, None]).clamp(max=EQUAL),
     }
 
 
@@ -311,7 +307,7 @@ def seconds(bench: Bench, repeats: int = 3) -> dict[str, float]:
     """Best of a few runs on one portrait, as a page would call them."""
     pipeline, vectors = bench.pipeline, [(bench.pipeline.library[SMILE], 1.0)]
     image = as_images(bench.embedding[:1])[0]
-    embedding = Embedding(bench.codes[:1], image, bench.masks[0], image, (), 0.0, 0.0)
+    embedding = Embedding(bench.codes[:1], image, bench.masks[0], image, (), 0.0, EXACT)
     part, side = vectors[0][0].q_edit[0], pipeline.size
     mask = bench.masks[0].copy()  # with a box as large as a mouth painted in one part
     mask[int(0.62 * side) : int(0.75 * side), int(0.35 * side) : int(0.65 * side)] = (

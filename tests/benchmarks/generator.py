@@ -30,8 +30,9 @@ import weights
 from examples.clay.dataset import ClaySet
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.render import render
+from pipelines.measures import frechet_distance, psnr
 from pipelines.networks.judge import PortraitJudge
-from pipelines.networks.perceptual import PerceptualDistance, frechet_distance
+from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor
@@ -112,9 +113,8 @@ def inversions(
         start = time.perf_counter()
         image = invert(generator, perceptual, x, steps, bfloat16=bfloat16)
         seconds = torch.tensor(time.perf_counter() - start)
-        error = (image.clamp(-1, 1) - x).square().mean((1, 2, 3)) / 4
         distance = perceptual(image, x).detach()
-        return {"psnr": -10 * error.log10(), "lpips": distance, "seconds": seconds}
+        return {"psnr": psnr(image.clamp(-1, 1), x), "lpips": distance, "seconds": seconds}
 
     found = []
     for i in here().part(range(0, len(pictures), AT_ONCE)):
@@ -123,11 +123,12 @@ def inversions(
         found.append(kept(name, lambda x=x: piece(x)))
         print(".", end="", file=sys.stderr, flush=True)
     found = here().gather(found)
-    psnr, distance = (torch.cat([p[key] for p in found]) for key in ("psnr", "lpips"))
+    decibels, distance = (torch.cat([p[key] for p in found]) for key in ("psnr", "lpips"))
+    count = len(decibels)
     return {
-        "psnr": float(psnr.mean()),
-        "psnr_standard_error": float(psnr.std() / len(psnr) ** 0.5) if len(psnr) > 1 else None,
-        "psnr_worst": float(psnr.min()),
+        "psnr": float(decibels.mean()),
+        "psnr_standard_error": float(decibels.std() / count**0.5) if count > 1 else None,
+        "psnr_worst": float(decibels.min()),
         "lpips": float(distance.mean()),
         "seconds": sum(float(p["seconds"]) for p in found) / len(pictures),
     }

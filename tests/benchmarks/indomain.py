@@ -36,7 +36,7 @@ from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.render import render
 from pipelines.images import box_mask
 from pipelines.indomain import METHODS, InDomain
-from pipelines.networks.perceptual import frechet_distance, kernel_distance
+from pipelines.measures import frechet_distance, kernel_distance, psnr
 from pipelines.training.boundaries import judged
 from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor
@@ -78,7 +78,7 @@ class Bench:
             "image2stylegan": rivals,
             "in-domain": (*rivals, pipeline.encoder),
         }
-        source = [PIPELINES / "indomain.py", PIPELINES / "domains.py"]
+        source = [PIPELINES / "indomain.py"]
         self.kept = {m: Kept(self.keep, networks[m], source) for m in METHODS}
         self.steps = 4 if self.quick else STEPS
         seeds = SEEDS["test"]
@@ -174,13 +174,6 @@ def rebuilding(bench: Bench, x: Tensor, codes: Tensor) -> dict[str, Tensor]:
         "same person": (identity > bench.threshold).float(),
         "outside": (codes - back).square().mean((1, 2)),
     }
-
-
-def psnr(x: Tensor, y: Tensor, mask: Tensor | None = None) -> Float[Tensor, " n"]:
-    """In dB, of pictures in [-1, 1]; where a mask is 1, if given."""
-    mask = torch.ones_like(x[:1, :1]) if mask is None else mask
-    error = ((x - y).square().mean(1) * mask[:, 0]).sum((1, 2)) / mask.sum()
-    return 10 * torch.log10(4 / error)
 
 
 def wanted_changes(bench: Bench, name: str) -> tuple[Float[Tensor, " n"], Float[Tensor, "n 2"]]:

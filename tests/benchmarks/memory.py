@@ -90,7 +90,7 @@ def indomain(pipeline: InDomain, steps: int) -> Iterator[Stage]:
     yield "manipulate", lambda: pipeline.manipulate(found[0], {})
     yield "mix", lambda: pipeline.mix(*found)
     yield "measure", lambda: pipeline.measure(a, b)
-    yield "fidelity", lambda: pipeline.fidelity(a, found[0])
+    yield "inside", lambda: pipeline.inside([a, b])
 
 
 def editgan(pipeline: EditGAN, steps: int) -> Iterator[Stage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -90,15 +89,6 @@ def test_accuracy_is_compared_where_identities_meet() -> None:
     )
     apart = {"a": [(0.9, 0.0), (0.8, 1.0)], "b": [(0.2, 0.0), (0.1, 1.0)]}
     assert indomain.at_equal_identity({"age": {"curves": apart}}) == {}
-
-
-def test_decibels_within_a_mask() -> None:
-    x, y = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
-    y[..., : SIDE // 2] = 0.2
-    left = box_mask((0, 0, 0.5, 1), SIDE)
-    assert indomain.psnr(x, y, left).item() == pytest.approx(20, abs=1e-3)
-    assert indomain.psnr(x, y).item() == pytest.approx(20 + 10 * np.log10(2), abs=1e-3)
-    assert indomain.psnr(x, y, 1 - left).item() == np.inf
 
 
 def test_a_crop_fills_the_picture() -> None:

@@ -6,7 +6,6 @@ import argparse
 import sys
 
 import numpy as np
-import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -16,15 +15,6 @@ from tests.benchmarks.figure import SIZE, draw_curves, ticks
 from tests.pipelines import test_editgan as tiny
 
 SIDE = tiny.SIZE
-
-
-def test_decibels_where_it_counts() -> None:
-    x, y = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 3, SIDE, SIDE)
-    y[..., :8] = 0.2
-    share = torch.zeros(1, SIDE, SIDE)
-    share[..., :8] = 1
-    assert editgan.psnr(x, y, share).item() == pytest.approx(20, abs=1e-3)
-    assert editgan.psnr(x, y, 1 - share).item() > 100
 
 
 def test_a_figure_has_a_line_for_every_curve() -> None:

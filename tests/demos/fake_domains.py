@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -103,12 +103,11 @@ class FakePhotos(FakeInDomain):
         assert image.size == (self.size, self.size), "the picture has another domain's size"
         return super().invert(image, **options)
 
-    def fidelity(self, image, inversion):
-        return SimpleNamespace(blur=0.02, words="close", inside=None)
+    def inside(self, images):
+        return [None] * len(images)
 
     def measure(self, a, b):
-        found = super().measure(a, b)
-        return SimpleNamespace(psnr=found.psnr, lpips=found.lpips, identity=0.6)
+        return replace(super().measure(a, b), identity=0.6)
 
 
 def noise(side: int = 90) -> np.ndarray:

@@ -7,10 +7,12 @@ the mask is a drawn face with its parts so grown, and the picture is tinted wher
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -49,7 +51,7 @@ class Embedding:
     source: Image.Image
     losses: tuple
     seconds: float
-    distance: float
+    measures: SimpleNamespace
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +112,8 @@ class FakeEditGAN:
         start, w = time.perf_counter(), torch.zeros(1, LAYERS, WIDTH)
         losses = self._run("embed", [image], steps, on_step)
         seconds = time.perf_counter() - start
-        return Embedding(w, image, face(), image, losses, seconds, 0.31)
+        measures = SimpleNamespace(psnr=math.inf, lpips=0.31, identity=1.0)
+        return Embedding(w, image, face(), image, losses, seconds, measures)
 
     def edit(self, embedding, mask, *, q_edit=None, steps=100, on_step=None) -> Edit:
         mask = self.check_mask(mask)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,21 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Measures:
+    psnr: float
+    lpips: float
+    identity: float
+    inside: bool | None = None
+
+
+@dataclass(frozen=True)
 class Inversion:
     w: np.ndarray
     image: Image.Image
     method: str
     seconds: float
     losses: tuple = ()
+    measures: Measures | None = None
 
 
 @dataclass(frozen=True)
@@ -44,13 +53,6 @@ class Diffusion:
     inversions: list
     losses: tuple
     seconds: float
-
-
-@dataclass(frozen=True)
-class Measures:
-    psnr: float
-    lpips: float
-    identity: float
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,9 @@ class FakeInDomain:
         shown = [image.filter(ImageFilter.GaussianBlur(2))]
         if method in METHODS[2:]:
             shown, losses, _ = self._run([image], steps, on_step)
-        return Inversion(_code(image), shown[0], method, time.perf_counter() - start, losses)
+        measures = replace(self.measure(image, shown[0]), inside=self.inside([image])[0])
+        seconds = time.perf_counter() - start
+        return Inversion(_code(image), shown[0], method, seconds, losses, measures)
 
     def keep(self, path, inversions) -> Path:
         save_file({name: inversion.w for name, inversion in inversions.items()}, path)
@@ -135,9 +139,15 @@ class FakeInDomain:
         psnr = 10 * math.log10(255**2 / error) if error else math.inf
         return Measures(psnr, min(1.0, error / 5000), 1 - min(1.0, error / 9000))
 
+    def measure_all(self, pairs) -> list[Measures]:
+        return [self.measure(*pair) for pair in pairs]
+
+    def inside(self, images) -> list[bool | None]:
+        # A plain surface is no portrait.
+        return [bool(np.asarray(image, float).std((0, 1)).max() >= 5) for image in images]
+
     def fidelity(self, image, inversion) -> Fidelity:
-        flat = np.asarray(image, float).std((0, 1)).max() < 5  # a plain surface is no portrait
-        return Fidelity(0.02, "close", not flat)
+        return Fidelity(0.02, "close", inversion.measures.inside)
 
 
 def _code(image: Image.Image) -> np.ndarray:

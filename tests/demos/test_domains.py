@@ -289,8 +289,8 @@ def test_a_single_slider_goes_back_to_its_rest() -> None:
 
 
 def test_an_uncalibrated_domain_says_so() -> None:
-    picture = Image.fromarray(noise(64))
-    words = strangers(FakePhotos(), {"the target": (picture, FakePhotos().invert(picture))})
+    found = FakePhotos().invert(Image.fromarray(noise(64)))
+    words = strangers({"the target": found.measures.inside})
     assert "not calibrated" in words and "outside" not in words
 
 

@@ -120,7 +120,8 @@ def test_embed_opens_picture_mask_and_library(client, portrait):
 
 def test_a_picture_far_away_is_said_to_be(client, portrait, fake_editgan, monkeypatch):
     found = fake_editgan.embed(Image.open(portrait), steps=1)
-    monkeypatch.setattr(fake_editgan, "embed", lambda *_, **__: replace(found, distance=1.7))
+    far = SimpleNamespace(psnr=9.0, lpips=1.7)
+    monkeypatch.setattr(fake_editgan, "embed", lambda *_, **__: replace(found, measures=far))
     assert "far away" in embed(client, portrait)[1]
 
 

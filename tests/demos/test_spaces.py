@@ -184,7 +184,8 @@ def test_a_real_pipeline_marks_its_stages(monkeypatch) -> None:
     assert borrower.size == pipeline.size and borrower.methods == pipeline.methods
     stages = {name for name in dir(type(pipeline)) if hasattr(getattr(pipeline, name), "is_stage")}
     assert stages == {
-        "invert", "interpolate", "manipulate", "mix", "diffuse", "measure", "fidelity",
+        "invert", "interpolate", "manipulate", "mix", "diffuse", "inside", "measure",
+        "measure_all",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The perceptual distance, and distances between sets of features."""
+"""The perceptual distance."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ import socket
 import pytest
 import torch
 
-from pipelines.networks.perceptual import (
-    STAGE_CHANNELS,
-    PerceptualDistance,
-    frechet_distance,
-    kernel_distance,
-)
+from pipelines.networks.perceptual import STAGE_CHANNELS, PerceptualDistance
 
 
 @pytest.fixture(scope="module")
@@ -92,41 +87,3 @@ def test_features_and_saved_weights(distance, pair, tmp_path) -> None:
 def test_too_small_pictures_are_refused(distance) -> None:
     with pytest.raises(ValueError, match="32 pixels"):
         distance.features(torch.zeros(1, 3, 16, 16))
-
-
-def test_frechet_distance_of_equal_sets_is_zero() -> None:
-    a = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
-    assert frechet_distance(a, a.flip(0)) == pytest.approx(0, abs=1e-6)
-
-
-def test_frechet_distance_of_shifted_and_scaled_sets() -> None:
-    """N(m, C) against N(m + d, k^2 C) is |d|^2 + (k - 1)^2 tr C, exactly for these samples."""
-    a = torch.randn(200, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    move = torch.arange(6, dtype=torch.float64)
-    assert frechet_distance(a, a + move) == pytest.approx(55.0, rel=1e-6)
-    centred = a - a.mean(dim=0)
-    trace = torch.cov(a.T).trace().item()
-    assert frechet_distance(centred, 3 * centred + move) == pytest.approx(55.0 + 4 * trace)
-
-
-def test_frechet_distance_with_fewer_rows_than_features() -> None:
-    a = torch.randn(5, 32, generator=torch.Generator().manual_seed(0))
-    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-4)
-    assert frechet_distance(a, a + 1) == pytest.approx(32.0, rel=1e-4)
-
-
-def test_kernel_distance_by_hand() -> None:
-    """With d = 1: k(0, 0) = 1, k(1, 1) = 8, k(0, 1) = 1, so 1 + 8 - 2."""
-    assert kernel_distance(torch.zeros(3, 1), torch.ones(2, 1)) == pytest.approx(7.0)
-
-
-def test_kernel_distance_of_like_sets_is_about_zero() -> None:
-    a, b = torch.randn(2, 400, 8, generator=torch.Generator().manual_seed(0)).unbind()
-    assert abs(kernel_distance(a, b)) < 0.05
-    assert kernel_distance(a, b + 1) > 1
-
-
-@pytest.mark.parametrize("measure", [frechet_distance, kernel_distance])
-def test_sets_of_different_width_are_refused(measure) -> None:
-    with pytest.raises(ValueError, match=r"got \(4, 8\) and \(4, 7\)"):
-        measure(torch.zeros(4, 8), torch.zeros(4, 7))

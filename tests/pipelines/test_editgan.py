@@ -20,7 +20,7 @@ from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.part_masks import PartMasks
+from pipelines.regions import PartMasks
 from tests.pipelines.test_indomain import difference, portrait
 
 SIZE, LAYERS = 32, 8

@@ -7,9 +7,9 @@ import io
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageFilter
+from PIL import Image
 
-from pipelines.images import WIDEST, as_images, as_rgb, as_tensor, equal_blur
+from pipelines.images import as_images, as_rgb, as_tensor
 
 
 def test_bytes_survive_the_round_trip() -> None:
@@ -94,15 +94,3 @@ def test_a_damaged_file_is_refused() -> None:
     half = Image.open(io.BytesIO(file.getvalue()[:4000]))
     with pytest.raises(ValueError, match="whole file"):
         as_rgb(half)
-
-
-def test_a_blur_is_recognised() -> None:
-    pixels = np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)
-    image = Image.fromarray(pixels).resize((128, 128), Image.Resampling.BICUBIC)
-    for blur in (0.005, 0.02, 0.06):
-        blurred = image.filter(ImageFilter.GaussianBlur(128 * blur))
-        assert equal_blur(image, blurred) == pytest.approx(blur, abs=0.001)
-    assert equal_blur(image, image) == 0
-    assert equal_blur(image, Image.new("RGB", (128, 128), "red")) == pytest.approx(WIDEST)
-    with pytest.raises(ValueError, match="one size"):
-        equal_blur(image, image.resize((64, 64)))

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import nn
 
 import weights
-from pipelines import domains, editgan
+from pipelines import editgan, runtime
 from pipelines.editgan import EditGAN
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.perceptual import PerceptualDistance
@@ -66,32 +66,45 @@ def test_what_is_no_label_map_is_refused(folder: Path) -> None:
         labelled(folder, SIDE)
 
 
-def networks(branch: SegmentationBranch | None = None) -> domains.EditGANNetworks:
-    """Tiny ones as a photo domain has them: a smaller encoder, no judge, no library."""
-    torch.manual_seed(0)
-    generator = Generator(SIDE, mapping_layers=1, channels=CHANNELS)
-    encoder = AtItsSize(LayerwiseEncoder(10, 32, width=8, level_size=16), resolution=32)
-    return domains.EditGANNetworks(generator, encoder, branch, PerceptualDistance(), None, {})
+class Towers:
+    """A photo domain's components: a smaller encoder, no judge, no library."""
+
+    lacking = ""
+    branch: SegmentationBranch | None = None
+
+    def __init__(self, domain: str, paper: str, load) -> None:
+        self.domain = domain
+        assert (domain, paper) == ("towers", "editgan")
+
+    def network(self, classes: dict) -> nn.Module | None:
+        torch.manual_seed(0)
+        component = next(iter(classes))
+        if component == "generator":
+            return Generator(SIDE, mapping_layers=1, channels=CHANNELS)
+        if component == "editgan-encoder":
+            encoder = LayerwiseEncoder(10, 32, width=8, level_size=16)
+            return AtItsSize(encoder, resolution=32)
+        return {"perceptual": PerceptualDistance(), "segmentation-branch": self.branch}[component]
+
+    def judge(self) -> None:
+        return None
+
+    def tensors(self, start: str) -> dict:
+        return {}
 
 
 def test_the_recipe_and_the_page_on_another_domain(folder: Path, tmp_path, monkeypatch) -> None:
-    asked = []
-
-    def given(domain: str, load, trained: bool = True) -> domains.EditGANNetworks:
-        asked.append((domain, trained))
-        return networks()
-
-    monkeypatch.setattr(domains, "editgan", given)
+    monkeypatch.setattr(segmentation_branch, "Components", Towers)
     file = tmp_path / "branch.safetensors"
     line = f"recipe --domain towers --labelled {folder} --out {tmp_path} --weights {file}"
     line += " --minutes 0.05 --embed-steps 2 --members 2 --device cpu"
     monkeypatch.setattr("sys.argv", line.split())
     segmentation_branch.main()
     branch = weights.load_file(SegmentationBranch, file)
-    assert branch.parts == tuple(PARTS) and asked == [("towers", False)]
+    assert branch.parts == tuple(PARTS)
 
-    monkeypatch.setattr(domains, "lacking", lambda domain, paper: "")
-    monkeypatch.setattr(domains, "editgan", lambda domain, load: networks(branch))
+    monkeypatch.setattr(Towers, "branch", branch)
+    monkeypatch.setattr(runtime, "Components", Towers)
     pipeline = EditGAN.from_pretrained("towers", device="cpu")
     embedding = pipeline.embed(Image.open(folder / "0.png"), steps=2)
     mask = embedding.mask.copy()

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import weights
-from pipelines import domains
+from pipelines.components import Components
 from pipelines.editgan import EditGAN
 from pipelines.indomain import InDomain
 from tests.convert.published_faces import irse50
@@ -270,7 +270,7 @@ def test_pieces_of_another_size_are_refused(tmp_path, monkeypatch) -> None:
         return weights.load(network_class, name)
 
     with pytest.raises(weights.WeightsError, match=r"encoder for \(16, 6, 16\).*got one for \(32"):
-        domains.indomain("ffhq", load)
+        InDomain.arguments(Components("ffhq", "indomain", load))
 
 
 def test_unknown_domains_and_papers() -> None:

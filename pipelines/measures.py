@@ -1,0 +1,215 @@
+"""How good a result is: for all papers, benchmarks and pages alike.
+
+Of two pictures: how near in pixels (PSNR, or the blur that is as far), in perceptual features
+(LPIPS), as the same person (identity). Of one: whether it is inside a domain. Of two sets: the
+Frechet distance (Heusel et al., NeurIPS 2017, Eq. 6) and the kernel distance (Binkowski et al.,
+ICLR 2018, Eq. 4) of pooled features of the perceptual network; their scale is not that of
+Inception features.
+
+Conventions: tensors hold RGB in [-1, 1], (batch, 3, height, width). Symbols: mu, C: mean and
+covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from PIL import Image, ImageFilter
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipelines.images import as_images, as_tensor
+from pipelines.networks.irse import FaceJudge
+from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.runtime import Placed, stage
+
+WIDEST = 0.125  # blur that `equal_blur` looks up to
+WORDS = {"faithful": 0.01, "close": 0.025}  # up to this blur, a fraction of the side; else "loose"
+INSIDE = 0.99  # of validation pictures
+
+
+@dataclass(frozen=True)
+class Measures:
+    """How alike two pictures are: all numbers of a result beside the picture it is to be.
+
+    psnr [dB], infinite for equal pictures; lpips, 0 or more; identity, a cosine in [-1, 1], None
+    without a judge, and while the judge cannot tell people apart. inside: whether the picture is
+    inside the domain, None where nothing says so.
+    """
+
+    psnr: float
+    lpips: float
+    identity: float | None
+    inside: bool | None = None
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How faithful a result is, in words, and whether its picture is inside the domain.
+
+    blur: of the picture, as far from it as the result is (`equal_blur`). inside: as in `Measures`.
+    """
+
+    blur: float
+    words: str
+    inside: bool | None
+
+
+class Result(Protocol):
+    """What a paper makes of a picture: its own picture, and how alike the two are."""
+
+    image: Image.Image
+    measures: Measures | None
+
+
+class Measured(Placed):
+    """A pipeline that says how good its results are, by its perceptual network and its judge.
+
+    size: of its pictures [px]; calibration: ascending LPIPS distances of pictures of the domain
+    from what its encoder makes of them.
+    """
+
+    size: int
+    perceptual: PerceptualDistance
+    judge: PortraitJudge | FaceJudge | None
+    calibration: Float[Tensor, " n"] | None = None
+
+    @stage
+    def measure(self, a: Image.Image, b: Image.Image) -> Measures:
+        """How alike two pictures are: in pixels, in perceptual features, as the same person."""
+        return self.compare(*(as_tensor(p, self.size).to(self.device) for p in (a, b)))[0]
+
+    @stage
+    def measure_all(self, pairs: Sequence[tuple[Image.Image, Image.Image]]) -> list[Measures]:
+        """`measure` of several pairs at once; a picture of more than one pair is uploaded once."""
+        uploaded = {id(p): p for pair in pairs for p in pair}
+        tensors = {key: as_tensor(p, self.size).to(self.device) for key, p in uploaded.items()}
+        sides = (torch.cat([tensors[id(p)] for p in side]) for side in zip(*pairs, strict=True))
+        return self.compare(*sides)
+
+    def compare(
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        y: Float[Tensor, "b 3 h w"],
+        encoded: Float[Tensor, "b 3 h w"] | None = None,
+    ) -> list[Measures]:
+        """`measure` of pictures on the device, those of y clipped.
+
+        encoded: what the domain's encoder makes of x, where it is known; it says what is inside.
+        """
+        y = y.clamp(-1, 1)
+        known = self.judge is not None and self.judge.verifies
+        people = identity(self.judge, x, y).tolist() if known else [None] * len(x)
+        told = [None] * len(x) if encoded is None else self.told_inside(x, encoded)
+        numbers = psnr(x, y).tolist(), self.perceptual(x, y).tolist(), people, told
+        return [Measures(*row) for row in zip(*numbers, strict=True)]
+
+    def told_inside(
+        self, x: Float[Tensor, "b 3 h w"], encoded: Float[Tensor, "b 3 h w"]
+    ) -> list[bool | None]:
+        """Whether pictures are inside the domain, by what its encoder makes of them."""
+        if self.calibration is None:
+            return [None] * len(x)
+        return inside(self.perceptual(x, encoded.clamp(-1, 1)), self.calibration).tolist()
+
+    def fidelity(self, image: Image.Image, result: Result) -> Fidelity:
+        """How faithful a result is to its picture, measured by blurs of the picture.
+
+        Not by LPIPS, which the optimisation descends: a distance that is optimised flatters. No
+        network runs where the result comes with its measures.
+        """
+        measures = result.measures or self.measure(image, result.image)
+        blur = equal_blur(as_images(as_tensor(image, self.size))[0], measures.psnr)
+        words = next((word for word, widest in WORDS.items() if blur <= widest), "loose")
+        return Fidelity(blur, words, measures.inside)
+
+
+# ---- of pictures -----------------------------------------------------------------------------
+
+
+def psnr(
+    x: Float[Tensor, "b 3 h w"],
+    y: Float[Tensor, "b 3 h w"],
+    share: Float[Tensor, "#b 1 h w"] | None = None,
+) -> Float[Tensor, " b"]:
+    """Peak signal-to-noise ratio in dB, infinite for equal pictures; share: where it counts."""
+    error = (x - y).square().mean(1, keepdim=True)
+    if share is None:
+        return 10 * torch.log10(4 / error.mean((1, 2, 3)))
+    return 10 * torch.log10(4 * share.sum((1, 2, 3)) / (error * share).sum((1, 2, 3)))
+
+
+def identity(
+    judge: PortraitJudge | FaceJudge, x: Float[Tensor, "b 3 h w"], y: Float[Tensor, "b 3 h w"]
+) -> Float[Tensor, " b"]:
+    """How much two portraits look like one person: the cosine of the judge's embeddings."""
+    a, b = judge(torch.cat([x, y])).embedding.chunk(2)
+    return F.cosine_similarity(a, b)
+
+
+def inside(distances: Float[Tensor, " b"], calibration: Float[Tensor, " n"]) -> Bool[Tensor, " b"]:
+    """Whether the encoder alone rebuilds pictures no worse, in LPIPS, than INSIDE of validation
+    pictures; optimisation rebuilds pictures from outside the domain too."""
+    return distances.cpu() <= torch.quantile(calibration, INSIDE)
+
+
+def equal_blur(image: Image.Image, psnr: float) -> float:
+    """The blur of an RGB square that is as far from it as another picture is, in squared error.
+
+    psnr: of the other picture [dB]. Standard deviation of the Gaussian as a fraction of the side,
+    from 0 (equal) to WIDEST (as far, or farther).
+    """
+    pixels = np.asarray(image, np.float32)
+
+    def error(blur: float) -> float:
+        seen = image.filter(ImageFilter.GaussianBlur(blur * image.width))
+        return float(np.square(pixels - np.asarray(seen, np.float32)).mean())
+
+    target, low, high = 255**2 * 10 ** (-psnr / 10), 0.0, WIDEST
+    for _ in range(12):  # to a four-thousandth of WIDEST
+        middle = (low + high) / 2
+        low, high = (middle, high) if error(middle) < target else (low, middle)
+    return high if target else 0.0
+
+
+# ---- of sets of pictures ---------------------------------------------------------------------
+
+
+def frechet_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
+    """|mu_a - mu_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), in float64; 0 for equal sets."""
+    a, b = _check_sets(a, b)
+    cov_a, cov_b = torch.cov(a.T).reshape(a.shape[1], -1), torch.cov(b.T).reshape(b.shape[1], -1)
+    # tr (C_a C_b)^(1/2) = tr (R C_b R)^(1/2) with R = C_a^(1/2): symmetric, hence real.
+    values, vectors = torch.linalg.eigh(cov_a)
+    root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
+    means = (a.mean(dim=0) - b.mean(dim=0)).square().sum()
+    return max(0.0, (means + cov_a.trace() + cov_b.trace() - 2 * cross).item())
+
+
+def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
+    """Unbiased squared maximum mean discrepancy under k; about 0, even below, for alike sets."""
+    a, b = _check_sets(a, b)
+    kernel_aa, kernel_bb, kernel_ab = _kernel(a, a), _kernel(b, b), _kernel(a, b)
+    within_a = (kernel_aa.sum() - kernel_aa.trace()) / (len(a) * (len(a) - 1))
+    within_b = (kernel_bb.sum() - kernel_bb.trace()) / (len(b) * (len(b) - 1))
+    return (within_a + within_b - 2 * kernel_ab.mean()).item()
+
+
+def _kernel(a: Tensor, b: Tensor) -> Tensor:
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _check_sets(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(
+            "feature sets must be (n, d) and (m, d) with two rows or more; "
+            f"got {tuple(a.shape)} and {tuple(b.shape)}."
+        )
+    return a.detach().double().cpu(), b.detach().double().cpu()
