@@ -15,15 +15,15 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos import painter, stored
-from demos.downloads import fresh_folder
 from demos.editgan.paint import optimised_report
 from demos.editgan.panel import Page, Panel, keepsake, mask_picture, verdict
 from demos.editgan.session import WHOLE, Subject, kept_fields
 from demos.editgan.start import embedded_report
 from demos.editgan.truth import PAINTED
-from demos.pictures import data_uri
-from demos.stored import Stored
+from demos.kit import painter, stored
+from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import data_uri
+from demos.kit.stored import Stored
 from examples.clay.parts import PART_PALETTE, PARTS
 
 STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits

@@ -9,35 +9,37 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from demos import masks, painter
-from demos.bridge import Stop, spoken_errors, stoppable
-from demos.downloads import fresh_folder
 from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
 from demos.editgan.session import Subject, Vectors, free_name, named_after
-from demos.painter import Painting, mask_painter
-from demos.pictures import open_picture, refuse
-from demos.widgets import FOLLOW, QUIET, run_buttons, run_options, stop_button
-from demos.words import curve, said, step_count
+from demos.kit import painter, part_masks
+from demos.kit.bridge import Stop, spoken_errors, stoppable
+from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import open_picture, refuse
+from demos.kit.inputs import FOLLOW, QUIET, run_buttons, run_options, stop_button
+from demos.kit.painter import Painting, mask_painter
+from demos.kit.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
 shall be. “Left” is left in the picture. Arrow keys move the brush, Space paints; the buttons below
 change the whole part.</p></div>"""
 # name: (label, what it does, change of labels by part and pixels)
 OPERATIONS: dict[str, tuple[str, str, Callable]] = {
-    "grow": ("Grow", "Make the chosen part larger on all sides.", masks.grown),
-    "shrink": ("Shrink", "Make the chosen part smaller on all sides.", masks.shrunk),
+    "grow": ("Grow", "Make the chosen part larger on all sides.", part_masks.grown),
+    "shrink": ("Shrink", "Make the chosen part smaller on all sides.", part_masks.shrunk),
     "fill": (
         "Fill outline", "Fill what the chosen part encloses; pixels do not matter.",
-        lambda m, part, _: masks.filled(m, part),
+        lambda m, part, _: part_masks.filled(m, part),
     ),
     "move_left": (
-        "Left", "Move the chosen part to the left.", lambda m, p, n: masks.moved(m, p, -n, 0)
+        "Left", "Move the chosen part to the left.", lambda m, p, n: part_masks.moved(m, p, -n, 0)
     ),
     "move_right": (
-        "Right", "Move the chosen part to the right.", lambda m, p, n: masks.moved(m, p, n, 0)
+        "Right", "Move the chosen part to the right.", lambda m, p, n: part_masks.moved(m, p, n, 0)
     ),
-    "move_up": ("Up", "Move the chosen part up.", lambda m, p, n: masks.moved(m, p, 0, -n)),
-    "move_down": ("Down", "Move the chosen part down.", lambda m, p, n: masks.moved(m, p, 0, n)),
+    "move_up": ("Up", "Move the chosen part up.", lambda m, p, n: part_masks.moved(m, p, 0, -n)),
+    "move_down": (
+        "Down", "Move the chosen part down.", lambda m, p, n: part_masks.moved(m, p, 0, n)
+    ),
 }  # fmt: skip
 
 PIXELS = (1, 2, 4)
@@ -106,7 +108,7 @@ class _Part:
             raise refuse("There is no file. Choose a mask, such as one downloaded here.")
         colours = np.asarray(open_picture(file))
         with spoken_errors():
-            labels = masks.reduced(masks.snapped(colours, self.load().palette), side)
+            labels = part_masks.reduced(part_masks.snapped(colours, self.load().palette), side)
         return Painting(labels, painting.part if painting else 0)
 
 
@@ -136,7 +138,7 @@ def _painted(painting: Painting | None) -> Painting:
 
 def optimised_report(edit: Any, asked: np.ndarray, stopped: bool = False) -> str:
     """How long an edit took, and how much of the painted mask came true, with the loss curve."""
-    share = masks.agreement(asked, edit.mask, edit.region)
+    share = part_masks.agreement(asked, edit.mask, edit.region)
     return said(
         f"{'Stopped' if stopped else 'Done'} after {step_count(edit.losses)} and "
         f"{edit.seconds:.1f} s. Where the picture was free to change, <b>{share:.0%}</b> of the "

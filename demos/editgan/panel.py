@@ -13,17 +13,17 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos import masks, painter
-from demos.bridge import Done, Stop, spoken_errors, stream
-from demos.dials import Dials, dials
-from demos.downloads import Keepsake
 from demos.editgan.session import HIGH, LOW, Subject, opened
 from demos.editgan.truth import PAINTED, truth
-from demos.painter import MaskPainter, Painting
-from demos.pictures import refuse
-from demos.stored import Stored
-from demos.widgets import aligned
-from demos.words import decibels, running, said
+from demos.kit import painter, part_masks
+from demos.kit.bridge import Done, Stop, spoken_errors, stream
+from demos.kit.dials import Dials, dials
+from demos.kit.downloads import Keepsake
+from demos.kit.imaging import refuse
+from demos.kit.inputs import aligned
+from demos.kit.painter import MaskPainter, Painting
+from demos.kit.stored import Stored
+from demos.kit.words import decibels, running, said
 
 TIMES = 4  # a mask's pixels are shown and handed out enlarged
 NO_SUBJECT = "There is no embedded picture yet. Press Embed first."
@@ -92,7 +92,7 @@ def shown(pipeline: Any, subject: Subject, before: np.ndarray, painting: Paintin
     """
     mask = subject.now.mask
     painting = painting or Painting(before, 0)
-    carried = masks.carried(painting.labels, before, mask)
+    carried = part_masks.carried(painting.labels, before, mask)
     return (
         subject,
         (subject.embedding.image, subject.now.image),
@@ -113,7 +113,7 @@ def choice(subject: Subject) -> Any:
 
 def mask_picture(labels: np.ndarray, palette: np.ndarray, times: int = TIMES) -> Image.Image:
     """A mask in its palette's colours, enlarged; a PNG of it keeps the palette."""
-    picture = Image.fromarray(masks.enlarged(labels, times), "P")
+    picture = Image.fromarray(part_masks.enlarged(labels, times), "P")
     picture.putpalette(np.asarray(palette, np.uint8).tobytes())
     return picture
 

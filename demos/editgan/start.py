@@ -10,13 +10,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import painter
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.dials import relisted
 from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_picture, psnr
 from demos.editgan.session import HIGH, LOW, Subject
-from demos.portraits import seed_of
-from demos.widgets import (
+from demos.kit import painter
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.dials import relisted
+from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     aligned,
@@ -25,7 +24,8 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import curve, decibels, running, said, step_count
+from demos.kit.portraits import seed_of
+from demos.kit.words import curve, decibels, running, said, step_count
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
 FIRST_PART = "upper lip"

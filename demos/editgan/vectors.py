@@ -9,9 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.dials import dials, relisted
-from demos.downloads import fresh_folder
 from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
 from demos.editgan.session import (
     HIGH,
@@ -24,10 +21,13 @@ from demos.editgan.session import (
     with_scales,
 )
 from demos.editgan.start import library_rows
-from demos.painter import Painting
-from demos.pictures import refuse
-from demos.widgets import FOLLOW, GPU, QUIET, run_options, stop_button
-from demos.words import curve, said, step_count
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.dials import dials, relisted
+from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import refuse
+from demos.kit.inputs import FOLLOW, GPU, QUIET, run_options, stop_button
+from demos.kit.painter import Painting
+from demos.kit.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">A vector found on one portrait is added to
 another: at 1 as it was learnt, below 0 the other way round. A few steps of refinement then take

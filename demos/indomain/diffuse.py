@@ -13,12 +13,13 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.cropbox import crop_box_input
-from demos.downloads import Keepsake, take_home
+from demos.indomain import PAPER
 from demos.indomain.setting import CLAY, STEPS, Setting, origin, stored_origins
-from demos.widgets import (
+from demos.kit import imaging, stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.cropbox import crop_box_input
+from demos.kit.downloads import Keepsake, take_home
+from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     Dial,
@@ -30,7 +31,7 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import curve, decibels, running, said, same_person, step_count, strangers
+from demos.kit.words import curve, decibels, running, said, same_person, step_count, strangers
 
 MOST_CONTEXTS = 4
 PAPERS_CROP = (0.49, 0.57, 0.43, 0.43)  # 110 px at (125, 145) of 256 px
@@ -52,11 +53,11 @@ class _Part:
         if picture is None:
             return gr.update(image=""), None
         target = aligned(picture, sx, sy, zoom, self.at.side)
-        shown = gr.update(image=pictures.data_uri(target))
+        shown = gr.update(image=imaging.data_uri(target))
         if not contexts:
             return shown, None
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
-        return shown, _stitched(target, squares, pictures.crop_box(*crop))
+        return shown, _stitched(target, squares, imaging.crop_box(*crop))
 
     @stoppable
     def diffuse(
@@ -72,7 +73,7 @@ class _Part:
         """
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
-        box = pictures.crop_box(x, y, width, height)
+        box = imaging.crop_box(x, y, width, height)
         begun = said("Encoding the stitched pictures …")
         yield _stitched(target, squares, box), begun, None, None, None
         result = yield from self._live(target, squares, box, steps, "in-domain", stop)
@@ -99,7 +100,7 @@ class _Part:
                 return news.result
             live = method == "in-domain" and news.images
             heading = "" if method == "in-domain" else said("<b>Image2StyleGAN</b>, to compare")
-            shown = pictures.row(news.images) if live else gr.skip()
+            shown = imaging.row(news.images) if live else gr.skip()
             yield shown, heading + running(news), *_same(3)
 
     def _stream(self, target, contexts, box, steps, method, stop) -> Iterator:
@@ -117,8 +118,8 @@ class _Part:
         """The effect of the crop's size on the first context: five sizes, copy-paste above."""
         target = aligned(picture, sx, sy, zoom, self.at.side)
         context = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)[0]
-        boxes = [pictures.crop_box(x, y, size, size) for size in CROP_SIZES]
-        above = [pictures.pasted(target, context, box) for box in boxes]
+        boxes = [imaging.crop_box(x, y, size, size) for size in CROP_SIZES]
+        above = [imaging.pasted(target, context, box) for box in boxes]
         below: list[Image.Image] = []
         for size, box in zip(CROP_SIZES, boxes, strict=True):
             for news in self._stream(target, [context], box, steps, "in-domain", stop):
@@ -135,8 +136,8 @@ def _same(count: int) -> tuple:
     return (gr.skip(),) * count
 
 
-def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: pictures.Box):
-    return pictures.row([pictures.pasted(target, context, box) for context in contexts])
+def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: imaging.Box):
+    return imaging.row([imaging.pasted(target, context, box) for context in contexts])
 
 
 def _inputs(target: Image.Image, contexts: Sequence[Image.Image], inversions: Sequence) -> dict:
@@ -146,7 +147,7 @@ def _inputs(target: Image.Image, contexts: Sequence[Image.Image], inversions: Se
     return {"the target": (target, inversions[0]), **named}
 
 
-def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> Any:
+def _inside(pipeline: Any, target: Image.Image, result: Image.Image, box: imaging.Box) -> Any:
     """How alike the two are inside the crop."""
     size = target.size
     part = [round(v * side) for v, side in zip(box, size * 2, strict=True)]
@@ -169,10 +170,10 @@ def _shown(
     )
     pair = (result.stitched[0], result.images[0])
     sheet = _sheet(contexts, result, other)
-    return pictures.row(result.images), report + outside + curve(result.losses), pair, sheet
+    return imaging.row(result.images), report + outside + curve(result.losses), pair, sheet
 
 
-def _keepsake(result, codes, whence: Mapping, box: pictures.Box, steps: int) -> Keepsake:
+def _keepsake(result, codes, whence: Mapping, box: imaging.Box, steps: int) -> Keepsake:
     return Keepsake(
         {f"diffused-{i}": image for i, image in enumerate(result.images, 1)},
         codes,
@@ -203,18 +204,18 @@ def _sheet(contexts, result, other) -> Image.Image:
     if other is not None:
         columns.append("Image2StyleGAN")
         rows = [[*r, image] for r, image in zip(rows, other.images, strict=True)]
-    return pictures.sheet(rows, columns)
+    return imaging.sheet(rows, columns)
 
 
 def _size_strip(above: list, below: list) -> Image.Image:
     columns = [f"{size:.0%}" for size in CROP_SIZES]
-    return pictures.sheet([above, below], columns, ["copy, paste", "diffused"])
+    return imaging.sheet([above, below], columns, ["copy, paste", "diffused"])
 
 
 def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Image.Image]):
     """A result to store: the first face is the target, the others are the contexts."""
     target, *contexts = faces
-    box = pictures.crop_box(*PAPERS_CROP)
+    box = imaging.crop_box(*PAPERS_CROP)
     result = pipeline.diffuse(target, contexts, box, steps=STEPS)
     other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=STEPS)
     kept = _inside(pipeline, target, result.images[0], box)
@@ -245,7 +246,7 @@ def _example(entry: stored.Stored) -> tuple:
     other = SimpleNamespace(images=entry.row("rival"))
     shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
     whence = {"target": origin(v["seed"])} | stored_origins(v)
-    keep = _keepsake(result, {}, whence, pictures.crop_box(*v["crop"]), STEPS)
+    keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS)
     drawn = v.get("seeds", {}).get("contexts", [])
     return target, v["seed"], contexts, *v["crop"], *shown, keep, drawn
 
@@ -254,7 +255,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.INDOMAIN.read("diffuse") if at.rendered else []
+    found = PAPER.stored.read("diffuse") if at.rendered else []
     first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 5, ())
     examples = stored.choice(found)
     with gr.Row():
@@ -273,7 +274,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
         with gr.Column(min_width=280):
             box, crop = _crop_input(first[3:7], first[0])
     pasted = gr.Image(
-        pictures.row(_pairs(first)) if found else None, label="What the encoder is shown",
+        imaging.row(_pairs(first)) if found else None, label="What the encoder is shown",
         interactive=False, format="png", buttons=[], elem_classes="wide",
         alt_text="The crop of the target pasted on each context.",
     )  # fmt: skip
@@ -301,8 +302,8 @@ def build(load: Callable, at: Setting = CLAY) -> None:
 
 
 def _pairs(first: tuple) -> list[Image.Image]:
-    target, box = first[0], pictures.crop_box(*first[3:7])
-    return [pictures.pasted(target, context, box) for context in first[2]]
+    target, box = first[0], imaging.crop_box(*first[3:7])
+    return [imaging.pasted(target, context, box) for context in first[2]]
 
 
 def _run_group() -> tuple:
@@ -346,13 +347,13 @@ def _crop_size_panel() -> tuple[gr.Button, gr.Image, gr.HTML]:
 
 
 def _crop_input(values: Sequence[float], target: Image.Image | None) -> tuple[gr.HTML, list[Dial]]:
-    box = crop_box_input(*values, image=target and pictures.data_uri(target))
+    box = crop_box_input(*values, image=target and imaging.data_uri(target))
     names = ("From left", "From top", "Crop width", "Crop height")
     dials = []
     for start in (0, 2):
         with gr.Row():
             for i in (start, start + 1):
-                low = 0 if i < 2 else pictures.SMALLEST_CROP
+                low = 0 if i < 2 else imaging.SMALLEST_CROP
                 dials.append(
                     Dial(
                         low,

@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, fresh_folder, take_home
+from demos.indomain import PAPER
 from demos.indomain.setting import CLAY, STEPS, Setting, origin
-from demos.widgets import (
+from demos.kit import imaging, stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     Dial,
@@ -23,7 +24,7 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import running, said, strangers
+from demos.kit.words import running, said, strangers
 
 ROWS = {"in-domain": "In-domain", "image2stylegan": "Image2StyleGAN"}
 SAYS = """<div class="prose-page"><p class="aside">Halfway between two codes should stand a person,
@@ -97,7 +98,7 @@ def _strip(frames: dict, ends: list):
     names = [ROWS[method] for method in frames]
     rows = [[ends[0], *row, ends[1]] for row in frames.values()]
     middle = ["inverted", *[""] * (len(rows[0]) - 4), "inverted"]
-    return pictures.sheet(rows, ["input", *middle, "input"], names, side=120)
+    return imaging.sheet(rows, ["input", *middle, "input"], names, side=120)
 
 
 def _keep(frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: int) -> Keepsake:
@@ -123,8 +124,8 @@ def film(frames: dict | None) -> list[str]:
         raise refuse("There is no interpolation yet. Press Interpolate first.")
     folder = fresh_folder()
     large = [frame.resize((max(256, frame.width),) * 2) for frame in frames["in-domain"]]
-    gif = pictures.save_gif(large, folder / "interpolation.gif")
-    return [str(gif), str(pictures.save_mp4(large, folder / "interpolation.mp4"))]
+    gif = imaging.save_gif(large, folder / "interpolation.gif")
+    return [str(gif), str(imaging.save_mp4(large, folder / "interpolation.mp4"))]
 
 
 def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
@@ -153,7 +154,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.INDOMAIN.read("interpolate") if at.rendered else []
+    found = PAPER.stored.read("interpolate") if at.rendered else []
     domain = {"domain": at.name, "side": at.side, "faces": at.faces}
     shown = _example(found[0]) if found else (None,) * 10
     examples = stored.choice(found)

@@ -10,12 +10,13 @@ from typing import Any
 
 import gradio as gr
 
-from demos import stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, take_home
+from demos.indomain import PAPER
 from demos.indomain.setting import CLAY, METHODS, STEPS, Setting, origin
-from demos.widgets import aligned, portrait_input, run_buttons, run_options, stop_button
-from demos.words import decibels, faithful, running, said
+from demos.kit import stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, take_home
+from demos.kit.inputs import aligned, portrait_input, run_buttons, run_options, stop_button
+from demos.kit.words import decibels, faithful, running, said
 
 COUNTS = {2: "both", 3: "all three", 4: "all four"}
 SAYS = """<div class="prose-page"><p class="aside">Encoders answer in one pass, two methods
@@ -155,7 +156,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
-    found = stored.INDOMAIN.read("invert") if at.rendered else []
+    found = PAPER.stored.read("invert") if at.rendered else []
     first = _example(found[0]) if found else (None,) * (count + 5)
     examples = stored.choice(found)
     with gr.Row():

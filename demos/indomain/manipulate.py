@@ -11,12 +11,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, fresh_folder, take_home
+from demos.indomain import PAPER
 from demos.indomain.setting import CLAY, STEPS, WHOLE, Setting, origin
-from demos.portraits import never_seen, seed_of
-from demos.widgets import (
+from demos.kit import stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.inputs import (
     FOLLOW,
     GPU,
     QUIET,
@@ -28,7 +28,8 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import compared, faithful, running, said
+from demos.kit.portraits import never_seen, seed_of
+from demos.kit.words import compared, faithful, running, said
 
 SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
 </p></div>"""
@@ -194,7 +195,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part, count = _Part(load, at), len(at.attributes)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
-    found = stored.INDOMAIN.read("manipulate") if at.rendered else []
+    found = PAPER.stored.read("manipulate") if at.rendered else []
     first = _example(found[0]) if found else ((None,) * 8 + ([], None) + (0,) * count)
     examples = stored.choice(found)
     with gr.Row():

@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, fresh_folder, take_home
+from demos.indomain import PAPER
 from demos.indomain.setting import CLAY, Setting, stored_origins
-from demos.widgets import (
+from demos.kit import imaging, stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.inputs import (
     FOLLOW,
     GPU,
     Dial,
@@ -23,7 +24,7 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import running, said, strangers
+from demos.kit.words import running, said, strangers
 
 MOST = 3  # pictures a side
 STEPS = 50  # of an inversion: colours need fewer than a likeness
@@ -128,7 +129,7 @@ def _keepsake(mixed: Sequence, codes: Any, layers: int, parameters: Mapping) -> 
 
 def _grid(contents: Sequence[Image.Image], styles: Sequence[Image.Image], mixed: Sequence):
     rows = [[style, *row] for style, row in zip(styles, mixed, strict=True)]
-    return pictures.sheet([[None, *contents], *rows], side=180)
+    return imaging.sheet([[None, *contents], *rows], side=180)
 
 
 def _words(layers: int, at: Setting = CLAY) -> str:
@@ -214,7 +215,7 @@ def build(load: Callable, at: Setting = CLAY) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.INDOMAIN.read("mix") if at.rendered else []
+    found = PAPER.stored.read("mix") if at.rendered else []
     first = _example(found[0]) if found else ((), (), LAYERS, *(None,) * 4, (), ())
     examples = stored.choice(found)
     with gr.Row():

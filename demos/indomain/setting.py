@@ -8,8 +8,8 @@ from typing import Any
 
 from PIL import Image
 
-from demos.pictures import SIDE
-from demos.portraits import DOMAIN, seed_of, seeds_of
+from demos.kit.imaging import SIDE
+from demos.kit.portraits import DOMAIN, seed_of, seeds_of
 from examples.clay.edits import EDITS
 
 STEPS = 100  # of an optimisation whose result is stored

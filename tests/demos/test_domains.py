@@ -16,16 +16,18 @@ from PIL import Image
 
 import app
 import weights
-from demos import domains, picker, theme
-from demos.bridge import BOARD, CLAY, Pipelines, Stop, stream
-from demos.domains import Source
+from demos.header import picker, readiness
+from demos.header.readiness import Source
 from demos.indomain import manipulate, setting
-from demos.words import strangers
+from demos.kit import theme
+from demos.kit.bridge import BOARD, CLAY, Pipelines, Stop, stream
+from demos.kit.words import strangers
+from demos.papers import PAPERS
 from tests.demos.browsing import CHROMIUM, SECONDS, new_portrait, overhang, panel, press
 from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
-from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 
+INDOMAIN, EDITGAN = ([paper] for paper in PAPERS if paper.page)
 ALONE = "EditGAN's page edits clay heads alone"
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
 
@@ -35,8 +37,8 @@ def shelf() -> FakeShelf:
     return FakeShelf()
 
 
-def desk(shelf: FakeShelf, paper: str = "indomain", load=None) -> picker._Desk:
-    return picker._Desk(paper, load or (lambda domain: None), shelf.source)
+def desk(shelf: FakeShelf, papers=INDOMAIN, load=None) -> picker._Desk:
+    return picker._Desk(papers, load or (lambda domain: None), shelf.source)
 
 
 def through(handler) -> list[tuple]:
@@ -60,12 +62,12 @@ def test_the_choice_says_what_is_ready_and_what_is_not(shelf) -> None:
         ("Photographs of faces: 100 MB to download", "photos"),
         ("Photographs of towers: to be placed by hand", "towers"),
     ]
-    assert dict(desk(shelf, "editgan").choices()) == {
+    assert dict(desk(shelf, EDITGAN).choices()) == {
         "Clay heads: ready offline": "clay-heads",
         f"Photographs of faces: not trained yet, {ALONE}": "photos",
     }
     shelf.fetched = ["photos/net", "faces/judge"]
-    states = dict((name, label) for label, name in desk(shelf, "").choices())
+    states = dict((name, label) for label, name in desk(shelf, PAPERS).choices())
     assert states["photos"] == "Photographs of faces: ready in part"
 
 
@@ -73,8 +75,8 @@ def test_no_page_calls_editgan_ready_outside_clay_heads(shelf) -> None:
     pages = tuple(weights.Page(paper, (), ()) for paper in ("indomain", "editgan"))
     photos = weights.Domain("photos", "Photographs", (8, 8), (), 0, 0, pages)  # with a branch
     home, page = (
-        picker._Desk(paper, None, Source(lambda: [*shelf.domains()[:1], photos]))
-        for paper in ("", "editgan")
+        picker._Desk(papers, None, Source(lambda: [*shelf.domains()[:1], photos]))
+        for papers in (PAPERS, EDITGAN)
     )
     assert [label for label, _ in home.choices()] == [
         "Clay heads: ready offline", "Photographs: ready in part",
@@ -92,10 +94,10 @@ def test_a_card_comes_before_any_download(shelf) -> None:
         assert part in card
     assert "<code>python -m weights pin photos/boundary-age</code>" in card
     assert button["value"] == "Download 100 MB, then use it" and button["interactive"]
-    card, button = desk(shelf, "editgan").show("photos")
+    card, button = desk(shelf, EDITGAN).show("photos")
     assert "<code>python -m pipelines.training.seg</code>" in card
     assert "<dd>80 MB, once the rest is there</dd>" in card and not button["interactive"]
-    card, button = desk(shelf, "").show("photos")
+    card, button = desk(shelf, PAPERS).show("photos")
     assert "In-domain inversion</h4>" in card and "EditGAN</h4>" in card
     assert shelf.asked == []
 
@@ -103,7 +105,7 @@ def test_a_card_comes_before_any_download(shelf) -> None:
 def test_a_card_escapes_and_hides_the_home_folder(shelf) -> None:
     lack = weights.Missing("a/b", "to be placed", f"Put <it> at {Path.home()}/b.", "", 0)
     page = weights.Page("indomain", ("a/b",), (lack,), licences=("unknown", "MIT"))
-    card = domains.card(weights.Domain("a", "A & B", (8, 8), (), 0, 0, (page,)), "indomain")
+    card = readiness.card(weights.Domain("a", "A & B", (8, 8), (), 0, 0, (page,)), INDOMAIN)
     assert "A &amp; B" in card and "Put &lt;it&gt; at ~/b." in card
     assert "MIT; for some of its files unknown" in card
 
@@ -112,7 +114,7 @@ def test_a_card_escapes_and_hides_the_home_folder(shelf) -> None:
     ("count", "words"), [(0, "0 MB"), (1, "1 MB"), (381_462_551, "381 MB"), (1.2e9, "1.2 GB")]
 )
 def test_sizes_in_words(count, words) -> None:
-    assert domains.size(int(count)) == words
+    assert readiness.size(int(count)) == words
 
 
 def test_use_downloads_loads_and_changes(shelf) -> None:
@@ -210,7 +212,7 @@ def test_what_a_visitor_did_without_is_done_without_on_every_page(shelf) -> None
     remembered = through(indomain.use("photos", CLAY, Stop()))[-1][2]
     assert remembered == chosen("photos", "faces/judge")
     shelf.online, shelf.asked = True, []
-    for handlers in (indomain, picker._Desk("", None, shelf.source)):
+    for handlers in (indomain, picker._Desk(PAPERS, None, shelf.source)):
         last = through(handlers.restore(remembered, CLAY, Stop()))[-1]
         assert in_use(last) == "photos" and "does without faces/judge, as when" in last[0]
         assert last[2] == remembered and last[6]["value"] == "Download 20 MB, then use it"
@@ -295,13 +297,13 @@ def test_an_uncalibrated_domain_says_so() -> None:
 
 
 def test_the_shipped_catalogue_has_words_for_every_domain() -> None:
-    for paper in ("", *domains.PAGES):
-        handlers = picker._Desk(paper, None, Source())
+    for papers in (PAPERS, *([paper] for paper in PAPERS)):
+        handlers = picker._Desk(papers, None, Source())
         assert handlers.choices()[0][1] == CLAY
         for _, name in handlers.choices():
             card, button = handlers.show(name)
             assert "domain-card" in card and button["value"]
-    ffhq, button = picker._Desk("indomain", None, Source()).show("ffhq")
+    ffhq, button = picker._Desk(INDOMAIN, None, Source()).show("ffhq")
     assert "ffhq/stylegan1-generator" in ffhq and "NVIDIA-NC" in ffhq
 
 
@@ -313,9 +315,7 @@ def site(shelf):
     """The app with clay heads and photographs, both made up; its address."""
     photos = FakePhotos()
     pipelines = {"clay-heads": FakeInDomain(), "photos": photos}
-    demo = app.build(
-        Pipelines(pipelines.__getitem__), Pipelines(lambda _: FakeEditGAN()), shelf.source
-    )
+    demo = app.build({"indomain": Pipelines(pipelines.__getitem__)}, shelf.source)
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()

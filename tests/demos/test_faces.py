@@ -14,8 +14,8 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image, ImageDraw
 
-from demos.faces import CROP, FacePanel, Look, look
-from demos.widgets import portrait_input
+from demos.kit.faces import CROP, FacePanel, Look, look
+from demos.kit.inputs import portrait_input
 from pipelines import alignment
 
 CHROMIUM = shutil.which("chromium")

@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos.pictures import SIDE
+from demos.kit.imaging import SIDE
 
 CROP = 4 * SIDE  # px, so that a further zoom by hand still has something to show
 MOST = 8  # faces to choose from

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
-from demos.bridge import Done, spoken_errors
+from demos.kit.bridge import Done, spoken_errors
 
 # Seconds asked for. Nobody has measured them there: they are an allowance, since a call that takes
 # longer is cut off, and a visitor pays for what is used, not for what is asked.
@@ -57,12 +57,12 @@ def seconds(key: Hashable, name: str, args: tuple, kwargs: dict, flag: int | Non
     return START + STEP * steps * pictures
 
 
-def borrowed(build: Callable) -> Callable:
-    """`build`, a module's function that returns a pipeline; where GPUs are lent, the pipeline's
-    stages are computed on them."""
+def borrowed(build: Callable, *first: Any) -> Callable:
+    """`build` with its `first` arguments given, a module's function that returns a pipeline; where
+    GPUs are lent, the pipeline's stages are computed on them."""
     if not zero_gpu():
-        return build
-    return lambda *args: Borrower(_pipeline((build, *args)), (build, *args))
+        return functools.partial(build, *first)
+    return lambda *args: Borrower(_pipeline((build, *first, *args)), (build, *first, *args))
 
 
 class Borrower:

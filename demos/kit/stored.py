@@ -1,9 +1,9 @@
 """Stored results: pictures and numbers that a page shows at once, without running a network.
 
-`python -m examples.indomain` and `python -m examples.editgan` make them with the real networks. A
-result is a folder of lossless pictures, with its latent codes where there is more to do with it,
-and an entry in `stored.json`. It says which weights it comes from, and is not shown beside others:
-a code means nothing to another generator.
+`python -m examples.<paper>` makes a paper's with the real networks. A result is a folder of
+lossless pictures, with its latent codes where there is more to do with it, and an entry in
+`stored.json`. It says which weights it comes from, and is not shown beside others: a code means
+nothing to another generator.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos.words import said
+from demos.kit.words import said
 from weights.manifest import find
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CODES = "codes.safetensors"
 PICTURES = ("*.webp", "*.png")  # a part mask is a PNG, for its palette
 
@@ -49,16 +49,16 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A page's stored results: a folder of the examples, and the weights that they come from."""
+class StoredResults:
+    """A paper's stored results: a folder of the examples, and the weights that they come from."""
 
-    page: str
+    paper: str
     kinds: tuple[str, ...]
     weights: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
-        return EXAMPLES / self.page
+        return EXAMPLES / self.paper
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -86,7 +86,7 @@ class Shelf:
         return said(
             "The stored examples of this page were made with other weights than those that are "
             "installed, so they are not shown: nothing stands here until you run it. "
-            f"<code>python -m examples.{self.page}</code> makes them anew.",
+            f"<code>python -m examples.{self.paper}</code> makes them anew.",
             outside=True,
         )
 
@@ -116,14 +116,6 @@ class Shelf:
             for place in Path(unfinished).iterdir():
                 place.rename(self.folder / place.name)
         (self.folder / "stored.json").write_text(json.dumps(index) + "\n")
-
-
-INDOMAIN = Shelf(
-    "indomain",
-    ("diffuse", "invert", "interpolate", "manipulate", "mix"),
-    ("clay-heads/generator",),
-)
-EDITGAN = Shelf("editgan", ("edit",), ("clay-heads/generator", "clay-heads/segmentation-branch"))
 
 
 def _stored(entry: Mapping[str, Any], folder: Path) -> Stored:

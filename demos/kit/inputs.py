@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos.faces import face_panel, wire_faces
-from demos.pictures import SIDE, open_picture, refuse, squared
-from demos.portraits import DOMAIN, never_seen, random_seed, seeds_of
+from demos.kit.faces import face_panel, wire_faces
+from demos.kit.imaging import SIDE, open_picture, refuse, squared
+from demos.kit.portraits import DOMAIN, never_seen, random_seed, seeds_of
 
 SOURCES = ["upload", "webcam", "clipboard"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from demos.bridge import Progress
+from demos.kit.bridge import Progress
 
 
 def said(*sentences: str, outside: bool = False) -> str:
