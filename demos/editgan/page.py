@@ -10,7 +10,7 @@ from collections.abc import Callable
 import gradio as gr
 
 from demos.editgan import PAPER, example, paint, start, vectors
-from demos.editgan.panel import Page, Panel, build_result
+from demos.editgan.panel import PageContents, Panel, build_result
 from demos.header.readiness import Source
 from demos.kit.bridge import Stop
 from demos.kit.downloads import take_home
@@ -42,12 +42,12 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
     if notice := PAPER.stored.notice():
         gr.HTML(notice)
     found = PAPER.stored.read("edit")
-    page = example.page(found[0]) if found else Page()
+    page = example.page(found[0]) if found else PageContents()
     names, story = choice(found), gr.HTML(page.story, elem_id="editgan-story")
     picture = start.build_input(page)
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=9, min_width=300):
-            compare, report, mask, answer, verdict, history = build_result(page)
+            result = build_result(page)
         with gr.Column(scale=20, min_width=300), gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("Paint", id="paint"):
                 painting = paint.build(page)
@@ -55,8 +55,8 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
                 library = vectors.build(page)
     keep, _ = take_home("editgan_files", page.keep)
     panel = Panel(
-        compare, report, mask, answer, verdict, history, library=library[0], painter=painting[0],
-        parts=painting[3], inferred=gr.State([]), which=library[4], subject=gr.State(page.subject),
+        **result, library=library.library, painter=painting.canvas, parts=painting.parts,
+        inferred=gr.State([]), which=library.which, subject=gr.State(page.subject),
         own=gr.State({}), keep=keep, stop=gr.State(Stop()),
     )  # fmt: skip
     start.wire(load, panel, picture)

@@ -19,6 +19,7 @@ from demos.header import readiness
 from demos.header.readiness import Papers, Source
 from demos.kit.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
 from demos.kit.inputs import QUIET, stop_button
+from demos.kit.outputs import Values, filling
 from demos.kit.words import said
 from weights import Domain, Missing, Offline, WeightsError
 
@@ -56,13 +57,14 @@ class _Desk:
         entries = (self.listed() if listed is None else listed).values()
         return [(f"{e.title}: {readiness.state(e, self.papers)}", e.name) for e in entries]
 
-    def show(self, name: str) -> tuple[str, Any]:
+    def show(self, name: str) -> Values:
         """A domain before anything of it is downloaded: its card, and what the button would do."""
         entry = self._entry(name)
         label, can = readiness.action(entry, self.papers), readiness.usable(entry, self.papers)
-        return readiness.card(entry, self.papers), gr.update(value=label, interactive=can)
+        card = readiness.card(entry, self.papers)
+        return {"card": card, "run": gr.update(value=label, interactive=can)}
 
-    def use(self, name: str, now: str, stop: Stop) -> Iterator[tuple]:
+    def use(self, name: str, now: str, stop: Stop) -> Iterator[Values]:
         """Download what a domain lacks, load its networks and change to it.
 
         Yields the words about it, the domain in use and what remembers it, and the picker.
@@ -70,21 +72,23 @@ class _Desk:
         yield from self._change(name, now, (), stop)
 
     @stoppable
-    def _change(self, name: str, now: str, without: Collection[str], stop: Stop) -> Iterator[tuple]:
+    def _change(
+        self, name: str, now: str, without: Collection[str], stop: Stop
+    ) -> Iterator[Values]:
         """`use`, but for some extras, which are not fetched."""
         entry = self._entry(name)
         try:
             for news in stream(lambda on_step: self._prepare(entry, without, on_step), stop):
                 if isinstance(news, Progress):
-                    yield _progress(news), *_same(7)
+                    yield {"words": _progress(news)}
                 else:
-                    yield _changed(entry, news), *self._in_use(entry)
+                    yield self._in_use(entry) | {"words": _changed(entry, news)}
         except gr.Error as error:
             stays = html.escape(self._entry(now).title)
             words = f"<b>{stays}</b> stays in use. {html.escape(str(error.message))}"
-            yield said(words, outside=True), *_same(7)
+            yield {"words": said(words, outside=True)}
 
-    def restore(self, remembered: dict[str, Any], now: str, stop: Stop) -> Iterator[tuple]:
+    def restore(self, remembered: dict[str, Any], now: str, stop: Stop) -> Iterator[Values]:
         """Change to the domain that was chosen on another page, if nothing is to be downloaded.
 
         An extra that a download brings counts too: loading the networks would fetch it unasked.
@@ -93,7 +97,7 @@ class _Desk:
         name = remembered["domain"]
         entry = self.listed().get(name)
         if name == now or entry is None:
-            yield (gr.skip(), *_same(7))
+            yield {}
             return
         pages = readiness.pages_of(entry, self.papers)
         without = remembered["without"] if self._loaded(name) else ()
@@ -106,7 +110,7 @@ class _Desk:
             here = f"{price} to download" if price else readiness.state(entry, self.papers)
             title = html.escape(entry.title)
             words = f"{title}, chosen before, is not {lacks} on this page: {here}."
-            yield said(words), *_same(7)
+            yield {"words": said(words)}
 
     def _entry(self, name: str) -> Domain:
         listed = self.listed()
@@ -155,17 +159,17 @@ class _Desk:
                     break
         return absent
 
-    def _in_use(self, entry: Domain) -> tuple:
+    def _in_use(self, entry: Domain) -> dict[str, Any]:
         """Domain, memory, header, choices, card and button after a change."""
         absent = readiness.coming(readiness.pages_of(self._entry(entry.name), self.papers))
         remembered = _choice(entry.name, [lack.name for lack in absent])
-        header = gr.update(label=_header(entry), open=False)
-        choices = gr.update(choices=self.choices(), value=entry.name)
-        return entry.name, remembered, header, choices, *self.show(entry.name), gr.skip()
-
-
-def _same(count: int) -> tuple:
-    return (gr.skip(),) * count
+        return {
+            "domain": entry.name,
+            "remembered": remembered,
+            "header": gr.update(label=_header(entry), open=False),
+            "choice": gr.update(choices=self.choices(), value=entry.name),
+            **self.show(entry.name),
+        }
 
 
 def _choice(name: str, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -235,10 +239,15 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
     gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
     domain, stop = gr.State(CLAY), gr.State(Stop())
     remembered = gr.BrowserState(_choice(CLAY), storage_key="gan-inversion-choice", secret="domain")
-    outputs = [words, domain, remembered, header, choice, card, run, stop]
-    choice.input(desk.show, choice, [card, run], **QUIET)
+    shown = {"card": card, "run": run}
+    outputs = {
+        "words": words, "domain": domain, "remembered": remembered, "header": header,
+        "choice": choice, **shown,
+    }  # fmt: skip
+    choice.input(**filling(desk.show, shown), inputs=choice, **QUIET)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
     stop_button(halt, stop, run)
-    run.click(desk.use, [choice, domain, stop], outputs, **options)
-    Context.root_block.load(desk.restore, [remembered, domain, stop], outputs, **QUIET)
+    run.click(**filling(desk.use, outputs), inputs=[choice, domain, stop], **options)
+    back = filling(desk.restore, outputs)
+    Context.root_block.load(**back, inputs=[remembered, domain, stop], **QUIET)
     return domain

@@ -14,7 +14,7 @@ import gradio as gr
 
 from demos.header.readiness import Source
 from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
-from demos.indomain.setting import CLAY, Setting, setting_of
+from demos.indomain.setting import CLAY_HEADS, Setting, setting_of
 from demos.kit.inputs import QUIET
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true">
@@ -47,12 +47,12 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
     with gr.Column() as clay:
         if notice := PAPER.stored.notice():
             gr.HTML(notice)
-        _parts(load, CLAY)
-    domain.change(lambda name: gr.update(visible=name == CLAY.name), domain, clay, **QUIET)
+        _parts(load, CLAY_HEADS)
+    domain.change(lambda name: gr.update(visible=name == CLAY_HEADS.name), domain, clay, **QUIET)
 
     @gr.render(inputs=domain, show_progress="hidden")
     def photographs(name: str) -> None:
-        if name != CLAY.name:
+        if name != CLAY_HEADS.name:
             entry = next(entry for entry in source.domains() if entry.name == name)
             extras = entry.page(PAPER.slug).extras
             _parts(functools.partial(load, name), setting_of(name, load(name), extras))

@@ -14,7 +14,6 @@ from PIL import Image
 from demos.kit.imaging import refuse
 from examples.clay.parameters import SEEDS
 
-DOMAIN = "clay-heads"  # the only one with a renderer
 TEST = SEEDS["test"]
 
 

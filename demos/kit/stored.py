@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from PIL import Image
 
+from demos.kit.outputs import Values, filling
 from demos.kit.words import said
 from weights.manifest import find
 
@@ -157,14 +159,14 @@ def choice(found: list[Stored]) -> gr.Radio | None:
 def wire(
     names: gr.Radio,
     found: list[Stored],
-    example: Callable[[Stored], tuple],
-    outputs: list,
+    example: Callable[[Stored], Values],
+    outputs: Mapping[str, Component],
     api: str,
 ) -> Any:
     """Choosing a name fills `outputs` with what `example` makes of that entry."""
 
-    def show(name: str) -> tuple:
+    def show(name: str) -> Values:
         """A stored result by its name: the inputs, the pictures and the numbers."""
         return example(next(entry for entry in found if entry.name == name))
 
-    return names.input(show, names, outputs, api_name=api, show_progress="hidden")
+    return names.input(**filling(show, outputs), inputs=names, api_name=api, show_progress="hidden")

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 import app
 from demos.indomain.invert import METHODS
 from demos.indomain.manipulate import NOTHING, remember, undo
-from demos.indomain.setting import CLAY, origin, setting_of
+from demos.indomain.setting import CLAY_HEADS, origin, setting_of
 from demos.kit import portraits
 from demos.kit.bridge import Lazy
 from demos.kit.portraits import TEST, never_seen
@@ -156,10 +156,10 @@ def test_only_an_exact_portrait_of_a_drawn_seed_has_its_seed(monkeypatch):
     monkeypatch.setattr(portraits, "never_seen", lambda s: asked.append(s) or never_seen(s))
     given = [touched, portrait, portrait.resize((64, 64)), portrait]
     own, known = origin(None), origin(seeds[1])
-    assert CLAY.origins(given, seeds) == [own, known, own, known] and asked == list(seeds)
+    assert CLAY_HEADS.origins(given, seeds) == [own, known, own, known] and asked == list(seeds)
     photographs = setting_of("photos", FakePhotos())
-    assert photographs.origins(given, seeds) == CLAY.origins(given, ()) == [own] * 4
-    assert CLAY.origins([], seeds) == [] and asked == list(seeds)
+    assert photographs.origins(given, seeds) == CLAY_HEADS.origins(given, ()) == [own] * 4
+    assert CLAY_HEADS.origins([], seeds) == [] and asked == list(seeds)
 
 
 def test_json_is_written_on_request_only(client, face):

@@ -41,7 +41,7 @@ def desk(shelf: FakeShelf, papers=INDOMAIN, load=None) -> picker._Desk:
     return picker._Desk(papers, load or (lambda domain: None), shelf.source)
 
 
-def through(handler) -> list[tuple]:
+def through(handler) -> list[dict]:
     """Everything that a handler yields."""
     return list(handler)
 
@@ -51,9 +51,9 @@ def chosen(name: str, *without: str) -> dict:
     return {"domain": name, "without": list(without)}
 
 
-def in_use(answer: tuple) -> str | None:
+def in_use(answer: dict) -> str | None:
     """The domain that an answer changes to, None if it changes nothing."""
-    return answer[1] if isinstance(answer[1], str) else None
+    return answer.get("domain")
 
 
 def test_the_choice_says_what_is_ready_and_what_is_not(shelf) -> None:
@@ -82,22 +82,22 @@ def test_no_page_calls_editgan_ready_outside_clay_heads(shelf) -> None:
         "Clay heads: ready offline", "Photographs: ready in part",
     ]  # fmt: skip
     assert [label for label, _ in page.choices()][1] == f"Photographs: {ALONE}"
-    for card, _ in (home.show("photos"), page.show("photos")):
-        part = card.partition("EditGAN</h4>")[2]
+    for shown in (home.show("photos"), page.show("photos")):
+        part = shown["card"].partition("EditGAN</h4>")[2]
         assert "Does not run yet" in part and ALONE in part and "Runs now" not in part
-    assert home.show(CLAY)[0].count("Runs now") == 2
+    assert home.show(CLAY)["card"].count("Runs now") == 2
 
 
 def test_a_card_comes_before_any_download(shelf) -> None:
-    card, button = desk(shelf).show("photos")
+    card, button = desk(shelf).show("photos").values()
     for part in ("Photographs of faces", "NVIDIA-NC, MIT", "<dd>100 MB</dd>", "1 thing it does"):
         assert part in card
     assert "<code>python -m weights pin photos/boundary-age</code>" in card
     assert button["value"] == "Download 100 MB, then use it" and button["interactive"]
-    card, button = desk(shelf, EDITGAN).show("photos")
+    card, button = desk(shelf, EDITGAN).show("photos").values()
     assert "<code>python -m pipelines.training.seg</code>" in card
     assert "<dd>80 MB, once the rest is there</dd>" in card and not button["interactive"]
-    card, button = desk(shelf, PAPERS).show("photos")
+    card, button = desk(shelf, PAPERS).show("photos").values()
     assert "In-domain inversion</h4>" in card and "EditGAN</h4>" in card
     assert shelf.asked == []
 
@@ -122,12 +122,16 @@ def test_use_downloads_loads_and_changes(shelf) -> None:
     answers = through(desk(shelf, load=loaded.append).use("photos", CLAY, Stop()))
     assert shelf.fetched == ["photos/net", "faces/judge"] and loaded == ["photos"]
     assert [in_use(answer) for answer in answers[:-1]] == [None] * (len(answers) - 1)
-    assert "photos/net, file 1 of 2: 0 MB of 80 MB" in answers[0][0]
+    assert "photos/net, file 1 of 2: 0 MB of 80 MB" in answers[0]["words"]
     last = answers[-1]
-    assert in_use(last) == "photos" and last[2] == chosen("photos") and "is in use" in last[0]
-    assert last[3]["label"] == "Domain: Photographs of faces"
-    assert last[4]["choices"][1] == ("Photographs of faces: ready offline", "photos")
-    assert last[6]["value"] == "Use it"
+    assert (
+        in_use(last) == "photos"
+        and last["remembered"] == chosen("photos")
+        and "is in use" in last["words"]
+    )
+    assert last["header"]["label"] == "Domain: Photographs of faces"
+    assert last["choice"]["choices"][1] == ("Photographs of faces: ready offline", "photos")
+    assert last["run"]["value"] == "Use it"
 
 
 def test_use_without_a_download(shelf) -> None:
@@ -149,14 +153,16 @@ def test_a_failing_need_is_one_sentence_and_changes_nothing(shelf, fault, said) 
     start = time.monotonic()
     last = through(desk(shelf).use("photos", CLAY, Stop()))[-1]
     assert time.monotonic() - start < 5 and in_use(last) is None
-    assert last[0].endswith(f"<b>Clay heads</b> stays in use. {said}</p>")
+    assert last["words"].endswith(f"<b>Clay heads</b> stays in use. {said}</p>")
     assert len(shelf.asked) == 1 and shelf.fetched == []
 
 
 def test_a_failing_extra_is_said_and_does_without(shelf) -> None:
     shelf.fetched, shelf.online = ["photos/net"], False
     last = through(desk(shelf).use("photos", CLAY, Stop()))[-1]
-    assert in_use(last) == "photos" and "faces/judge: expected net.pt of hub; got no" in last[0]
+    assert (
+        in_use(last) == "photos" and "faces/judge: expected net.pt of hub; got no" in last["words"]
+    )
 
 
 def test_networks_that_do_not_load_change_nothing(shelf) -> None:
@@ -164,12 +170,14 @@ def test_networks_that_do_not_load_change_nothing(shelf) -> None:
         raise weights.WeightsError("photos/net: expected the tensors of Generator; got others.")
 
     last = through(desk(shelf, load=load).use("photos", CLAY, Stop()))[-1]
-    assert in_use(last) is None and "stays in use. photos/net: expected the tensors" in last[0]
+    assert (
+        in_use(last) is None and "stays in use. photos/net: expected the tensors" in last["words"]
+    )
 
 
 def test_out_of_reach_is_refused_without_a_request(shelf) -> None:
     last = through(desk(shelf).use("towers", CLAY, Stop()))[-1]
-    assert in_use(last) is None and "lacks towers/pair, which no download brings" in last[0]
+    assert in_use(last) is None and "lacks towers/pair, which no download brings" in last["words"]
     with pytest.raises(Exception, match="domain must be one of clay-heads, photos, towers"):
         through(desk(shelf).use("classes", CLAY, Stop()))
     assert shelf.asked == []
@@ -183,7 +191,7 @@ def test_stop_ends_a_download(shelf) -> None:
     stop.press()
     shelf.gate.set()
     last = through(handler)[-1]
-    assert in_use(last) is None and picker.STOPPED in last[0] and shelf.fetched == []
+    assert in_use(last) is None and picker.STOPPED in last["words"] and shelf.fetched == []
 
 
 def test_another_page_remembers_what_is_ready(shelf) -> None:
@@ -191,7 +199,9 @@ def test_another_page_remembers_what_is_ready(shelf) -> None:
     assert [in_use(a) for a in through(restore(chosen(CLAY), CLAY, Stop()))] == [None]
     assert [in_use(a) for a in through(restore(chosen("gone"), CLAY, Stop()))] == [None]
     (answer,) = through(restore(chosen("photos"), CLAY, Stop()))
-    assert in_use(answer) is None and "not ready on this page: 100 MB to download" in answer[0]
+    assert (
+        in_use(answer) is None and "not ready on this page: 100 MB to download" in answer["words"]
+    )
     assert shelf.asked == [], "a remembered domain must not start a download"
     shelf.fetched = ["photos/net", "faces/judge"]
     assert in_use(through(restore(chosen("photos"), CLAY, Stop()))[-1]) == "photos"
@@ -201,7 +211,9 @@ def test_a_remembered_domain_starts_no_download_of_an_extra(shelf) -> None:
     shelf.fetched, loaded = ["photos/net"], []
     handlers = desk(shelf, load=loaded.append)
     (answer,) = through(handlers.restore(chosen("photos"), CLAY, Stop()))
-    assert in_use(answer) is None and "not complete on this page: 20 MB to download" in answer[0]
+    assert (
+        in_use(answer) is None and "not complete on this page: 20 MB to download" in answer["words"]
+    )
     assert shelf.asked == loaded == []
 
 
@@ -209,20 +221,23 @@ def test_what_a_visitor_did_without_is_done_without_on_every_page(shelf) -> None
     pipelines = Pipelines(lambda domain: domain)
     indomain = desk(shelf, load=pipelines)
     shelf.fetched, shelf.online = ["photos/net"], False
-    remembered = through(indomain.use("photos", CLAY, Stop()))[-1][2]
+    remembered = through(indomain.use("photos", CLAY, Stop()))[-1]["remembered"]
     assert remembered == chosen("photos", "faces/judge")
     shelf.online, shelf.asked = True, []
     for handlers in (indomain, picker._Desk(PAPERS, None, shelf.source)):
         last = through(handlers.restore(remembered, CLAY, Stop()))[-1]
-        assert in_use(last) == "photos" and "does without faces/judge, as when" in last[0]
-        assert last[2] == remembered and last[6]["value"] == "Download 20 MB, then use it"
+        assert in_use(last) == "photos" and "does without faces/judge, as when" in last["words"]
+        assert (
+            last["remembered"] == remembered
+            and last["run"]["value"] == "Download 20 MB, then use it"
+        )
     others_choice = through(indomain.restore(chosen("photos"), CLAY, Stop()))
     fresh = desk(shelf, load=Pipelines(lambda _: pytest.fail("loading would fetch the extra")))
     for (answer,) in (others_choice, through(fresh.restore(remembered, CLAY, Stop()))):
-        assert in_use(answer) is None and "not complete on this page: 20 MB" in answer[0]
+        assert in_use(answer) is None and "not complete on this page: 20 MB" in answer["words"]
     assert shelf.asked == []
     last = through(indomain.use("photos", CLAY, Stop()))[-1]
-    assert shelf.asked == ["faces/judge"] and last[2] == chosen("photos")
+    assert shelf.asked == ["faces/judge"] and last["remembered"] == chosen("photos")
 
 
 def test_pipelines_are_built_once_a_domain() -> None:
@@ -275,7 +290,7 @@ def test_a_photo_domain_has_its_own_setting() -> None:
     assert manipulate.in_words({"pose": 1.5}, at) == "Changed: pose +1.5."
     assert manipulate.undo([(1, 0)], 2) == ([], 0, 0)
     assert not setting.setting_of("towers", FakePhotos()).faces
-    assert setting.CLAY.methods == tuple(setting.METHODS)
+    assert setting.CLAY_HEADS.methods == tuple(setting.METHODS)
 
 
 def test_a_single_slider_goes_back_to_its_rest() -> None:
@@ -301,9 +316,9 @@ def test_the_shipped_catalogue_has_words_for_every_domain() -> None:
         handlers = picker._Desk(papers, None, Source())
         assert handlers.choices()[0][1] == CLAY
         for _, name in handlers.choices():
-            card, button = handlers.show(name)
+            card, button = handlers.show(name).values()
             assert "domain-card" in card and button["value"]
-    ffhq, button = picker._Desk(INDOMAIN, None, Source()).show("ffhq")
+    ffhq, button = picker._Desk(INDOMAIN, None, Source()).show("ffhq").values()
     assert "ffhq/stylegan1-generator" in ffhq and "NVIDIA-NC" in ffhq
 
 

@@ -478,7 +478,7 @@ def test_a_vector_of_ones_own_has_no_true_answer():
     now = SimpleNamespace(image=Image.new("RGB", (128, 128)))
     for made, words in ((vector("smile", 7), "The true answer"), (vector("smile"), "No true")):
         subject = Subject(now, now.image, TEST.start, WHOLE, {"smile": (made, 1.0)}, now)
-        assert words in answered(subject)[1]
+        assert words in answered(subject)["verdict"]
 
 
 def test_every_true_answer_can_be_rendered():

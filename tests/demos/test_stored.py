@@ -19,10 +19,9 @@ from demos.editgan import PAPER as editgan
 from demos.editgan import example, session
 from demos.indomain import PAPER as indomain
 from demos.indomain import diffuse, mix
-from demos.indomain.setting import CLAY, origin
+from demos.indomain.setting import CLAY_HEADS, origin
 from demos.kit import part_masks, stored
 from demos.kit.dials import Dials
-from demos.kit.downloads import Keepsake
 from demos.kit.painter import MaskPainter, mask_painter
 from demos.papers import PAPERS, SLUGS
 from examples.clay.edits import EDITS
@@ -250,11 +249,11 @@ def test_a_stored_mixture_keeps_the_seeds_it_was_made_with(fake):
     seeds = {"contents": [2_000_024, 2_000_053], "styles": [2_000_063]}
     faces = [[shipped(seed) for seed in side] for side in seeds.values()]
     entry = mix.compute(fake, "one", *faces, seeds=seeds)
-    *_, keep, contents, styles = mix._example(entry)
+    shown = mix._example(entry)
     named = {side: [origin(seed) for seed in some] for side, some in seeds.items()}
-    assert keep.parameters == {"layers": 4, **named, "steps": 50}
-    assert {"contents": contents, "styles": styles} == seeds
-    *_, keep = mix._Part(lambda: fake, CLAY).remix(entry, 6)
+    assert shown["keep"].parameters == {"layers": 4, **named, "steps": 50}
+    assert {side: shown[f"drawn {side}"] for side in seeds} == seeds
+    keep = mix._Part(lambda: fake, CLAY_HEADS).remix(entry, 6)["keep"]
     assert keep.parameters == {"layers": 6, **named, "steps": 50}
 
 
@@ -265,8 +264,7 @@ def test_an_example_without_seeds_says_nothing_of_its_galleries(shelves):
     for part, entry in entries:
         values = {key: value for key, value in entry.values.items() if key != "seeds"}
         shown = part._example(stored.Stored(entry.name, values, entry.pictures, entry.codes))
-        (keep,) = (value for value in shown if isinstance(value, Keepsake))
-        assert not {"contexts", "contents", "styles"} & keep.parameters.keys()
+        assert not {"contexts", "contents", "styles"} & shown["keep"].parameters.keys()
 
 
 def test_other_weights_leave_the_pages_empty_and_say_so(shelves, monkeypatch):
