@@ -16,6 +16,8 @@ import torch
 
 from demos.hub import borrowing
 from demos.kit.bridge import Done, Pipelines, Stop, spoken_errors, stream
+from pipelines.editgan import EditGAN
+from pipelines.indomain import InDomain
 from pipelines.runtime import Placed, stage
 from tests.pipelines.test_indomain import build as build_indomain
 from tests.pipelines.test_indomain import portrait
@@ -54,6 +56,8 @@ class Counting:
         raise MemoryError("this must fit; got out of memory: take fewer pictures.")
 
     count.is_stage = fail.is_stage = True
+    count.steps = lambda *, steps=100: steps
+    fail.steps = lambda: 0
 
 
 def counting(start: int = 0) -> Counting:
@@ -69,7 +73,7 @@ def lent(monkeypatch) -> list:
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", package)
     monkeypatch.setattr(borrowing, "_built", {})
-    monkeypatch.setattr(borrowing, "_task", borrowing.on_gpu(borrowing.seconds)(borrowing._run))
+    monkeypatch.setattr(borrowing, "_task", borrowing.on_gpu(borrowing._asked)(borrowing._run))
     return asked
 
 
@@ -110,20 +114,22 @@ def test_nothing_changes_where_no_gpu_is_lent(monkeypatch, told: str) -> None:
     if told == "true":
         monkeypatch.setattr(borrowing.importlib.util, "find_spec", lambda name: None)
     assert not borrowing.zero_gpu()
-    assert borrowing.on_gpu(borrowing.seconds)(counting) is counting
+    assert borrowing.on_gpu(borrowing._asked)(counting) is counting
     assert type(borrowing.borrowed(counting, 5)()) is Counting
 
 
 def test_seconds_follow_the_request() -> None:
-    def asked(name: str, *args, flag: int | None = 1, **kwargs) -> float:
-        return borrowing.seconds((), name, args, kwargs, flag) - borrowing.START
+    def asked(stage, *args, **kwargs) -> float:
+        return (borrowing.seconds(stage, args, kwargs) - borrowing.START) / borrowing.STEP
 
-    assert asked("invert", "picture", steps=200) == 2 * asked("invert", "picture")
-    assert asked("diffuse", "target", ["a", "b", "c"], (0, 0, 1, 1), steps=100) == pytest.approx(
-        3 * asked("invert", "picture", steps=100)
-    )
-    assert asked("invert", "picture", method="domain-guided", steps=100) == 0
-    assert asked("apply", "embedding", ["vector"]) == asked("measure", "a", "b", flag=None) == 0
+    pictures, box = ["a", "b", "c"], (0, 0, 1, 1)
+    assert asked(InDomain.invert, "picture") == pytest.approx(100)
+    assert asked(InDomain.invert, "picture", steps=200, method="image2stylegan") == 200
+    assert asked(InDomain.diffuse, "target", pictures, box, steps=50) == pytest.approx(150)
+    assert asked(InDomain.invert, "picture", method="domain-guided", steps=100) == 0
+    assert asked(InDomain.measure, "a", "b") == asked(EditGAN.apply, "embedding", ["vector"]) == 0
+    assert asked(EditGAN.refine, "embedding", ["vector"]) == pytest.approx(30)
+    assert asked(EditGAN.edit, "embedding", "mask", steps=60) == pytest.approx(60)
 
 
 # ---- where GPUs are lent -------------------------------------------------------------------------
@@ -134,7 +140,7 @@ def test_stages_run_in_the_fork_and_the_rest_here(lent: list) -> None:
     assert pipeline.parts == ("hair",) and pipeline.start == 5 and pipeline.device == "cpu"
     assert pipeline.count(steps=3) == (8, "cuda:0", "borrower")
     assert pipeline.device == "cpu"  # what moved is the fork's copy
-    assert lent == [(borrowing.START, "nobody")]
+    assert lent == [(borrowing.START + 3 * borrowing.STEP, "nobody")]
 
 
 def test_a_fork_makes_what_it_does_not_have(lent: list) -> None:
