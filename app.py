@@ -8,52 +8,54 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import gradio as gr
 
 import pipelines  # noqa: F401 - decides how OpenMP waits, before anything loads torch
-from demos import editgan, home, indomain, pictures, theme
-from demos.bridge import Pipelines
-from demos.domains import Source
-from demos.portraits import warm_up_renderer
-from demos.spaces import borrowed
+from demos import home
+from demos.header import picker
+from demos.header.readiness import Source
+from demos.hub.borrowing import borrowed
+from demos.kit import imaging, theme
+from demos.kit.bridge import Pipelines
+from demos.kit.inputs import bibtex
+from demos.kit.paper import Paper, load
+from demos.kit.portraits import warm_up_renderer
+from demos.papers import PAPERS
 
 
-def _load_indomain(domain: str):
-    from pipelines.indomain import InDomain  # torch is imported here, after the page is up
-
-    return InDomain.from_pretrained(domain)
-
-
-def _load_editgan(domain: str):
-    from pipelines.editgan import EditGAN
-
-    return EditGAN.from_pretrained(domain)
+def pipelines_of(papers: Sequence[Paper]) -> dict[str, Pipelines]:
+    """The pipelines of all papers that have a page, by slug, each loaded at its first use."""
+    return {p.slug: Pipelines(borrowed(load, p.pipeline)) for p in papers if p.page}
 
 
 def build(
-    indomain_pipeline: Callable, editgan_pipeline: Callable, source: Source | None = None
+    pipelines: Mapping[str, Callable] | None = None,  # noqa: F811
+    source: Source | None = None,
+    papers: Sequence[Paper] = PAPERS,
 ) -> gr.Blocks:
-    """All pages; the first two return their paper's pipeline for a domain, clay's by default.
-
-    They are called at the first use; `source` lists the domains and fetches their files.
+    """All pages. `pipelines` take the place of those of the records, by slug: a function each that
+    returns the pipeline of a domain, clay's by default, called at its first use; `source` lists the
+    domains and fetches their files.
     """
-    pictures.keep_files_whole()
+    loads, source = pipelines_of(papers) | dict(pipelines or {}), source or Source()
+    imaging.keep_files_whole()
     with gr.Blocks(title="GAN inversion, live", delete_cache=(3600, 3600)) as demo:
-        home.build(source)
-    with demo.route("In-domain inversion", "/indomain"):
-        indomain.build(indomain_pipeline, source)
-    with demo.route("EditGAN", "/editgan"):
-        editgan.build(editgan_pipeline, source)
+        home.build(papers, source)
+    for paper in (paper for paper in papers if paper.page):
+        with demo.route(paper.name, f"/{paper.slug}"):
+            domain = picker.build([paper], loads[paper.slug], source)
+            paper.build(loads[paper.slug], domain, source)
+            bibtex(paper.citation)
     return demo.queue(max_size=32)
 
 
 def main() -> None:
-    loaded = Pipelines(borrowed(_load_indomain)), Pipelines(borrowed(_load_editgan))
-    demo = build(*loaded)
+    loaded = pipelines_of(PAPERS)
+    demo = build(loaded)
     demo.launch(**theme.LAUNCH, prevent_thread_lock=True)
-    for task in (*(pipeline.warm_up for pipeline in loaded), warm_up_renderer):
+    for task in (*(pipeline.warm_up for pipeline in loaded.values()), warm_up_renderer):
         threading.Thread(target=task, daemon=True).start()
     demo.block_thread()
 

@@ -3,62 +3,17 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 
-from demos import picker
-from demos.domains import Source
+from demos.header import picker
+from demos.header.readiness import Source
+from demos.kit.paper import Paper
 
-
-@dataclass(frozen=True)
-class Paper:
-    """A card. `page` is the page's path, empty while the paper is in preparation."""
-
-    title: str
-    authors: str
-    says: str
-    page: str = ""
-
-
-PAPERS = (
-    Paper(
-        "In-Domain GAN Inversion for Real Image Editing",
-        "Jiapeng Zhu, Yujun Shen, Deli Zhao, Bolei Zhou. 2020",
-        "A code that only copies the pixels cannot be edited. Keep it where the generator knows "
-        "what a face is, and one face can be diffused into another picture, blended, aged or lit "
-        "from the other side.",
-        page="indomain",
-    ),
-    Paper(
-        "EditGAN: High-Precision Semantic Image Editing",
-        "Huan Ling, Karsten Kreis, Daiqing Li, Seung Wook Kim, Antonio Torralba, "
-        "Sanja Fidler. 2021",
-        "Repaint the part map of a picture, and the picture follows; the edit becomes a vector "
-        "that works on other pictures too.",
-        page="editgan",
-    ),
-    Paper(
-        "Spatially-Adaptive Multilayer GAN Inversion and Editing",
-        "Gaurav Parmar. 2022",
-        "Hard regions of a picture, such as hats or hands, go into later layers of the generator; "
-        "easy ones stay where they can be edited.",
-    ),
-    Paper(
-        "MM2Latent: Text-to-facial image generation and editing in GANs with multimodal assistance",
-        "Debin Meng, Christos Tzelepis, Ioannis Patras, Georgios Tzimiropoulos. 2024",
-        "Text, masks, sketches and face parameters, each mapped straight to the generator's code.",
-    ),
-    Paper(
-        "Diffusion-driven GAN Inversion for Multi-Modal Face Image Generation",
-        "Jihyun Kim, Changjae Oh, Hoseok Do, Soohyun Kim, Kwanghoon Sohn. 2024",
-        "Features and attention maps of a diffusion model, translated into the code of a GAN, "
-        "also of one that knows three dimensions.",
-    ),
-)
-
-_FACES = Path(__file__).parent.parent / "examples" / "indomain"
+_NUMBERS = dict(enumerate("No One Two Three Four Five Six Seven Eight Nine Ten".split()))
+_FACES = Path(__file__).parent.parent / "examples" / "clay"
 
 
 def _face(x: int, y: int, name: str) -> str:
@@ -126,26 +81,26 @@ fill="var(--soft)" stroke="var(--line)"/>{_points((122, 318), (242, 342))}
 
 def _card(paper: Paper) -> str:
     action = (
-        f'<a class="go" href="{paper.page}">Open the page</a>'
+        f'<a class="go" href="{paper.slug}">Open the page</a>'
         if paper.page
         else '<span class="state">In preparation</span>'
     )
     return f"""<article class="card{" open" if paper.page else ""}"><h3>{paper.title}</h3>
-<p class="who">{paper.authors}</p><p>{paper.says}</p>{action}</article>"""
+<p class="who">{paper.authors}. {paper.year}</p><p>{paper.says}</p>{action}</article>"""
 
 
-def build(source: Source | None = None) -> None:
+def build(papers: Sequence[Paper], source: Source) -> None:
     """Put the page into the open `gr.Blocks`."""
     gr.Navbar(main_page_name="Home")
-    picker.build("", None, source)
+    picker.build(papers, None, source)
     gr.HTML(f"""<main class="prose-page"><section class="lead">
 <h1>Take a picture apart, and put it together differently</h1>
 <p>A GAN turns a short code into a picture. GAN inversion goes the other way: given a picture, it
 finds the code that would have made it. Once a picture is a code, moving the code edits the
 picture: age, a smile, the light, or half of somebody else's face.</p></section>
 <div class="plate">{_wide_picture()}{_tall_picture()}</div>
-<h2>Five papers, run live</h2>
+<h2>{_NUMBERS.get(len(papers), len(papers))} papers, run live</h2>
 <p class="aside">Everything runs on this machine, with small networks trained on procedural clay
 portraits. They know clay portraits and nothing else: a photograph of you lies outside their
 domain, and the pages say so when it does.</p>
-<div class="cards">{"".join(_card(paper) for paper in PAPERS)}</div></main>""")
+<div class="cards">{"".join(_card(paper) for paper in papers)}</div></main>""")

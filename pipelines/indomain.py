@@ -188,7 +188,7 @@ class InDomain(Measured):
 
     # ---- stages on pictures ------------------------------------------------------------------
 
-    @stage
+    @stage(times=lambda given: given["method"] in METHODS[2:])
     def invert(
         self,
         image: Image.Image,
@@ -255,7 +255,7 @@ class InDomain(Measured):
         w = torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
         return self._synthesise(w)[0]
 
-    @stage
+    @stage(times=lambda given: len(given["contexts"]))
     def diffuse(
         self,
         target: Image.Image,

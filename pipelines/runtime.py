@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -274,12 +275,18 @@ class Placed:
             hook.offload()
 
 
-def stage(method: Callable) -> Callable:
+def stage(method: Callable | None = None, *, times: Callable[[dict], int] | None = None) -> Any:
     """A public stage of a `Placed` pipeline: no gradients; offloaded networks leave at its end.
+
+    `stage.steps(*its arguments)` says how many optimisation steps of one picture a call asks for:
+    its argument `steps`, 0 without one, by `times` of all its arguments by name.
 
     A stage that runs out of the device's memory is begun once more, with more offload; if that does
     not fit either, MemoryError says so in one sentence. The pipeline keeps the greater offload.
     """
+
+    if method is None:
+        return functools.partial(stage, times=times)
 
     @functools.wraps(method)
     def run(self: Placed, *args, **kwargs):
@@ -298,8 +305,14 @@ def stage(method: Callable) -> Callable:
             _free()
         raise MemoryError(_too_little(self.runtime))
 
-    run.is_stage = True
+    run.is_stage, run.steps = True, functools.partial(_steps, inspect.signature(method), times)
     return run
+
+
+def _steps(signature: inspect.Signature, times: Callable | None, *args, **kwargs) -> int:
+    given = signature.bind(None, *args, **kwargs)
+    given.apply_defaults()
+    return given.arguments.get("steps", 0) * (times(given.arguments) if times else 1)
 
 
 def _by_memory(device: torch.device, need: int, room: int) -> Offload:

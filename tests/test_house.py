@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from demos.papers import PAPERS, SLUGS
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("app.py", "demos", "pipelines", "weights", "examples")
@@ -21,7 +24,6 @@ FORBIDDEN = {
 }
 
 ARITHMETIC = {"cameras", "modulation", "winograd"}  # of several networks' forward passes
-PAPERS = {"diffusion_inversion", "mm2latent", "sam_inversion", "indomain", "editgan"}
 
 
 def sources() -> list[Path]:
@@ -57,7 +59,7 @@ def test_direction(path: Path) -> None:
 
 
 def test_no_pipeline_imports_another() -> None:
-    papers = {p.stem for p in (ROOT / "pipelines").glob("*.py")} & PAPERS
+    papers = {p.stem for p in (ROOT / "pipelines").glob("*.py")} & set(SLUGS)
     assert papers, "no pipeline found"
     for paper in papers:
         names = imports(ROOT / "pipelines" / f"{paper}.py")
@@ -77,6 +79,22 @@ def test_networks_are_networks_alone(path: Path) -> None:
     classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
     found = {ast.unparse(base) for node in classes for base in node.bases}
     assert ("nn.Module" in found) != (path.stem in ARITHMETIC)
+
+
+def test_one_file_lists_the_papers() -> None:
+    """Outside its own folder a paper is named in demos/papers.py, by one line, and nowhere else."""
+    named = re.compile(rf"\b({'|'.join(SLUGS)})\b")
+    own = {ROOT / "demos" / slug for slug in SLUGS}
+    files = [path for path in sources() if path.relative_to(ROOT).parts[0] in ("app.py", "demos")]
+    found = {path: named.findall(path.read_text()) for path in files if path.parent not in own}
+    assert found.pop(ROOT / "demos" / "papers.py") == list(SLUGS)
+    assert not {str(path): slugs for path, slugs in found.items() if slugs}
+    assert [paper.slug for paper in PAPERS] == list(SLUGS)
+
+
+def test_folders_are_two_deep_at_most() -> None:
+    for path in (ROOT / "demos").rglob("*.py"):
+        assert len(path.relative_to(ROOT / "demos").parts) <= 2, path
 
 
 def test_top_level_is_the_plan() -> None:

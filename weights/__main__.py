@@ -1,4 +1,4 @@
-"""`python -m weights`: list, fetch, pin, verify and register weights; assemble a Space.
+"""`python -m weights`: list, fetch, pin, verify and register weights.
 
 Every answer is one line a weight; nothing here opens a pickle or shows a traceback, and only a
 conversion imports torch.
@@ -14,7 +14,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from weights import space, space_check
 from weights.catalogue import Domain, Page, domains, needed, optional
 from weights.conversion import converted, is_converted
 from weights.files import check, check_digest, digest, is_safetensors
@@ -134,18 +133,6 @@ def register_starter(options: argparse.Namespace) -> int:
     return 0
 
 
-def build_space(options: argparse.Namespace) -> int:
-    """Assemble the files of a Space, or check those that are there; 1 if the Hub would refuse."""
-    if not options.check:
-        space.assemble(options.out, options.hardware, options.domain or (), options.manifest)
-    faults = space_check.faults(options.out)
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    if not faults:
-        print(f"{options.out}: in order; push it to a Space repository.")
-    return int(bool(faults))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m weights", description="Lists every weight; see also the commands below."
@@ -183,13 +170,6 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", help="such as clay-heads/generator")
     command.add_argument("--licence", default="Apache-2.0", help="of a row not yet in the list")
     command.set_defaults(run=register_starter)
-
-    command = commands.add_parser("space", help="assemble what a Hugging Face Space needs")
-    command.add_argument("--out", type=Path, required=True, help="an empty folder, or a new clone")
-    command.add_argument("--hardware", choices=sorted(space.HARDWARE), default="cpu")
-    command.add_argument("--domain", action="append", help="preload its pinned Hub weights")
-    command.add_argument("--check", action="store_true", help="only check the files in --out")
-    command.set_defaults(run=build_space)
     return parser
 
 

@@ -1,78 +1,27 @@
-"""The page of EditGAN (Ling et al. 2021): one file a part of the page.
+"""EditGAN (Ling et al. 2021)."""
 
-Every part takes `load`, a function that returns the pipeline; nothing is loaded to show the page.
-"""
+from demos.kit.paper import Paper
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
-import gradio as gr
-
-from demos import picker
-from demos.bridge import Stop
-from demos.domains import Source
-from demos.downloads import take_home
-from demos.editgan import example, paint, start, vectors
-from demos.editgan.panel import Page, Panel, build_result
-from demos.stored import EDITGAN, choice
-from demos.widgets import bibtex
-
-BIBTEX = """@inproceedings{ling2021editgan,
+PAPER = Paper(
+    slug="editgan",
+    name="EditGAN",
+    title="EditGAN: High-Precision Semantic Image Editing",
+    authors="Huan Ling, Karsten Kreis, Daiqing Li, Seung Wook Kim, Antonio Torralba, Sanja Fidler",
+    year=2021,
+    says="Repaint the part map of a picture, and the picture follows; the edit becomes a vector "
+    "that works on other pictures too.",
+    article="https://arxiv.org/abs/2111.03186",
+    code="https://github.com/nv-tlabs/editGAN_release",
+    citation="""@inproceedings{ling2021editgan,
   title     = {{EditGAN}: High-Precision Semantic Image Editing},
   author    = {Ling, Huan and Kreis, Karsten and Li, Daiqing and Kim, Seung Wook and
                Torralba, Antonio and Fidler, Sanja},
   booktitle = {Advances in Neural Information Processing Systems (NeurIPS)},
   year      = {2021}
-}"""
-
-
-def _term(number: int, name: str) -> str:
-    """One weighted loss of Eq. 5."""
-    return f"""<msub><mi>λ</mi><mn>{number}</mn></msub><msub><mi mathvariant="script">L</mi>
-<mtext>{name}</mtext></msub><mo>(</mo><mi>δ</mi><mo>)</mo>"""
-
-
-_EQUATION = f"""<div class="equation"><math><mrow displaystyle="true">
-<msup><mi>δ</mi><mo>*</mo></msup><mo>=</mo><munder><mtext>arg min</mtext><mi>δ</mi></munder>
-<mspace width="0.4em"/>{_term(1, "RGB")}<mo>+</mo>{_term(2, "CE")}<mo>+</mo>{_term(3, "ID")}
-</mrow></math><p>Eq. 5. δ the editing vector; RGB keeps the picture as it is outside the region that
-may change, CE asks inside it for the painted parts, ID keeps the person.</p></div>"""
-
-_INTRODUCTION = f"""<div class="prose-page lead"><h1>EditGAN</h1>
-<div class="beside"><div><p>The generator draws a map of face parts beside its picture, learnt from
-16 labelled portraits: repaint that map, and the code is moved until picture and map agree
-again.</p><p>The move is a vector that makes the same edit on other portraits, stronger, weaker, or
-the other way round.</p></div>{_EQUATION}</div></div>"""
-
-
-def build(load: Callable, source: Source | None = None) -> None:
-    """Put the page into the open route."""
-    picker.build("editgan", load, source)
-    gr.HTML(_INTRODUCTION)
-    if notice := EDITGAN.notice():
-        gr.HTML(notice)
-    found = EDITGAN.read("edit")
-    page = example.page(found[0]) if found else Page()
-    names, story = choice(found), gr.HTML(page.story, elem_id="editgan-story")
-    picture = start.build_input(page)
-    with gr.Row(elem_classes="workbench"):
-        with gr.Column(scale=9, min_width=300):
-            compare, report, mask, answer, verdict, history = build_result(page)
-        with gr.Column(scale=20, min_width=300), gr.Tabs(overflow_behavior="wrap"):
-            with gr.Tab("Paint", id="paint"):
-                painting = paint.build(page)
-            with gr.Tab("Vectors", id="vectors") as tab:
-                library = vectors.build(page)
-    keep, _ = take_home("editgan_files", page.keep)
-    panel = Panel(
-        compare, report, mask, answer, verdict, history, library=library[0], painter=painting[0],
-        parts=painting[3], inferred=gr.State([]), which=library[4], subject=gr.State(page.subject),
-        own=gr.State({}), keep=keep, stop=gr.State(Stop()),
-    )  # fmt: skip
-    start.wire(load, panel, picture)
-    paint.wire(load, panel, painting)
-    vectors.wire(load, panel, tab, library)
-    if names is not None:
-        example.wire(names, found, panel, picture, story)
-    bibtex(BIBTEX)
+}""",
+    pipeline="pipelines.editgan:EditGAN",
+    page="demos.editgan.page:build",
+    clay_alone="Its parts, examples and true answers are those of clay heads.",
+    kinds=("edit",),
+    networks=("clay-heads/generator", "clay-heads/segmentation-branch"),
+)

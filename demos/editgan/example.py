@@ -15,19 +15,21 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos import painter, stored
-from demos.downloads import fresh_folder
 from demos.editgan.paint import optimised_report
-from demos.editgan.panel import Page, Panel, keepsake, mask_picture, verdict
+from demos.editgan.panel import PageContents, Panel, keepsake, mask_picture, verdict
 from demos.editgan.session import WHOLE, Subject, kept_fields
-from demos.editgan.start import embedded_report
+from demos.editgan.start import Controls, embedded_report
 from demos.editgan.truth import PAINTED
-from demos.pictures import data_uri
-from demos.stored import Stored
+from demos.kit import painter, stored
+from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import data_uri
+from demos.kit.outputs import Values
+from demos.kit.stored import Stored
 from examples.clay.parts import PART_PALETTE, PARTS
 
 STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits
-CLAY = SimpleNamespace(parts=PARTS, palette=PART_PALETTE)  # what a page asks of a pipeline here
+# What a page asks of a pipeline here.
+CLAY_PARTS = SimpleNamespace(parts=PARTS, palette=PART_PALETTE)
 NUMBERS = ("psnr", "lpips", "identity")
 INSIDE = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)  # the palette of a region
 
@@ -68,7 +70,7 @@ def compute(
     return Stored(name, values, shown, codes)
 
 
-def page(entry: Stored) -> Page:
+def page(entry: Stored) -> PageContents:
     """Everything that a stored result puts on the page."""
     p, v = entry.pictures, entry.values
     embedding, edit = (SimpleNamespace(w=None, **kept) for kept in kept_fields(entry))
@@ -77,12 +79,12 @@ def page(entry: Stored) -> Page:
         embedding, p["picture"], v["seed"], WHOLE, {v["edit"]: (vector, 1.0)}, edit
     )  # fmt: skip
     part = PARTS.index(v["q_edit"][0])
-    return Page(
+    return PageContents(
         picture=p["picture"], seed=v["seed"], embedded=embedding.image,
         embedding=embedded_report(embedding), subject=entry,
         pair=(embedding.image, edit.image), mask=mask_picture(edit.mask, PART_PALETTE),
         painter=painter.opened(edit.image, edit.mask, PARTS, PART_PALETTE, part),
-        keep=keepsake(CLAY, subject, entry.codes),
+        keep=keepsake(CLAY_PARTS, subject, entry.codes),
         report=optimised_report(edit, np.asarray(p["painted"])),
         answer=p["truth"], verdict=verdict(subject, p["truth"]), scales=subject.scales,
         parts=PARTS, story=_story(entry),
@@ -106,28 +108,27 @@ def _story(entry: Stored) -> str:
     return f'<div class="story">{figures}</div>'
 
 
-def wire(names: gr.Radio, found: list[Stored], panel: Panel, start: tuple, story: gr.HTML) -> None:
+def wire(
+    names: gr.Radio, found: list[Stored], panel: Panel, start: Controls, story: gr.HTML
+) -> None:
     """Choosing a stored example by its name puts all of it on the page."""
-    portrait, *_, embedded, report, _ = start
-    outputs = {
-        "picture": portrait.picture, "seed": portrait.seed, "embedded": embedded,
-        "embedding": report, "subject": panel.subject, "pair": panel.compare, "mask": panel.mask,
-        "painter": panel.painter, "keep": panel.keep, "report": panel.report,
-        "answer": panel.answer, "verdict": panel.verdict, "scales": panel.history,
-        "parts": panel.parts, "story": story,
-    }  # fmt: skip
+    outputs = start.outputs | panel.outputs(
+        "subject", "pair", "mask", "painter", "keep", "report", "answer", "verdict", "scales",
+        "parts",
+    )  # fmt: skip
+    outputs |= {"story": story} | panel.outputs("inferred", "which", "library")
 
-    def show(entry: Stored) -> tuple:
+    def show(entry: Stored) -> Values:
         shown = page(entry)
-        values = {field.name: getattr(shown, field.name) for field in fields(Page)}
+        values = {field.name: getattr(shown, field.name) for field in fields(PageContents)}
         names = list(shown.scales)
-        values |= {
+        return values | {
             "painter": gr.update(**shown.painter),
             "answer": gr.update(value=shown.answer, visible=True),
             "parts": gr.update(choices=list(shown.parts), value=[]),
+            "inferred": [],
+            "which": gr.update(choices=names, value=names[-1]),
+            "library": [],
         }
-        which = gr.update(choices=names, value=names[-1])
-        return *(values[key] for key in outputs), [], which, []
 
-    rest = [panel.inferred, panel.which, panel.library]
-    stored.wire(names, found, show, [*outputs.values(), *rest], "editgan_stored_edit")
+    stored.wire(names, found, show, outputs, "editgan_stored_edit")

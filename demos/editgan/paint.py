@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from demos import masks, painter
-from demos.bridge import Stop, spoken_errors, stoppable
-from demos.downloads import fresh_folder
-from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
+from demos.editgan.panel import CHANGED, PageContents, Panel, held, live, mask_picture, shown
 from demos.editgan.session import Subject, Vectors, free_name, named_after
-from demos.painter import Painting, mask_painter
-from demos.pictures import open_picture, refuse
-from demos.widgets import FOLLOW, QUIET, run_buttons, run_options, stop_button
-from demos.words import curve, said, step_count
+from demos.kit import painter, part_masks
+from demos.kit.bridge import Stop, spoken_errors, stoppable
+from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import open_picture, refuse
+from demos.kit.inputs import FOLLOW, QUIET, Dial, run_buttons, run_options, stop_button
+from demos.kit.outputs import Values, filling
+from demos.kit.painter import Painting, mask_painter
+from demos.kit.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
 shall be. “Left” is left in the picture. Arrow keys move the brush, Space paints; the buttons below
 change the whole part.</p></div>"""
 # name: (label, what it does, change of labels by part and pixels)
 OPERATIONS: dict[str, tuple[str, str, Callable]] = {
-    "grow": ("Grow", "Make the chosen part larger on all sides.", masks.grown),
-    "shrink": ("Shrink", "Make the chosen part smaller on all sides.", masks.shrunk),
+    "grow": ("Grow", "Make the chosen part larger on all sides.", part_masks.grown),
+    "shrink": ("Shrink", "Make the chosen part smaller on all sides.", part_masks.shrunk),
     "fill": (
         "Fill outline", "Fill what the chosen part encloses; pixels do not matter.",
-        lambda m, part, _: masks.filled(m, part),
+        lambda m, part, _: part_masks.filled(m, part),
     ),
     "move_left": (
-        "Left", "Move the chosen part to the left.", lambda m, p, n: masks.moved(m, p, -n, 0)
+        "Left", "Move the chosen part to the left.", lambda m, p, n: part_masks.moved(m, p, -n, 0)
     ),
     "move_right": (
-        "Right", "Move the chosen part to the right.", lambda m, p, n: masks.moved(m, p, n, 0)
+        "Right", "Move the chosen part to the right.", lambda m, p, n: part_masks.moved(m, p, n, 0)
     ),
-    "move_up": ("Up", "Move the chosen part up.", lambda m, p, n: masks.moved(m, p, 0, -n)),
-    "move_down": ("Down", "Move the chosen part down.", lambda m, p, n: masks.moved(m, p, 0, n)),
+    "move_up": ("Up", "Move the chosen part up.", lambda m, p, n: part_masks.moved(m, p, 0, -n)),
+    "move_down": (
+        "Down", "Move the chosen part down.", lambda m, p, n: part_masks.moved(m, p, 0, n)
+    ),
 }  # fmt: skip
 
 PIXELS = (1, 2, 4)
@@ -49,10 +52,10 @@ class _Part:
 
     def infer(
         self, subject: Subject | None, painting: Painting | None, chosen: list, inferred: list
-    ) -> tuple:
+    ) -> Values:
         """Q_edit from what was painted, with what the visitor added or removed, and its region."""
         if subject is None or painting is None:
-            return gr.skip(), gr.skip(), gr.skip()
+            return {}
         before = held(subject, self.load).now.mask
         with spoken_errors():
             pipeline = self.load()
@@ -61,13 +64,18 @@ class _Part:
             region = np.zeros(before.shape, bool)
             if chosen and now:
                 region = pipeline.region(before, painting.labels, chosen)
-        return chosen, now, painter.outlined(region)
+        return {"parts": chosen, "inferred": now, "painter": painter.outlined(region)}
+
+    def outline(self, *inputs: Any) -> Values:
+        """The region alone, for a Q_edit that the visitor has just changed."""
+        shown = self.infer(*inputs)
+        return {"painter": shown["painter"]} if shown else {}
 
     @stoppable
     def optimise(
         self, subject: Subject | None, painting: Painting | None, chosen: list[str] | None,
         steps: int, own: Vectors, stop: Stop,
-    ) -> Iterator[tuple]:  # fmt: skip
+    ) -> Iterator[Values]:  # fmt: skip
         """Optimise this session's picture towards the painted mask (Eq. 5).
 
         `chosen` is Q_edit, the parts that may change; empty, it is inferred. Yields a report with
@@ -82,14 +90,15 @@ class _Part:
                 base, asked.labels, q_edit=chosen or None, steps=int(steps), on_step=on_step
             )
 
-        edit = yield from live(work, subject.embedding.image, stop, rest=7)
+        edit = yield from live(work, subject.embedding.image, stop)
         with spoken_errors():
             pipeline = self.load()
             wanted = named_after(edit.vector.q_edit)
             after = subject.edited(free_name(wanted, subject.edits, pipeline.library, own), edit)
             report = optimised_report(edit, asked.labels, stop.pressed)
             # The strokes are spent: none of them lies over the new mask.
-            yield report, *shown(pipeline, after, asked.labels, asked), after.scales, [], []
+            rest = {"report": report, "scales": after.scales, "parts": [], "inferred": []}
+            yield shown(pipeline, after, asked.labels, asked) | rest
 
     def save(self, painting: Painting | None) -> str:
         """The painted mask as a PNG in the legend's colours, four pixels for each of its own."""
@@ -106,7 +115,7 @@ class _Part:
             raise refuse("There is no file. Choose a mask, such as one downloaded here.")
         colours = np.asarray(open_picture(file))
         with spoken_errors():
-            labels = masks.reduced(masks.snapped(colours, self.load().palette), side)
+            labels = part_masks.reduced(part_masks.snapped(colours, self.load().palette), side)
         return Painting(labels, painting.part if painting else 0)
 
 
@@ -136,7 +145,7 @@ def _painted(painting: Painting | None) -> Painting:
 
 def optimised_report(edit: Any, asked: np.ndarray, stopped: bool = False) -> str:
     """How long an edit took, and how much of the painted mask came true, with the loss curve."""
-    share = masks.agreement(asked, edit.mask, edit.region)
+    share = part_masks.agreement(asked, edit.mask, edit.region)
     return said(
         f"{'Stopped' if stopped else 'Done'} after {step_count(edit.losses)} and "
         f"{edit.seconds:.1f} s. Where the picture was free to change, <b>{share:.0%}</b> of the "
@@ -144,7 +153,23 @@ def optimised_report(edit: Any, asked: np.ndarray, stopped: bool = False) -> str
     ) + curve(edit.losses)
 
 
-def build(page: Page) -> tuple:
+@dataclass(frozen=True)
+class Controls:
+    """The tab's components."""
+
+    canvas: painter.MaskPainter
+    pixels: gr.Radio
+    buttons: Mapping[str, gr.Button]
+    parts: gr.Dropdown
+    steps: Dial
+    run: gr.Button
+    halt: gr.Button
+    save: gr.Button
+    read: gr.UploadButton
+    file: gr.File
+
+
+def build(page: PageContents) -> Controls:
     """The painting tab's components."""
     gr.HTML(SAYS)
     canvas = mask_painter(page.painter, elem_id="editgan-painter")
@@ -166,46 +191,39 @@ def build(page: Page) -> tuple:
             save = gr.Button("Prepare the mask", size="md", min_width=140)
             read = gr.UploadButton("Upload a mask", size="md", file_types=["image"], min_width=140)
         file = gr.File(label="Mask", show_label=False, interactive=False, elem_id="mask-file")
-    return canvas, pixels, buttons, parts, steps, run, halt, save, read, file
+    return Controls(canvas, pixels, buttons, parts, steps, run, halt, save, read, file)
 
 
 def _button(name: str) -> gr.Button:
     return gr.Button(OPERATIONS[name][0], size="md", min_width=60)
 
 
-def wire(load: Callable, panel: Panel, ui: tuple) -> None:
+def wire(load: Callable, panel: Panel, ui: Controls) -> None:
     """Connect the tab to the page."""
-    canvas, pixels, buttons, parts, steps, run, halt, save, read, file = ui
-    part = _Part(load)
-    infer = (
-        part.infer, [panel.subject, canvas, parts, panel.inferred],
-        [parts, panel.inferred, canvas],
-    )  # fmt: skip
+    part, canvas, parts = _Part(load), ui.canvas, ui.parts
+    given = {"inputs": [panel.subject, canvas, parts, panel.inferred]}
+    infer = filling(part.infer, panel.outputs("parts", "inferred", "painter")) | given
+    outline = filling(part.outline, panel.outputs("painter")) | given
     # The one way to Q_edit of all that is painted: the painter tells of what the buttons make, too.
     # Two at once would take a part that one has just added for one that the visitor took out.
-    canvas.input(*infer, **QUIET, **FOLLOW)
-    for name, button in buttons.items():
+    canvas.input(**infer, **QUIET, **FOLLOW)
+    for name, button in ui.buttons.items():
         _, words, change = OPERATIONS[name]
         button.click(
-            operation(words, change), [canvas, pixels], canvas, api_name=f"editgan_{name}",
+            operation(words, change), [canvas, ui.pixels], canvas, api_name=f"editgan_{name}",
             show_progress="hidden",
         )  # fmt: skip
-    parts.input(_region(part), infer[1], canvas, **QUIET, **FOLLOW)
-    stop_button(halt, panel.stop, run)
-    run.click(
-        part.optimise, [panel.subject, canvas, parts, steps, panel.own, panel.stop],
-        [panel.report, *panel.shown, panel.history, parts, panel.inferred],
+    parts.input(**outline, **QUIET, **FOLLOW)
+    stop_button(ui.halt, panel.stop, ui.run)
+    ui.run.click(
+        **filling(
+            part.optimise, panel.outputs("report", *CHANGED, "scales", "parts", "inferred")
+        ),
+        inputs=[panel.subject, canvas, parts, ui.steps, panel.own, panel.stop],
         api_name="editgan_optimise", **run_options(panel.report),
-    ).success(
-        answered, panel.subject, [panel.answer, panel.verdict], **QUIET, **FOLLOW
-    )  # fmt: skip
-    save.click(part.save, canvas, file, api_name="editgan_mask_file", show_progress="hidden")
-    read.upload(
-        part.read, [read, panel.subject, canvas], canvas, api_name="editgan_read_mask",
+    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    ui.save.click(part.save, canvas, ui.file, api_name="editgan_mask_file", show_progress="hidden")
+    ui.read.upload(
+        part.read, [ui.read, panel.subject, canvas], canvas, api_name="editgan_read_mask",
         show_progress="hidden",
-    ).success(*infer, **QUIET, **FOLLOW)  # fmt: skip
-
-
-def _region(part: _Part) -> Callable:
-    """The outline alone, for a Q_edit that the visitor has just changed."""
-    return lambda *inputs: part.infer(*inputs)[2]
+    ).success(**infer, **QUIET, **FOLLOW)  # fmt: skip

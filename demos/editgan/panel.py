@@ -11,19 +11,21 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.components import Component
 from PIL import Image
 
-from demos import masks, painter
-from demos.bridge import Done, Stop, spoken_errors, stream
-from demos.dials import Dials, dials
-from demos.downloads import Keepsake
 from demos.editgan.session import HIGH, LOW, Subject, opened
 from demos.editgan.truth import PAINTED, truth
-from demos.painter import MaskPainter, Painting
-from demos.pictures import refuse
-from demos.stored import Stored
-from demos.widgets import aligned
-from demos.words import decibels, running, said
+from demos.kit import painter, part_masks
+from demos.kit.bridge import Done, Stop, spoken_errors, stream
+from demos.kit.dials import Dials, dials
+from demos.kit.downloads import Keepsake
+from demos.kit.imaging import refuse
+from demos.kit.inputs import aligned
+from demos.kit.outputs import Values, filling
+from demos.kit.painter import MaskPainter, Painting
+from demos.kit.stored import Stored
+from demos.kit.words import decibels, running, said
 
 TIMES = 4  # a mask's pixels are shown and handed out enlarged
 NO_SUBJECT = "There is no embedded picture yet. Press Embed first."
@@ -31,14 +33,14 @@ NO_SUBJECT = "There is no embedded picture yet. Press Embed first."
 
 @dataclass(frozen=True)
 class Panel:
-    """The result's components and the session's states; `shown` is what every edit changes."""
+    """The result's components and the session's states, by what they show."""
 
-    compare: gr.ImageSlider
+    pair: gr.ImageSlider
     report: gr.HTML
     mask: gr.Image
     answer: gr.Image
     verdict: gr.HTML
-    history: Dials
+    scales: Dials
     library: Dials
     painter: MaskPainter
     parts: gr.Dropdown
@@ -49,13 +51,21 @@ class Panel:
     keep: gr.State
     stop: gr.State
 
+    def outputs(self, *names: str) -> dict[str, Component]:
+        """Some of the components, by name."""
+        return {name: getattr(self, name) for name in names}
+
     @property
-    def shown(self) -> list:
-        return [self.subject, self.compare, self.mask, self.painter, self.keep, self.which]
+    def answering(self) -> dict[str, Any]:
+        """The listener options that bring the true answer after an edit."""
+        return {**filling(answered, self.outputs("answer", "verdict")), "inputs": self.subject}
+
+
+CHANGED = ("subject", "pair", "mask", "painter", "keep", "which")  # by every edit
 
 
 @dataclass(frozen=True)
-class Page:
+class PageContents:
     """What stands on the page: nothing, or a stored example (`demos.editgan.example`)."""
 
     picture: Image.Image | None = None
@@ -85,24 +95,23 @@ def held(subject: Subject | Stored | None, load: Callable) -> Subject:
     return subject
 
 
-def shown(pipeline: Any, subject: Subject, before: np.ndarray, painting: Painting | None) -> tuple:
-    """What an edit changes on the page, in the order of `Panel.shown`.
+def shown(pipeline: Any, subject: Subject, before: np.ndarray, painting: Painting | None) -> Values:
+    """What an edit changes on the page, `CHANGED`.
 
     Strokes that were painted on the mask `before` stay, laid over the new mask.
     """
     mask = subject.now.mask
     painting = painting or Painting(before, 0)
-    carried = masks.carried(painting.labels, before, mask)
-    return (
-        subject,
-        (subject.embedding.image, subject.now.image),
-        mask_picture(mask, pipeline.palette),
-        painter.continued(
-            subject.now.image, mask, Painting(carried, painting.part, painting.labels)
-        ),
-        keepsake(pipeline, subject),
-        choice(subject),
-    )
+    carried = part_masks.carried(painting.labels, before, mask)
+    carried = Painting(carried, painting.part, painting.labels)
+    return {
+        "subject": subject,
+        "pair": (subject.embedding.image, subject.now.image),
+        "mask": mask_picture(mask, pipeline.palette),
+        "painter": painter.continued(subject.now.image, mask, carried),
+        "keep": keepsake(pipeline, subject),
+        "which": choice(subject),
+    }
 
 
 def choice(subject: Subject) -> Any:
@@ -113,7 +122,7 @@ def choice(subject: Subject) -> Any:
 
 def mask_picture(labels: np.ndarray, palette: np.ndarray, times: int = TIMES) -> Image.Image:
     """A mask in its palette's colours, enlarged; a PNG of it keeps the palette."""
-    picture = Image.fromarray(masks.enlarged(labels, times), "P")
+    picture = Image.fromarray(part_masks.enlarged(labels, times), "P")
     picture.putpalette(np.asarray(palette, np.uint8).tobytes())
     return picture
 
@@ -140,14 +149,15 @@ def keepsake(pipeline: Any, subject: Subject, codes: Path | None = None) -> Keep
     return Keepsake(pictures, codes, parameters)
 
 
-def answered(subject: Subject | None) -> tuple[Any, str]:
+def answered(subject: Subject | None) -> Values:
     """The true answer to this session's edits where the renderer knows it, and how far it is."""
     scales = subject.scales if subject else {}
     picture = truth(subject.seed, scales) if scales and subject.from_library else None
     if picture is None:
-        return gr.update(value=None, visible=False), _no_truth(subject)
+        return {"answer": gr.update(value=None, visible=False), "verdict": _no_truth(subject)}
     picture = aligned(picture, *subject.crop)
-    return gr.update(value=picture, visible=True), verdict(subject, picture)
+    answer = gr.update(value=picture, visible=True)
+    return {"answer": answer, "verdict": verdict(subject, picture)}
 
 
 def verdict(subject: Subject, answer: Image.Image) -> str:
@@ -177,18 +187,18 @@ def psnr(a: Image.Image, b: Image.Image) -> float:
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def live(work: Callable, before: Image.Image, stop: Stop, rest: int) -> Iterator[tuple]:
-    """Run an optimisation: yields report and pictures, `rest` outputs as they are; its result."""
+def live(work: Callable, before: Image.Image, stop: Stop) -> Iterator[Values]:
+    """Run an optimisation: yields report and pictures; its result."""
     for news in stream(work, stop):
         if isinstance(news, Done):
             return news.result
-        pair = (before, news.images[0]) if news.images else gr.skip()
-        yield running(news), gr.skip(), pair, *(gr.skip(),) * rest
+        pair = {"pair": (before, news.images[0])} if news.images else {}
+        yield pair | {"report": running(news)}
 
 
-def build_result(page: Page) -> tuple:
+def build_result(page: PageContents) -> dict[str, Component]:
     """Before and after, report, new mask, true answer and its verdict, and the edits so far."""
-    compare = gr.ImageSlider(
+    pair = gr.ImageSlider(
         page.pair, label="Before and after", format="png", height=360, elem_id="editgan-compare",
         buttons=["fullscreen"], elem_classes="filled",
     )  # fmt: skip
@@ -205,10 +215,13 @@ def build_result(page: Page) -> tuple:
             buttons=["download", "fullscreen"], elem_classes="filled", min_width=130,
             visible=page.answer is not None,
         )  # fmt: skip
-    words = gr.HTML(page.verdict, elem_id="editgan-verdict")
+    verdict = gr.HTML(page.verdict, elem_id="editgan-verdict")
     gr.HTML('<div class="prose-page"><h2>Edits in the picture</h2></div>')
-    history = dials(
+    scales = dials(
         LOW, HIGH, "None yet: paint a mask, or move a slider of the library.",
         value=page.scales, elem_id="editgan-history",
     )  # fmt: skip
-    return compare, report, mask, answer, words, history
+    return {
+        "pair": pair, "report": report, "mask": mask, "answer": answer, "verdict": verdict,
+        "scales": scales,
+    }  # fmt: skip

@@ -8,24 +8,28 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from PIL import Image
 
-from demos import painter
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.dials import relisted
-from demos.editgan.panel import Page, Panel, answered, choice, keepsake, mask_picture
+from demos.editgan.panel import CHANGED, PageContents, Panel, choice, keepsake, mask_picture
 from demos.editgan.session import HIGH, LOW, Subject
-from demos.portraits import seed_of
-from demos.widgets import (
+from demos.kit import painter
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.dials import relisted
+from demos.kit.inputs import (
     FOLLOW,
     QUIET,
+    Dial,
+    PortraitInput,
     aligned,
     portrait_input,
     run_buttons,
     run_options,
     stop_button,
 )
-from demos.words import curve, decibels, running, said, step_count
+from demos.kit.outputs import Values, filling
+from demos.kit.portraits import seed_of
+from demos.kit.words import curve, decibels, running, said, step_count
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
 FIRST_PART = "upper lip"
@@ -40,7 +44,7 @@ class _Part:
     def embed(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, own: dict,
         stop: Stop,
-    ) -> Iterator[tuple]:  # fmt: skip
+    ) -> Iterator[Values]:  # fmt: skip
         """Embed a picture for editing; it stays in this session with its part mask.
 
         The true answer to an edit is known when the picture is the never-seen portrait of `seed`.
@@ -53,17 +57,15 @@ class _Part:
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
-                yield news.images[0] if news.images else gr.skip(), running(news), *_same(11)
+                shown = {"embedded": news.images[0]} if news.images else {}
+                yield shown | {"embedding": running(news)}
                 continue
             found = news.result
             subject = Subject(found, source, seed, (x, y, zoom), {}, found)
             with spoken_errors():
                 words = embedded_report(found, stop.pressed)
-                yield found.image, words, *_begun(self.load(), subject, own)
-
-
-def _same(count: int) -> tuple:
-    return (gr.skip(),) * count
+                shown = {"embedded": found.image, "embedding": words}
+                yield shown | _begun(self.load(), subject, own)
 
 
 def embedded_report(found: Any, stopped: bool = False) -> str:
@@ -82,17 +84,19 @@ def embedded_report(found: Any, stopped: bool = False) -> str:
     return words + curve(found.losses)
 
 
-def _begun(pipeline: Any, subject: Subject, own: dict) -> tuple:
-    """What a new picture puts on the page: in the order of the outputs in `wire`."""
+def _begun(pipeline: Any, subject: Subject, own: dict) -> Values:
+    """What a new picture puts on the page."""
     names, mask = pipeline.parts, subject.now.mask
     part = names.index(FIRST_PART) if FIRST_PART in names else 1
     opened = painter.begun(subject.now.image, mask, names, pipeline.palette, part)
     rows = library_rows({**pipeline.library, **own})
-    return (
-        subject, (subject.now.image,) * 2,
-        mask_picture(mask, pipeline.palette), opened, keepsake(pipeline, subject), choice(subject),
-        relisted(LOW, HIGH, rows, {}), [], said(), gr.update(choices=list(names), value=[]), [],
-    )  # fmt: skip
+    return {
+        "subject": subject, "pair": (subject.now.image, subject.now.image),
+        "mask": mask_picture(mask, pipeline.palette), "painter": opened,
+        "keep": keepsake(pipeline, subject), "which": choice(subject),
+        "library": relisted(LOW, HIGH, rows, {}), "scales": [], "report": said(),
+        "parts": gr.update(choices=list(names), value=[]), "inferred": [],
+    }  # fmt: skip
 
 
 def library_rows(vectors: dict[str, Any]) -> list[list[str]]:
@@ -123,8 +127,29 @@ def painting(name: str) -> tuple[Image.Image, None]:
         return file.convert("RGB"), None
 
 
-def build_input(page: Page) -> tuple:
-    """The picture's components: input, steps, run, stop, embedding, report."""
+@dataclass(frozen=True)
+class Controls:
+    """The picture's components; `embedding` is the report on it."""
+
+    portrait: PortraitInput
+    steps: Dial
+    run: gr.Button
+    halt: gr.Button
+    embedded: gr.Image
+    embedding: gr.HTML
+    paintings: gr.Radio
+
+    @property
+    def outputs(self) -> dict[str, Component]:
+        """What a stored example fills of them."""
+        return {
+            "picture": self.portrait.picture, "seed": self.portrait.seed,
+            "embedded": self.embedded, "embedding": self.embedding,
+        }  # fmt: skip
+
+
+def build_input(page: PageContents) -> Controls:
+    """The picture with its crop, the button that embeds it, and the embedding."""
     with gr.Row():
         with gr.Column(min_width=280):
             portrait = portrait_input(
@@ -148,25 +173,20 @@ def build_input(page: Page) -> tuple:
             )  # fmt: skip
             steps, run, halt = run_buttons("Embed", fewest=10)
             report = gr.HTML(page.embedding, elem_id="editgan-embedding-report")
-    return portrait, steps, run, halt, embedded, report, paintings
+    return Controls(portrait, steps, run, halt, embedded, report, paintings)
 
 
-def wire(load: Callable, panel: Panel, parts: tuple) -> None:
+def wire(load: Callable, panel: Panel, ui: Controls) -> None:
     """Connect the input to the page."""
-    portrait, steps, run, halt, embedded, report, paintings = parts
-    part = _Part(load)
-    outputs = [
-        embedded, report, *panel.shown, panel.library, panel.history, panel.report, panel.parts,
-        panel.inferred,
-    ]  # fmt: skip
-    stop_button(halt, panel.stop, run)
-    run.click(
-        part.embed, [*portrait.inputs, portrait.seed, steps, panel.own, panel.stop], outputs,
-        api_name="editgan_embed", **run_options(report),
-    ).success(
-        answered, panel.subject, [panel.answer, panel.verdict], **QUIET, **FOLLOW
-    )  # fmt: skip
-    paintings.input(
-        painting, paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
+    part, portrait = _Part(load), ui.portrait
+    outputs = {"embedded": ui.embedded, "embedding": ui.embedding}
+    outputs |= panel.outputs(*CHANGED, "library", "scales", "report", "parts", "inferred")
+    stop_button(ui.halt, panel.stop, ui.run)
+    ui.run.click(
+        **filling(part.embed, outputs), api_name="editgan_embed",
+        inputs=[*portrait.origin, ui.steps, panel.own, panel.stop], **run_options(ui.embedding),
+    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    ui.paintings.input(
+        painting, ui.paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
         show_progress="hidden",
     )  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from PIL import Image
 
-from demos.portraits import TEST
+from demos.kit.portraits import TEST
 from examples.clay.parameters import draw, latent
 from examples.clay.part_edits import PART_EDITS
 

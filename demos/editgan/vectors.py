@@ -9,10 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.dials import dials, relisted
-from demos.downloads import fresh_folder
-from demos.editgan.panel import Page, Panel, answered, choice, held, live, shown
+from demos.editgan.panel import CHANGED, PageContents, Panel, choice, held, live, shown
 from demos.editgan.session import (
     HIGH,
     LOW,
@@ -24,10 +21,14 @@ from demos.editgan.session import (
     with_scales,
 )
 from demos.editgan.start import library_rows
-from demos.painter import Painting
-from demos.pictures import refuse
-from demos.widgets import FOLLOW, GPU, QUIET, run_options, stop_button
-from demos.words import curve, said, step_count
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.dials import Dials, dials, relisted
+from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import refuse
+from demos.kit.inputs import FOLLOW, GPU, QUIET, run_options, stop_button
+from demos.kit.outputs import Values, filling
+from demos.kit.painter import Painting
+from demos.kit.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">A vector found on one portrait is added to
 another: at 1 as it was learnt, below 0 the other way round. A few steps of refinement then take
@@ -41,7 +42,7 @@ class _Part:
 
     def apply(
         self, subject: Subject | None, scales: dict, own: dict, painting: Painting | None
-    ) -> Iterator[tuple]:
+    ) -> Iterator[Values]:
         """Set this session's picture to library vectors at these scales; zero takes one out.
 
         `scales` is a list of [name, scale], each scale from -2 to 2. Edits that were painted stay.
@@ -59,11 +60,11 @@ class _Part:
         after = yield from self._made_of(before, edits)
         with spoken_errors():
             changed = shown(self.load(), after, before.now.mask, painting)
-            yield applied(after), *changed, after.scales
+            yield changed | {"report": applied(after), "scales": after.scales}
 
     def reweigh(
         self, subject: Subject | None, scales: dict, own: dict, painting: Painting | None
-    ) -> Iterator[tuple]:
+    ) -> Iterator[Values]:
         """Give this session's edits other scales; an edit that is left out is taken back.
 
         `scales` is a list of [name, scale]; the later edits stay, since vectors add up. Yields the
@@ -75,21 +76,20 @@ class _Part:
             vectors = {**self.load().library, **own}
             sliders = {name: scale for name, scale in after.scales.items() if name in vectors}
             changed = shown(self.load(), after, before.now.mask, painting)
-            yield applied(after), *changed, sliders
+            yield changed | {"report": applied(after), "library": sliders}
 
-    def _made_of(self, before: Subject, edits: Edits) -> Iterator[tuple]:
+    def _made_of(self, before: Subject, edits: Edits) -> Iterator[Values]:
         """Yields the new picture alone, for its mask takes longer; the subject with these edits."""
         for news in stream(lambda step: before.made_of(self.load(), edits, step), Stop()):
             if isinstance(news, Done):
                 return news.result
-            pair = (before.embedding.image, news.images[0])
-            yield gr.skip(), gr.skip(), pair, *(gr.skip(),) * 5
+            yield {"pair": (before.embedding.image, news.images[0])}
 
     @stoppable
     def refine(
         self, subject: Subject | None, steps: int, painting: Painting | None, own: Vectors,
         stop: Stop,
-    ) -> Iterator[tuple]:  # fmt: skip
+    ) -> Iterator[Values]:  # fmt: skip
         """Refine this session's edited picture for 10, 30 or 60 steps (self-supervised).
 
         Yields a report and the pictures. What refinement adds becomes an edit of its own.
@@ -104,14 +104,14 @@ class _Part:
                 before.embedding, strengths, steps=int(steps), on_step=on_step
             )
 
-        edit = yield from live(work, before.embedding.image, stop, rest=6)
+        edit = yield from live(work, before.embedding.image, stop)
         with spoken_errors():
             name = free_name("refinement", before.edits, self.load().library, own)
             after, report = before.refined(name, edit), _report(edit, stop)
             changed = shown(self.load(), after, before.now.mask, painting)
-            yield report, *changed, after.scales, gr.skip()
+            yield changed | {"report": report, "scales": after.scales}
 
-    def save(self, subject: Subject | None, which: str | None, name: str, own: dict) -> tuple:
+    def save(self, subject: Subject | None, which: str | None, name: str, own: dict) -> Values:
         """Name one of this session's edits, put it into the library and hand out its file."""
         before, name = held(subject, self.load), (name or "").strip()
         if which not in before.edits:
@@ -123,9 +123,12 @@ class _Part:
             vector = replace(before.edits[which][0], name=name)
             path = vector.save(fresh_folder() / f"{name}.safetensors")
         after, own = before.renamed(which, name), {**own, name: vector}
-        return after, own, after.scales, self._library(after, own), choice(after), str(path)
+        return {
+            "subject": after, "own": own, "scales": after.scales,
+            "library": self._library(after, own), "which": choice(after), "file": str(path),
+        }  # fmt: skip
 
-    def read(self, file: str | None, subject: Subject | None, own: dict) -> tuple:
+    def read(self, file: str | None, subject: Subject | None, own: dict) -> Values:
         """Load a vector from a safetensors file into this session's library."""
         if not file:
             raise refuse("There is no file. Choose a vector that was saved here.")
@@ -137,11 +140,11 @@ class _Part:
             )
         own = {**own, name: replace(vector, name=name)}
         words = said(f"Loaded <b>{escape(name)}</b>: it stands last in the library.")
-        return own, self._library(subject, own), words
+        return {"own": own, "library": self._library(subject, own), "words": words}
 
-    def listed(self, subject: Subject | None, own: dict) -> Any:
+    def listed(self, subject: Subject | None, own: dict) -> Values:
         """The library's sliders, once there is a picture to move them on."""
-        return gr.skip() if subject is None else self._library(held(subject, self.load), own)
+        return {"library": self._library(held(subject, self.load), own)} if subject else {}
 
     def _library(self, subject: Subject | None, own: dict) -> Any:
         vectors = {**self.load().library, **own}
@@ -165,7 +168,23 @@ def _report(edit: Any, stop: Stop) -> str:
     ) + curve(edit.losses)
 
 
-def build(page: Page) -> tuple:
+@dataclass(frozen=True)
+class Controls:
+    """The tab's components."""
+
+    library: Dials
+    steps: gr.Radio
+    run: gr.Button
+    halt: gr.Button
+    which: gr.Dropdown
+    name: gr.Textbox
+    save: gr.Button
+    file: gr.File
+    read: gr.UploadButton
+    words: gr.HTML
+
+
+def build(page: PageContents) -> Controls:
     """The vectors tab's components."""
     gr.HTML(SAYS)
     library = dials(
@@ -188,40 +207,39 @@ def build(page: Page) -> tuple:
         file = gr.File(label="Vector", show_label=False, interactive=False, elem_id="vector-file")
         read = gr.UploadButton("Load a vector", size="md", file_types=[".safetensors"])
         words = gr.HTML(elem_id="vector-words")
-    return library, steps, run, halt, which, name, save, file, read, words
+    return Controls(library, steps, run, halt, which, name, save, file, read, words)
 
 
-def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: tuple) -> None:
+def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: Controls) -> None:
     """Connect the tab to the page."""
-    library, steps, run, halt, which, name, save, file, read, words = ui
     part = _Part(load)
-    answer = (answered, panel.subject, [panel.answer, panel.verdict])
     # Names and pictures of vectors come with the networks, which a stored example does without.
     tab.select(
-        part.listed, [panel.subject, panel.own], library, api_visibility="private",
-        show_progress="minimal",
+        **filling(part.listed, panel.outputs("library")), inputs=[panel.subject, panel.own],
+        api_visibility="private", show_progress="minimal",
     )  # fmt: skip
     for board, other, handler, api in (
-        (library, panel.history, part.apply, "editgan_apply"),
-        (panel.history, library, part.reweigh, "editgan_reweigh"),
+        ("library", "scales", part.apply, "editgan_apply"),
+        ("scales", "library", part.reweigh, "editgan_reweigh"),
     ):
-        board.input(
-            handler, [panel.subject, board, panel.own, panel.painter], 
-            [panel.report, *panel.shown, other],
-            api_name=api, **GPU, **FOLLOW,
-        ).success(*answer, **QUIET, **FOLLOW)  # fmt: skip
-    stop_button(halt, panel.stop, run)
-    run.click(
-        part.refine, [panel.subject, steps, panel.painter, panel.own, panel.stop],
-        [panel.report, *panel.shown, panel.history, library], api_name="editgan_refine",
-        **run_options(panel.report),
-    ).success(*answer, **QUIET, **FOLLOW)  # fmt: skip
-    save.click(
-        part.save, [panel.subject, which, name, panel.own],
-        [panel.subject, panel.own, panel.history, library, which, file],
+        moved = getattr(panel, board)
+        moved.input(
+            **filling(handler, panel.outputs("report", *CHANGED, other)),
+            inputs=[panel.subject, moved, panel.own, panel.painter], api_name=api, **GPU, **FOLLOW,
+        ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    stop_button(ui.halt, panel.stop, ui.run)
+    ui.run.click(
+        **filling(part.refine, panel.outputs("report", *CHANGED, "scales", "library")),
+        inputs=[panel.subject, ui.steps, panel.painter, panel.own, panel.stop],
+        api_name="editgan_refine", **run_options(panel.report),
+    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    saved = panel.outputs("subject", "own", "scales", "library", "which") | {"file": ui.file}
+    ui.save.click(
+        **filling(part.save, saved), inputs=[panel.subject, ui.which, ui.name, panel.own],
         api_name="editgan_save_vector", show_progress="hidden",
     )  # fmt: skip
-    read.upload(
-        part.read, [read, panel.subject, panel.own], [panel.own, library, words],
-        api_name="editgan_read_vector", show_progress="hidden",
+    ui.read.upload(
+        **filling(part.read, panel.outputs("own", "library") | {"words": ui.words}),
+        inputs=[ui.read, panel.subject, panel.own], api_name="editgan_read_vector",
+        show_progress="hidden",
     )  # fmt: skip

@@ -1,81 +1,26 @@
-"""The page of In-Domain GAN Inversion (Zhu et al. 2020): one file a part of the page.
+"""In-Domain GAN Inversion (Zhu et al. 2020)."""
 
-Every part takes `load`, a function that returns the pipeline, and the setting of a domain; nothing
-is loaded to show the page. Clay heads stand on the page from the start; the parts of another domain
-are made when a session changes to it, from what its pipeline has.
-"""
+from demos.kit.paper import Paper
 
-from __future__ import annotations
-
-import functools
-from collections.abc import Callable
-
-import gradio as gr
-
-from demos import picker, stored
-from demos.domains import Source
-from demos.indomain import diffuse, interpolate, invert, manipulate, mix
-from demos.indomain.setting import CLAY, Setting, setting_of
-from demos.widgets import QUIET, bibtex
-
-BIBTEX = """@inproceedings{zhu2020indomain,
+PAPER = Paper(
+    slug="indomain",
+    name="In-domain inversion",
+    title="In-Domain GAN Inversion for Real Image Editing",
+    authors="Jiapeng Zhu, Yujun Shen, Deli Zhao, Bolei Zhou",
+    year=2020,
+    says="A code that only copies the pixels cannot be edited. Keep it where the generator knows "
+    "what a face is, and one face can be diffused into another picture, blended, aged or lit from "
+    "the other side.",
+    article="https://arxiv.org/abs/2004.00049",
+    code="https://github.com/genforce/idinvert_pytorch",
+    citation="""@inproceedings{zhu2020indomain,
   title     = {In-Domain {GAN} Inversion for Real Image Editing},
   author    = {Zhu, Jiapeng and Shen, Yujun and Zhao, Deli and Zhou, Bolei},
   booktitle = {European Conference on Computer Vision (ECCV)},
   year      = {2020}
-}"""
-
-_EQUATION = """<div class="equation"><math><mrow displaystyle="true">
-<msup><mi>w</mi><mo>*</mo></msup><mo>=</mo><munder><mtext>arg min</mtext><mi>w</mi></munder>
-<mspace width="0.4em"/><mo>‖</mo><mi>x</mi><mo>−</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo>
-<mo>‖</mo><mo>+</mo><msub><mi>λ</mi><mtext>feat</mtext></msub>
-<mo>‖</mo><mi>F</mi><mo>(</mo><mi>x</mi><mo>)</mo><mo>−</mo><mi>F</mi><mo>(</mo><mi>G</mi><mo>(</mo>
-<mi>w</mi><mo>)</mo><mo>)</mo><mo>‖</mo></mrow></math><math><mrow displaystyle="true">
-<mo form="prefix">+</mo><msub><mi>λ</mi><mtext>dom</mtext></msub><mspace width="0.2em"/>
-<mo>‖</mo><mi>w</mi><mo>−</mo><mi>E</mi><mo>(</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo><mo>)</mo>
-<mo>‖</mo></mrow></math>
-<p>x the picture, w its layer-wise code, G the generator, E the encoder, F perceptual features. The
-last term keeps the code in the domain.</p>
-</div>"""
-
-_INTRODUCTION = f"""<div class="prose-page lead"><h1>In-domain inversion</h1>
-<div class="beside"><div><p>An encoder trained through the frozen generator puts a picture where the
-generator knows what a face is; a short optimisation then sharpens the likeness without letting the
-code leave that place.</p>
-<p>Because the code stays in the domain it can be edited: half a face can be
-diffused into another picture, two portraits blended, one aged.</p></div>{_EQUATION}</div></div>"""
-
-
-def build(load: Callable, source: Source | None = None) -> None:
-    """Put the page into the open route; `load(domain)` returns a pipeline, `load()` clay's."""
-    source = source or Source()
-    domain = picker.build("indomain", load, source)
-    gr.HTML(_INTRODUCTION)
-    with gr.Column() as clay:
-        if notice := stored.INDOMAIN.notice():
-            gr.HTML(notice)
-        _parts(load, CLAY)
-    domain.change(lambda name: gr.update(visible=name == CLAY.name), domain, clay, **QUIET)
-
-    @gr.render(inputs=domain, show_progress="hidden")
-    def photographs(name: str) -> None:
-        if name != CLAY.name:
-            entry = next(entry for entry in source.domains() if entry.name == name)
-            extras = entry.page("indomain").extras
-            _parts(functools.partial(load, name), setting_of(name, load(name), extras))
-
-    bibtex(BIBTEX)
-
-
-def _parts(load: Callable, at: Setting) -> None:
-    """All parts of the page for one domain."""
-    with gr.Tabs(overflow_behavior="wrap"):
-        for part, name in (
-            (diffuse, "Diffuse"),
-            (invert, "Invert"),
-            (interpolate, "Interpolate"),
-            (manipulate, "Manipulate"),
-            (mix, "Mix"),
-        ):
-            with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
-                part.build(load, at)
+}""",
+    pipeline="pipelines.indomain:InDomain",
+    page="demos.indomain.page:build",
+    kinds=("diffuse", "invert", "interpolate", "manipulate", "mix"),
+    networks=("clay-heads/generator",),
+)

@@ -11,14 +11,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from PIL import Image
 
-from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.cropbox import crop_box_input
-from demos.downloads import Keepsake, take_home
-from demos.indomain.setting import CLAY, STEPS, Setting, origin, stored_origins
-from demos.widgets import (
+from demos.indomain import PAPER
+from demos.indomain.setting import CLAY_HEADS, STEPS, Setting, origin, stored_origins
+from demos.kit import imaging, stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.cropbox import crop_box_input
+from demos.kit.downloads import Keepsake, take_home
+from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     Dial,
@@ -30,9 +32,11 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import curve, decibels, running, said, same_person, step_count, strangers
+from demos.kit.outputs import Values, filling
+from demos.kit.words import curve, decibels, running, said, same_person, step_count, strangers
 
 MOST_CONTEXTS = 4
+CROP = ("x", "y", "width", "height")  # centre and size as fractions of the square
 PAPERS_CROP = (0.49, 0.57, 0.43, 0.43)  # 110 px at (125, 145) of 256 px
 CROP_SIZES = (0.2, 0.32, 0.44, 0.58, 0.74)
 SAYS = """<div class="prose-page"><p class="aside">Cut a piece out of the target and paste it on the
@@ -48,21 +52,22 @@ class _Part:
     load: Callable
     at: Setting
 
-    def preview(self, picture, sx, sy, zoom, contexts, *crop) -> tuple[Any, Image.Image | None]:
+    def preview(self, picture, sx, sy, zoom, contexts, *crop) -> Values:
         if picture is None:
-            return gr.update(image=""), None
+            return {"box": gr.update(image=""), "pasted": None}
         target = aligned(picture, sx, sy, zoom, self.at.side)
-        shown = gr.update(image=pictures.data_uri(target))
+        shown = gr.update(image=imaging.data_uri(target))
         if not contexts:
-            return shown, None
+            return {"box": shown, "pasted": None}
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
-        return shown, _stitched(target, squares, pictures.crop_box(*crop))
+        pasted = _stitched(target, squares, imaging.crop_box(*crop))
+        return {"box": shown, "pasted": pasted}
 
     @stoppable
     def diffuse(
         self, picture, sx, sy, zoom, seed, contexts, x: float, y: float, width: float,
         height: float, steps: int, rival: bool, drawn: Sequence[int], stop: Stop,
-    ) -> Iterator[tuple]:  # fmt: skip
+    ) -> Iterator[Values]:  # fmt: skip
         """Diffuse a crop of the target into 1 to 4 contexts.
 
         Yields the pictures so far, a report with the loss curve and, at the end, stitched and
@@ -72,9 +77,11 @@ class _Part:
         """
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
-        box = pictures.crop_box(x, y, width, height)
+        box = imaging.crop_box(x, y, width, height)
         begun = said("Encoding the stitched pictures …")
-        yield _stitched(target, squares, box), begun, None, None, None
+        yield {"live": _stitched(target, squares, box), "report": begun} | dict.fromkeys(
+            ("compare", "sheet", "keep")
+        )
         result = yield from self._live(target, squares, box, steps, "in-domain", stop)
         other = None
         if rival and not stop.pressed:
@@ -89,17 +96,18 @@ class _Part:
             "contexts": self.at.origins(contexts, drawn),
         }
         codes = {f"w{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
-        yield *shown, _keepsake(result, codes, whence, box, int(steps))
+        yield shown | {"keep": _keepsake(result, codes, whence, box, int(steps))}
 
-    def _live(self, target, contexts, box, steps, method, stop) -> Iterator[tuple]:
+    def _live(self, target, contexts, box, steps, method, stop) -> Iterator[Values]:
         """Yields pictures and report on the way; returns the result."""
         for news in self._stream(target, contexts, box, steps, method, stop):
             if isinstance(news, Done):
                 return news.result
-            live = method == "in-domain" and news.images
             heading = "" if method == "in-domain" else said("<b>Image2StyleGAN</b>, to compare")
-            shown = pictures.row(news.images) if live else gr.skip()
-            yield shown, heading + running(news), *_same(3)
+            shown = {"report": heading + running(news)}
+            if method == "in-domain" and news.images:
+                shown["live"] = imaging.row(news.images)
+            yield shown
 
     def _stream(self, target, contexts, box, steps, method, stop) -> Iterator:
         def work(on_step):
@@ -112,30 +120,27 @@ class _Part:
     @stoppable
     def crop_sizes(
         self, picture, sx, sy, zoom, contexts, x: float, y: float, steps: int, stop: Stop
-    ) -> Iterator[tuple[Any, str]]:
+    ) -> Iterator[Values]:
         """The effect of the crop's size on the first context: five sizes, copy-paste above."""
         target = aligned(picture, sx, sy, zoom, self.at.side)
         context = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)[0]
-        boxes = [pictures.crop_box(x, y, size, size) for size in CROP_SIZES]
-        above = [pictures.pasted(target, context, box) for box in boxes]
+        boxes = [imaging.crop_box(x, y, size, size) for size in CROP_SIZES]
+        above = [imaging.pasted(target, context, box) for box in boxes]
         below: list[Image.Image] = []
         for size, box in zip(CROP_SIZES, boxes, strict=True):
             for news in self._stream(target, [context], box, steps, "in-domain", stop):
                 if isinstance(news, Done):
                     below += news.result.images
                 else:
-                    yield gr.skip(), said(f"Crop of {size:.0%}. {news.words}")
-            yield _size_strip(above, below), said(f"{len(below)} of {len(boxes)} crop sizes done.")
+                    yield {"report": said(f"Crop of {size:.0%}. {news.words}")}
+            words = said(f"{len(below)} of {len(boxes)} crop sizes done.")
+            yield {"strip": _size_strip(above, below), "report": words}
             if stop.pressed:
                 return
 
 
-def _same(count: int) -> tuple:
-    return (gr.skip(),) * count
-
-
-def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: pictures.Box):
-    return pictures.row([pictures.pasted(target, context, box) for context in contexts])
+def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: imaging.Box):
+    return imaging.row([imaging.pasted(target, context, box) for context in contexts])
 
 
 def _inside(pipeline: Any, target: Image.Image, contexts: Sequence[Image.Image]) -> dict:
@@ -144,7 +149,7 @@ def _inside(pipeline: Any, target: Image.Image, contexts: Sequence[Image.Image])
     return dict(zip(names, pipeline.inside([target, *contexts]), strict=True))
 
 
-def _measured(pipeline: Any, target: Image.Image, result: Image.Image, box: pictures.Box) -> list:
+def _measured(pipeline: Any, target: Image.Image, result: Image.Image, box: imaging.Box) -> list:
     """How alike the two are inside the crop, and as a whole."""
     size = target.size
     part = [round(v * side) for v, side in zip(box, size * 2, strict=True)]
@@ -154,7 +159,7 @@ def _measured(pipeline: Any, target: Image.Image, result: Image.Image, box: pict
 
 def _shown(
     contexts, result, other, kept, identity: str, outside: str = "", stopped: bool = False
-) -> tuple:
+) -> dict[str, Any]:
     """What a finished diffusion shows: pictures, report, a pair to compare, the sheet.
 
     identity: the judge's verdict in words; outside: which inputs are outside the domain.
@@ -165,12 +170,15 @@ def _shown(
         f"{decibels(kept.psnr)} (LPIPS {kept.lpips:.3f}); compared with the whole target, the "
         f"judge says: {identity}."
     )
-    pair = (result.stitched[0], result.images[0])
-    sheet = _sheet(contexts, result, other)
-    return pictures.row(result.images), report + outside + curve(result.losses), pair, sheet
+    return {
+        "live": imaging.row(result.images),
+        "report": report + outside + curve(result.losses),
+        "compare": (result.stitched[0], result.images[0]),
+        "sheet": _sheet(contexts, result, other),
+    }
 
 
-def _keepsake(result, codes, whence: Mapping, box: pictures.Box, steps: int) -> Keepsake:
+def _keepsake(result, codes, whence: Mapping, box: imaging.Box, steps: int) -> Keepsake:
     return Keepsake(
         {f"diffused-{i}": image for i, image in enumerate(result.images, 1)},
         codes,
@@ -201,18 +209,18 @@ def _sheet(contexts, result, other) -> Image.Image:
     if other is not None:
         columns.append("Image2StyleGAN")
         rows = [[*r, image] for r, image in zip(rows, other.images, strict=True)]
-    return pictures.sheet(rows, columns)
+    return imaging.sheet(rows, columns)
 
 
 def _size_strip(above: list, below: list) -> Image.Image:
     columns = [f"{size:.0%}" for size in CROP_SIZES]
-    return pictures.sheet([above, below], columns, ["copy, paste", "diffused"])
+    return imaging.sheet([above, below], columns, ["copy, paste", "diffused"])
 
 
 def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Image.Image]):
     """A result to store: the first face is the target, the others are the contexts."""
     target, *contexts = faces
-    box = pictures.crop_box(*PAPERS_CROP)
+    box = imaging.crop_box(*PAPERS_CROP)
     result = pipeline.diffuse(target, contexts, box, steps=STEPS)
     other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=STEPS)
     kept, whole = _measured(pipeline, target, result.images[0], box)
@@ -232,8 +240,8 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Imag
     return stored.Stored(name, values, shown)
 
 
-def _example(entry: stored.Stored) -> tuple:
-    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+def _example(entry: stored.Stored) -> dict[str, Any]:
+    """Everything that a stored result puts on the page."""
     target, contexts, v = entry.pictures["target-1"], entry.row("context"), entry.values
     result = SimpleNamespace(
         stitched=entry.row("stitched"), encoded=entry.row("encoded"), images=entry.row("diffused"),
@@ -243,64 +251,68 @@ def _example(entry: stored.Stored) -> tuple:
     other = SimpleNamespace(images=entry.row("rival"))
     shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
     whence = {"target": origin(v["seed"])} | stored_origins(v)
-    keep = _keepsake(result, {}, whence, pictures.crop_box(*v["crop"]), STEPS)
-    drawn = v.get("seeds", {}).get("contexts", [])
-    return target, v["seed"], contexts, *v["crop"], *shown, keep, drawn
+    keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS)
+    inputs = {"picture": target, "seed": v["seed"], "contexts": contexts}
+    inputs |= dict(zip(CROP, v["crop"], strict=True))
+    return inputs | shown | {"keep": keep, "drawn": v.get("seeds", {}).get("contexts", [])}
 
 
-def build(load: Callable, at: Setting = CLAY) -> None:
+def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.INDOMAIN.read("diffuse") if at.rendered else []
-    first = _example(found[0]) if found else (None, None, (), *PAPERS_CROP, *(None,) * 5, ())
+    found = PAPER.stored.read("diffuse") if at.rendered else []
+    first = dict(zip(CROP, PAPERS_CROP, strict=True)) | (_example(found[0]) if found else {})
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
             target = portrait_input(
                 "Target", "The picture that the crop is cut from.",
-                "indomain_never_seen_portrait", *first[:2], at.name, side=at.side, faces=at.faces,
+                "indomain_never_seen_portrait", first.get("picture"), first.get("seed"), at.name,
+                side=at.side, faces=at.faces,
             )  # fmt: skip
         with gr.Column(min_width=280):
             contexts, drawn = gallery_input(
-                "Contexts, up to four", MOST_CONTEXTS, value=first[2], domain=at.name,
-                seeds=first[12],
+                "Contexts, up to four", MOST_CONTEXTS, value=first.get("contexts", ()),
+                domain=at.name, seeds=first.get("drawn", ()),
             )  # fmt: skip
             with gr.Group():
                 steps, run, halt, rival = _run_group()
         with gr.Column(min_width=280):
-            box, crop = _crop_input(first[3:7], first[0])
+            box, crop = _crop_input([first[name] for name in CROP], first.get("picture"))
     pasted = gr.Image(
-        pictures.row(_pairs(first)) if found else None, label="What the encoder is shown",
+        imaging.row(_pairs(first)) if found else None, label="What the encoder is shown",
         interactive=False, format="png", buttons=[], elem_classes="wide",
         alt_text="The crop of the target pasted on each context.",
     )  # fmt: skip
-    outputs = _result_panels(first[7:11])
-    live, report, *_ = outputs
-    keep, _ = take_home("indomain_diffuse_files", first[11])
-    sizes, *strip = _crop_size_panel()
+    outputs = _result_panels(first)
+    keep, _ = take_home("indomain_diffuse_files", first.get("keep"))
+    outputs["keep"] = keep
+    sizes, strip = _crop_size_panel()
     stop = gr.State(Stop())
     inputs = [*target.inputs, contexts]
     stop_button(halt, stop, run, sizes)
     run.click(
-        part.diffuse, [*target.origin, contexts, *crop, steps, rival, drawn, stop],
-        [*outputs, keep], api_name="indomain_diffuse", **run_options(report),
+        **filling(part.diffuse, outputs), api_name="indomain_diffuse",
+        inputs=[*target.origin, contexts, *crop, steps, rival, drawn, stop],
+        **run_options(outputs["report"]),
     )  # fmt: skip
     sizes.click(
-        part.crop_sizes, [*inputs, *crop[:2], steps, stop], strip,
-        api_name="indomain_crop_sizes", **run_options(strip[-1]),
+        **filling(part.crop_sizes, strip), inputs=[*inputs, *crop[:2], steps, stop],
+        api_name="indomain_crop_sizes", **run_options(strip["report"]),
     )  # fmt: skip
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
-        shown = [target.picture, target.seed, contexts, *crop, *outputs, keep, drawn]
+        shown = {"picture": target.picture, "seed": target.seed, "contexts": contexts}
+        shown |= dict(zip(CROP, crop, strict=True)) | outputs | {"drawn": drawn}
         stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
-            *preview, **QUIET
+            **preview, **QUIET
         )
 
 
-def _pairs(first: tuple) -> list[Image.Image]:
-    target, box = first[0], pictures.crop_box(*first[3:7])
-    return [pictures.pasted(target, context, box) for context in first[2]]
+def _pairs(first: Values) -> list[Image.Image]:
+    box = imaging.crop_box(*(first[name] for name in CROP))
+    return [imaging.pasted(first["picture"], context, box) for context in first["contexts"]]
 
 
 def _run_group() -> tuple:
@@ -309,28 +321,28 @@ def _run_group() -> tuple:
     return steps, run, halt, rival
 
 
-def _result_panels(values: Sequence[Any]) -> list:
+def _result_panels(first: Values) -> dict[str, Component]:
     with gr.Row():
         with gr.Column():
             live = gr.Image(
-                values[0], label="Diffused", interactive=False, format="png",
+                first.get("live"), label="Diffused", interactive=False, format="png",
                 elem_id="diffused", alt_text="The diffused pictures, one a context.",
                 elem_classes="wide", buttons=["download", "fullscreen"],
             )  # fmt: skip
-            report = gr.HTML(values[1], elem_id="diffuse-report")
+            report = gr.HTML(first.get("report"), elem_id="diffuse-report")
         compare = gr.ImageSlider(
-            values[2], label="Before and after, first context", format="png", height=470,
+            first.get("compare"), label="Before and after, first context", format="png", height=470,
             buttons=["fullscreen"], elem_classes="filled",
         )  # fmt: skip
     sheet = gr.Image(
-        values[3], label="Every stage", interactive=False, format="png",
+        first.get("sheet"), label="Every stage", interactive=False, format="png",
         buttons=["download", "fullscreen"],
         alt_text="One row a context: context, stitched, encoder output, on the way, diffused.",
     )  # fmt: skip
-    return [live, report, compare, sheet]
+    return {"live": live, "report": report, "compare": compare, "sheet": sheet}
 
 
-def _crop_size_panel() -> tuple[gr.Button, gr.Image, gr.HTML]:
+def _crop_size_panel() -> tuple[gr.Button, dict[str, Component]]:
     with gr.Accordion("The effect of crop size", open=False):
         gr.HTML(said("The larger the crop, the better the likeness; hair comes along with it."))
         sizes = gr.Button("Try five sizes on the first context", size="md")
@@ -340,17 +352,17 @@ def _crop_size_panel() -> tuple[gr.Button, gr.Image, gr.HTML]:
             buttons=["download", "fullscreen"],
             alt_text="Five crop sizes: copy-paste in the top row, diffusion in the bottom row.",
         )  # fmt: skip
-    return sizes, strip, report
+    return sizes, {"strip": strip, "report": report}
 
 
 def _crop_input(values: Sequence[float], target: Image.Image | None) -> tuple[gr.HTML, list[Dial]]:
-    box = crop_box_input(*values, image=target and pictures.data_uri(target))
+    box = crop_box_input(*values, image=target and imaging.data_uri(target))
     names = ("From left", "From top", "Crop width", "Crop height")
     dials = []
     for start in (0, 2):
         with gr.Row():
             for i in (start, start + 1):
-                low = 0 if i < 2 else pictures.SMALLEST_CROP
+                low = 0 if i < 2 else imaging.SMALLEST_CROP
                 dials.append(
                     Dial(
                         low,
@@ -365,14 +377,15 @@ def _crop_input(values: Sequence[float], target: Image.Image | None) -> tuple[gr
     return box, dials
 
 
-def _wire_preview(part, target, contexts, box, crop, pasted) -> tuple:
+def _wire_preview(part, target, contexts, box, crop, pasted) -> dict[str, Any]:
     """The frame follows the sliders and the sliders the frame, both in the browser."""
-    show = (part.preview, [*target.inputs, contexts, *crop], [box, pasted])
+    show = filling(part.preview, {"box": box, "pasted": pasted})
+    show["inputs"] = [*target.inputs, contexts, *crop]
     quiet = QUIET | FOLLOW
-    box.input(None, box, crop, js="v => [v.x, v.y, v.w, v.h]").then(*show, **quiet)
+    box.input(None, box, crop, js="v => [v.x, v.y, v.w, v.h]").then(**show, **quiet)
     for dial in crop:
         dial.input(None, crop, box, js="(x, y, w, h) => ({x, y, w, h})")
-        dial.input(*show, **quiet)
+        dial.input(**show, **quiet)
     framed = [dial.input for dial in (target.x, target.y, target.zoom)]
-    gr.on([target.picture.change, contexts.change, *framed], *show, **quiet)
+    gr.on([target.picture.change, contexts.change, *framed], **show, **quiet)
     return show

@@ -8,11 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, fresh_folder, take_home
-from demos.indomain.setting import CLAY, STEPS, Setting, origin
-from demos.widgets import (
+from demos.indomain import PAPER
+from demos.indomain.setting import CLAY_HEADS, STEPS, Setting, origin
+from demos.kit import imaging, stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     Dial,
@@ -23,7 +24,8 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import running, said, strangers
+from demos.kit.outputs import Values, filling
+from demos.kit.words import running, said, strangers
 
 ROWS = {"in-domain": "In-domain", "image2stylegan": "Image2StyleGAN"}
 SAYS = """<div class="prose-page"><p class="aside">Halfway between two codes should stand a person,
@@ -40,7 +42,7 @@ class _Part:
     def interpolate(
         self, first, x1: float, y1: float, zoom1: float, seed1: int | None, second, x2: float,
         y2: float, zoom2: float, seed2: int | None, count: int, steps: int, stop: Stop,
-    ) -> Iterator[tuple]:  # fmt: skip
+    ) -> Iterator[Values]:  # fmt: skip
         """Interpolate between two pictures by two methods.
 
         Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
@@ -57,14 +59,14 @@ class _Part:
                     if isinstance(news, Done):
                         inverted.append(news.result)
                     else:
-                        yield gr.skip(), _running(method, i, news), gr.skip(), gr.skip()
+                        yield {"report": _running(method, i, news)}
             found |= {f"{method}-{'ab'[i]}": v for i, v in enumerate(inverted)}
             with spoken_errors():
                 frames[method] = self.load().interpolate(*inverted, count=int(count))
-            yield _strip(frames, ends), said("…"), frames, gr.skip()
+            yield {"strip": _strip(frames, ends), "report": said("…"), "frames": frames}
         whence = [self.at.origin(*end) for end in given]
         words, keep = self._end(frames, found, whence, int(steps), stop.pressed)
-        yield _strip(frames, ends), words, frames, keep
+        yield {"strip": _strip(frames, ends), "report": words, "frames": frames, "keep": keep}
 
     def _end(self, frames, found, whence, steps: int, stopped: bool) -> tuple[str, Keepsake]:
         inverted = [found[f"in-domain-{end}"] for end in "ab"]
@@ -96,7 +98,7 @@ def _strip(frames: dict, ends: list):
     names = [ROWS[method] for method in frames]
     rows = [[ends[0], *row, ends[1]] for row in frames.values()]
     middle = ["inverted", *[""] * (len(rows[0]) - 4), "inverted"]
-    return pictures.sheet(rows, ["input", *middle, "input"], names, side=120)
+    return imaging.sheet(rows, ["input", *middle, "input"], names, side=120)
 
 
 def _keep(frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: int) -> Keepsake:
@@ -108,12 +110,10 @@ def _keep(frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: in
     return Keepsake(images, codes, parameters)
 
 
-def pick(frames: dict | None, place: float) -> tuple:
+def pick(frames: dict | None, place: float) -> Values:
     """This session's frames by both methods at a place from 0 (first picture) to 1 (second)."""
-    if not frames:
-        return None, None
-    rows = [frames.get(method, []) for method in ROWS]
-    return tuple(row[round(place * (len(row) - 1))] if row else None for row in rows)
+    rows = {method: (frames or {}).get(method) for method in ROWS}
+    return {m: row[round(place * (len(row) - 1))] if row else None for m, row in rows.items()}
 
 
 def film(frames: dict | None) -> list[str]:
@@ -122,8 +122,8 @@ def film(frames: dict | None) -> list[str]:
         raise refuse("There is no interpolation yet. Press Interpolate first.")
     folder = fresh_folder()
     large = [frame.resize((max(256, frame.width),) * 2) for frame in frames["in-domain"]]
-    gif = pictures.save_gif(large, folder / "interpolation.gif")
-    return [str(gif), str(pictures.save_mp4(large, folder / "interpolation.mp4"))]
+    gif = imaging.save_gif(large, folder / "interpolation.gif")
+    return [str(gif), str(imaging.save_mp4(large, folder / "interpolation.mp4"))]
 
 
 def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
@@ -136,75 +136,77 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]
     return stored.Stored(name, {"seeds": list(seeds)}, shown)
 
 
-def _example(entry: stored.Stored) -> tuple:
-    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+def _example(entry: stored.Stored) -> dict[str, Any]:
+    """Everything that a stored result puts on the page."""
     ends = [entry.pictures["first-1"], entry.pictures["second-1"]]
     seeds = entry.values["seeds"]
     frames = {method: entry.row(method) for method in ROWS}
     words = said(_words(len(frames["in-domain"]), False))
     done = {f"{method}-{end}": STEPS for method in ROWS for end in "ab"}
     keep = _keep(frames, {}, done, [origin(seed) for seed in seeds], STEPS)
-    shown = (_strip(frames, ends), words, frames, *pick(frames, 0.5))
-    return ends[0], seeds[0], ends[1], seeds[1], *shown, keep
+    inputs = {"first": ends[0], "seed1": seeds[0], "second": ends[1], "seed2": seeds[1]}
+    shown = {"strip": _strip(frames, ends), "report": words, "frames": frames, "keep": keep}
+    return inputs | shown | pick(frames, 0.5)
 
 
-def build(load: Callable, at: Setting = CLAY) -> None:
+def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.INDOMAIN.read("interpolate") if at.rendered else []
+    found = PAPER.stored.read("interpolate") if at.rendered else []
     domain = {"domain": at.name, "side": at.side, "faces": at.faces}
-    shown = _example(found[0]) if found else (None,) * 10
+    shown = _example(found[0]) if found else {}
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
             first = portrait_input(
                 "First picture", "Where the interpolation starts.",
-                value=shown[0], seed_value=shown[1], **domain,
+                value=shown.get("first"), seed_value=shown.get("seed1"), **domain,
             )  # fmt: skip
         with gr.Column(min_width=280):
             second = portrait_input(
                 "Second picture", "Where the interpolation ends.",
-                value=shown[2], seed_value=shown[3], **domain,
+                value=shown.get("second"), seed_value=shown.get("seed2"), **domain,
             )  # fmt: skip
         with gr.Column(min_width=280):
             count = Dial(3, 15, 7, step=1, label="Pictures in the strip")
             steps, run, halt = run_buttons("Interpolate", fewest=10)
-            report = gr.HTML(shown[5], elem_id="interpolate-report")
+            report = gr.HTML(shown.get("report"), elem_id="interpolate-report")
     strip = gr.Image(
-        shown[4], label="In-domain above, Image2StyleGAN below", interactive=False, format="png",
-        buttons=["download", "fullscreen"],
+        shown.get("strip"), label="In-domain above, Image2StyleGAN below", interactive=False,
+        format="png", buttons=["download", "fullscreen"],
         alt_text="Two rows of pictures that change from the first input to the second.",
     )  # fmt: skip
     place = Dial(0, 1, 0.5, step=0.01, label="From the first picture to the second")
     with gr.Row():
-        pair = [
-            gr.Image(
-                value, label=name, interactive=False, format="png", height=320,
+        pair = {
+            method: gr.Image(
+                shown.get(method), label=name, interactive=False, format="png", height=320,
                 alt_text=f"The interpolated picture at the slider's place by {name}.",
                 elem_classes="filled", buttons=["download", "fullscreen"],
             )
-            for name, value in zip(ROWS.values(), shown[7:9], strict=True)
-        ]  # fmt: skip
+            for method, name in ROWS.items()
+        }  # fmt: skip
     with gr.Row():
         export = gr.Button("Make a GIF and an MP4", scale=1)
         films = gr.File(
             label="Films", show_label=False, file_count="multiple", interactive=False, scale=2
         )
-    keep, _ = take_home("indomain_interpolate_files", shown[9])
-    frames, stop = gr.State(shown[6]), gr.State(Stop())
+    keep, _ = take_home("indomain_interpolate_files", shown.get("keep"))
+    frames, stop = gr.State(shown.get("frames")), gr.State(Stop())
+    outputs = {"strip": strip, "report": report, "frames": frames, "keep": keep}
+    picked = {**filling(pick, pair), "inputs": [frames, place]}
     stop_button(halt, stop, run)
     run.click(
-        part.interpolate, [*first.origin, *second.origin, count, steps, stop],
-        [strip, report, frames, keep], api_name="indomain_interpolate",
-        **run_options(report),
-    ).then(pick, [frames, place], pair, **QUIET)  # fmt: skip
-    place.input(
-        pick, [frames, place], pair, api_name="indomain_interpolate_frame",
-        show_progress="hidden", **FOLLOW,
-    )  # fmt: skip
+        **filling(part.interpolate, outputs),
+        inputs=[*first.origin, *second.origin, count, steps, stop],
+        api_name="indomain_interpolate", **run_options(report),
+    ).then(**picked, **QUIET)  # fmt: skip
+    place.input(**picked, api_name="indomain_interpolate_frame", show_progress="hidden", **FOLLOW)
     if examples is not None:
-        filled = [first.picture, first.seed, second.picture, second.seed, strip, report, frames]
-        filled += [*pair, keep]
+        filled = {
+            "first": first.picture, "seed1": first.seed, "second": second.picture,
+            "seed2": second.seed, **outputs, **pair,
+        }  # fmt: skip
         stored.wire(examples, found, _example, filled, "indomain_stored_interpolation")
     export.click(film, frames, films, api_name="indomain_interpolate_film")

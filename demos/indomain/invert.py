@@ -10,12 +10,14 @@ from typing import Any
 
 import gradio as gr
 
-from demos import stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, take_home
-from demos.indomain.setting import CLAY, METHODS, STEPS, Setting, origin
-from demos.widgets import aligned, portrait_input, run_buttons, run_options, stop_button
-from demos.words import decibels, faithful, running, said
+from demos.indomain import PAPER
+from demos.indomain.setting import CLAY_HEADS, METHODS, STEPS, Setting, origin
+from demos.kit import stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, take_home
+from demos.kit.inputs import aligned, portrait_input, run_buttons, run_options, stop_button
+from demos.kit.outputs import Values, filling
+from demos.kit.words import decibels, faithful, running, said
 
 COUNTS = {2: "both", 3: "all three", 4: "all four"}
 SAYS = """<div class="prose-page"><p class="aside">Encoders answer in one pass, two methods
@@ -31,7 +33,7 @@ class _Part:
     @stoppable
     def invert(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
-    ) -> Iterator[tuple]:
+    ) -> Iterator[Values]:
         """Invert a picture by every method.
 
         Yields the pictures, a table with PSNR, LPIPS, identity and seconds, a report and the
@@ -47,19 +49,22 @@ class _Part:
                     found[method] = news.result
                     numbers[method] = _numbers(news.result)
                 else:
-                    live = {**found, method: news}
-                    shown = self._pictures(live)
-                    yield *shown, gr.skip(), _running(method, news), gr.skip(), gr.skip()
-            yield *self._pictures(found), table(numbers), said("…"), numbers, gr.skip()
+                    shown = self._pictures({**found, method: news})
+                    yield shown | {"report": _running(method, news)}
+            yield self._finished(found, numbers) | {"report": said("…")}
             if stop.pressed:
                 break
         whence = self.at.origin(picture, x, y, zoom, seed)
         end = self._end(image, found, numbers, {"picture": whence, "steps": int(steps)})
-        yield *self._pictures(found), table(numbers), *end
+        yield self._finished(found, numbers) | end
 
-    def _pictures(self, found: dict) -> list:
-        """Each method's picture: finished, on its way, or not begun."""
-        return [_picture(found.get(method)) for method in self.at.methods]
+    def _pictures(self, found: dict) -> dict[str, Any]:
+        """Each method's picture by its name: finished, on its way, or not begun."""
+        return {method: _picture(found.get(method)) for method in self.at.methods}
+
+    def _finished(self, found: dict, numbers: dict) -> dict[str, Any]:
+        """The pictures with the numbers of the methods that are done."""
+        return self._pictures(found) | {"table": table(numbers), "numbers": numbers}
 
     def _stream(self, image, method, steps, stop) -> Iterator:
         def work(on_step):
@@ -67,7 +72,7 @@ class _Part:
 
         return stream(work, stop)
 
-    def _end(self, image, found, numbers, parameters: dict) -> tuple:
+    def _end(self, image, found, numbers, parameters: dict) -> dict[str, Any]:
         with spoken_errors():
             fidelity = self.load().fidelity(image, list(found.values())[-1])
         keep = Keepsake(
@@ -79,7 +84,7 @@ class _Part:
                 "methods": numbers,
             },
         )
-        return faithful(fidelity), numbers, keep
+        return {"report": faithful(fidelity), "keep": keep}
 
 
 def _identity(cosine: float | None) -> str:
@@ -110,14 +115,15 @@ def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]
     return stored.Stored(name, values, shown)
 
 
-def _example(entry: stored.Stored) -> tuple:
-    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+def _example(entry: stored.Stored) -> dict[str, Any]:
+    """Everything that a stored result puts on the page."""
     picture, v = entry.pictures["picture-1"], entry.values
     images = {method: entry.pictures[f"{method}-1"] for method in METHODS}
     report = faithful(SimpleNamespace(**v["fidelity"]))
     parameters = {"picture": origin(v["seed"]), "steps": STEPS, "methods": v["numbers"]}
     keep = Keepsake({"picture": picture, **images}, {}, parameters)
-    return picture, v["seed"], *images.values(), table(v["numbers"]), report, keep
+    shown = {"table": table(v["numbers"]), "report": report, "keep": keep}
+    return {"picture": picture, "seed": v["seed"]} | images | shown
 
 
 def _running(method: str, news) -> str:
@@ -150,35 +156,37 @@ def _row(method: str, n: dict[str, float], best: bool) -> str:
 <td class="number">{_identity(n["identity"])}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
 
 
-def build(load: Callable, at: Setting = CLAY) -> None:
+def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
-    found = stored.INDOMAIN.read("invert") if at.rendered else []
-    first = _example(found[0]) if found else (None,) * (count + 5)
+    found = PAPER.stored.read("invert") if at.rendered else []
+    first = _example(found[0]) if found else {}
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             portrait = portrait_input(
-                "Picture", "The picture to invert.", value=first[0], seed_value=first[1],
+                "Picture", "The picture to invert.", value=first.get("picture"),
+                seed_value=first.get("seed"),
                 domain=at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
             steps, run, halt = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
         with gr.Column(scale=3, min_width=280):
-            shown = _method_images(at.methods, first[2:-3])
-            report = gr.HTML(first[-2], elem_id="invert-report")
-    numbers_table = gr.HTML(first[-3], elem_id="invert-numbers")
+            shown = _method_images(at.methods, first)
+            report = gr.HTML(first.get("report"), elem_id="invert-report")
+    numbers_table = gr.HTML(first.get("table"), elem_id="invert-numbers")
     numbers = gr.JSON(visible=False)
-    keep, _ = take_home("indomain_invert_files", first[-1])
+    keep, _ = take_home("indomain_invert_files", first.get("keep"))
+    outputs = shown | {"table": numbers_table, "report": report, "numbers": numbers, "keep": keep}
     stop = gr.State(Stop())
     stop_button(halt, stop, run)
     run.click(
-        part.invert, [*portrait.origin, steps, stop],
-        [*shown, numbers_table, report, numbers, keep], api_name="indomain_invert",
-        **run_options(report),
+        **filling(part.invert, outputs), inputs=[*portrait.origin, steps, stop],
+        api_name="indomain_invert", **run_options(report),
     )  # fmt: skip
     if examples is not None:
-        filled = [portrait.picture, portrait.seed, *shown, numbers_table, report, keep]
+        filled = {"picture": portrait.picture, "seed": portrait.seed} | outputs
+        del filled["numbers"]  # no one sees them, and an example has them in its table
         stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
 
 
@@ -191,18 +199,15 @@ def _absent(method: str, at: Setting) -> str:
     )
 
 
-def _method_images(methods: Sequence[str], values: Sequence[Any]) -> list[gr.Image]:
-    shown = []
-    described = [(METHODS[method], value) for method, value in zip(methods, values, strict=True)]
-    for start in range(0, len(described), 2):
-        pair = described[start : start + 2]
+def _method_images(methods: Sequence[str], first: Values) -> dict[str, gr.Image]:
+    shown = {}
+    for start in range(0, len(methods), 2):
         with gr.Row():
-            shown += [
-                gr.Image(
-                    value, label=name, interactive=False, format="png", height=270, min_width=150,
-                    alt_text=f"The inversion by {name}, {how}.", elem_classes="filled",
-                    buttons=["download", "fullscreen"],
-                )
-                for (name, how), value in pair
-            ]  # fmt: skip
+            for method in methods[start : start + 2]:
+                name, how = METHODS[method]
+                shown[method] = gr.Image(
+                    first.get(method), label=name, interactive=False, format="png", height=270,
+                    min_width=150, alt_text=f"The inversion by {name}, {how}.",
+                    elem_classes="filled", buttons=["download", "fullscreen"],
+                )  # fmt: skip
     return shown

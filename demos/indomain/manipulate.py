@@ -11,12 +11,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, fresh_folder, take_home
-from demos.indomain.setting import CLAY, STEPS, WHOLE, Setting, origin
-from demos.portraits import never_seen, seed_of
-from demos.widgets import (
+from demos.indomain import PAPER
+from demos.indomain.setting import CLAY_HEADS, STEPS, WHOLE, Setting, origin
+from demos.kit import stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.inputs import (
     FOLLOW,
     GPU,
     QUIET,
@@ -28,7 +28,9 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import compared, faithful, running, said
+from demos.kit.outputs import Values, filling
+from demos.kit.portraits import never_seen, seed_of
+from demos.kit.words import compared, faithful, running, said
 
 SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
 </p></div>"""
@@ -36,12 +38,12 @@ TRUTH = """For a never-seen portrait the renderer knows what the very same perso
 turned or with glasses: the true answer, to hold the edit against."""
 PHOTO = """A unit is the published boundary's own. Nobody knows the true answer for a photograph:
 that part of the page needs the renderer of clay heads."""
-NOTHING = (0,) * len(CLAY.attributes)
+NOTHING = (0,) * len(CLAY_HEADS.attributes)
 NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
 
 
 @dataclass(frozen=True)
-class Subject:
+class InvertedPicture:
     """An inverted picture; `seed` is that of a never-seen portrait, else None."""
 
     inversion: Any
@@ -65,7 +67,7 @@ class _Part:
     @stoppable
     def invert(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
-    ) -> Iterator[tuple]:
+    ) -> Iterator[Values]:
         """Invert a picture for manipulation; its code stays in this session.
 
         The true answer is known when the picture is the never-seen portrait of `seed`. Yields the
@@ -79,18 +81,19 @@ class _Part:
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
-                shown = news.images[0] if news.images else gr.skip()
-                yield shown, running(news), *(gr.skip(),) * 3
+                shown = {"inversion": news.images[0]} if news.images else {}
+                yield shown | {"fidelity": running(news)}
                 continue
-            subject = Subject(news.result, image, seed, (x, y, zoom), int(steps))
+            subject = InvertedPicture(news.result, image, seed, (x, y, zoom), int(steps))
             with spoken_errors():
                 words = faithful(self.load().fidelity(image, news.result))
             shown, codes = {"inversion": news.result.image}, {"w": news.result.w}
-            yield shown["inversion"], words, subject, [], Keepsake(shown, codes, subject.parameters)
+            keep = Keepsake(shown, codes, subject.parameters)
+            yield shown | {"fidelity": words, "subject": subject, "history": [], "keep": keep}
 
     def manipulate(
-        self, subject: Subject | stored.Stored | None, show_truth: bool, *changes: float
-    ) -> tuple:
+        self, subject: InvertedPicture | stored.Stored | None, show_truth: bool, *changes: float
+    ) -> Values:
         """Edit this session's inverted picture; every change is in its attribute's own unit.
 
         Returns the edited picture, the true answer when asked for and known, and both in words.
@@ -100,17 +103,17 @@ class _Part:
         if isinstance(subject, stored.Stored):
             with spoken_errors():
                 subject = _opened(self.load(), subject)
-        names = [attribute.name for attribute in self.at.attributes]
-        wanted = {name: v for name, v in zip(names, changes, strict=True) if v}
+        wanted = {name: v for name, v in zip(self.at.names, changes, strict=True) if v}
         with spoken_errors():
             edited = self.load().manipulate(subject.inversion, wanted)
             asked = show_truth and self.at.rendered
             truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
         pair = (subject.inversion.image, edited)
         keep = _keepsake(pair, {"w": subject.inversion.w}, subject, wanted)
-        return edited, truth, said(in_words(wanted, self.at)) + words, keep
+        words = said(in_words(wanted, self.at)) + words
+        return {"edited": edited, "truth": truth, "words": words, "keep": keep}
 
-    def _truth(self, subject: Subject, wanted: dict, edited) -> tuple:
+    def _truth(self, subject: InvertedPicture, wanted: dict, edited) -> tuple:
         if subject.seed is None:
             return None, said(f'<span class="quiet">{NO_TRUTH}</span>')
         truth = aligned(never_seen(subject.seed, wanted), *subject.crop)
@@ -119,7 +122,7 @@ class _Part:
 
 
 def _keepsake(
-    pair: Sequence[Image.Image], codes: Any, subject: Subject, changes: Mapping
+    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping
 ) -> Keepsake:
     pictures = dict(zip(("inversion", "edited"), pair, strict=True))
     return Keepsake(pictures, codes, subject.parameters | {"changes": dict(changes)})
@@ -138,7 +141,7 @@ def undo(history: list[tuple], count: int = len(NOTHING)) -> tuple:
     return earlier, *(earlier[-1] if earlier else (0,) * count)
 
 
-def in_words(changes: dict[str, float], at: Setting = CLAY) -> str:
+def in_words(changes: dict[str, float], at: Setting = CLAY_HEADS) -> str:
     """Changes as a sentence."""
     if not changes:
         return "Nothing is changed: this is the inversion."
@@ -167,83 +170,95 @@ def compute(
     return stored.Stored(name, values, shown, codes)
 
 
-def _opened(pipeline: Any, entry: stored.Stored) -> Subject:
+def _opened(pipeline: Any, entry: stored.Stored) -> InvertedPicture:
     """A stored result as if the visitor had inverted its picture."""
     fields = {key: entry.values[key] for key in ("method", "seconds", "losses")}
     others = {"w": {"image": entry.pictures["inverted"], **fields}}
     return _subject(entry, pipeline.restore(entry.codes, others)["w"])
 
 
-def _subject(entry: stored.Stored, inversion: Any) -> Subject:
-    return Subject(inversion, entry.pictures["picture"], entry.values["seed"], WHOLE, STEPS)
+def _subject(entry: stored.Stored, inversion: Any) -> InvertedPicture:
+    return InvertedPicture(inversion, entry.pictures["picture"], entry.values["seed"], WHOLE, STEPS)
 
 
-def _example(entry: stored.Stored) -> tuple:
-    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+def _example(entry: stored.Stored) -> dict[str, Any]:
+    """Everything that a stored result puts on the page."""
     p, v = entry.pictures, entry.values
-    changes = tuple(v["changes"].get(attribute.name, 0) for attribute in CLAY.attributes)
+    changes = tuple(v["changes"].get(name, 0) for name in CLAY_HEADS.names)
     words = said(in_words(v["changes"]))
     words += compared(SimpleNamespace(**v["measures"]), "the edit", "the true answer")
     subject = _subject(entry, SimpleNamespace(losses=v["losses"]))
     keep = _keepsake((p["inverted"], p["edited"]), entry.codes, subject, v["changes"])
-    shown = (p["picture"], v["seed"], p["inverted"], p["edited"], p["truth"], words)
-    return *shown, faithful(SimpleNamespace(**v["fidelity"])), entry, [changes], keep, *changes
+    return {
+        "picture": p["picture"], "seed": v["seed"], "inversion": p["inverted"],
+        "edited": p["edited"], "truth": p["truth"], "words": words,
+        "fidelity": faithful(SimpleNamespace(**v["fidelity"])), "subject": entry,
+        "history": [changes], "keep": keep, **dict(zip(CLAY_HEADS.names, changes, strict=True)),
+    }  # fmt: skip
 
 
-def build(load: Callable, at: Setting = CLAY) -> None:
+def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
-    part, count = _Part(load, at), len(at.attributes)
+    part = _Part(load, at)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
-    found = stored.INDOMAIN.read("manipulate") if at.rendered else []
-    first = _example(found[0]) if found else ((None,) * 8 + ([], None) + (0,) * count)
+    found = PAPER.stored.read("manipulate") if at.rendered else []
+    first = _example(found[0]) if found else {}
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             portrait = portrait_input(
                 "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait",
-                *first[:2], domain=at.name, side=at.side, faces=at.faces,
+                first.get("picture"), first.get("seed"), at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
             steps, run, halt = run_buttons("Invert", fewest=10)
-            fidelity = gr.HTML(first[6], elem_id="manipulate-fidelity")
+            fidelity = gr.HTML(first.get("fidelity"), elem_id="manipulate-fidelity")
         with gr.Column(scale=2, min_width=280):
-            inverted, edited, truth = _images(at, first[2:5])
-            words = gr.HTML(first[5], elem_id="manipulate-words")
-            dials = _dials(at, first[10:])
+            images = _images(at, first)
+            words = gr.HTML(first.get("words"), elem_id="manipulate-words")
+            dials = _dials(at, first)
             with gr.Row(equal_height=True):
                 switch = gr.Checkbox(
                     label="Show the true answer", value=True, min_width=200, visible=at.rendered
                 )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
-    keep, _ = take_home("indomain_manipulate_files", first[9])
-    subject, history, stop = gr.State(first[7]), gr.State(first[8]), gr.State(Stop())
-    edit = ([subject, switch, *dials], [edited, truth, words, keep])
+    keep, _ = take_home("indomain_manipulate_files", first.get("keep"))
+    subject, stop = gr.State(first.get("subject")), gr.State(Stop())
+    history = gr.State(first.get("history", []))
+    edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
+    edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
+    inverted = {
+        "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
+        "history": history, "keep": keep,
+    }  # fmt: skip
     stop_button(halt, stop, run)
-    rest = 0 if count == 1 else [0] * count  # Gradio takes a list for one output as its value
     run.click(
-        part.invert, [*portrait.origin, steps, stop],
-        [inverted, fidelity, subject, history, keep],
+        **filling(part.invert, inverted), inputs=[*portrait.origin, steps, stop],
         api_name="indomain_manipulate_invert", **run_options(fidelity),
-    ).success(lambda: rest, None, dials, **QUIET).success(
-        part.manipulate, *edit, api_name="indomain_manipulate", **GPU
+    ).success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
+        **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:
-        filled = [portrait.picture, portrait.seed, inverted, edited, truth, words, fidelity]
-        filled += [subject, history, keep, *dials]
+        filled = {"picture": portrait.picture, "seed": portrait.seed} | images
+        filled |= {"words": words, **inverted, **dials}
         stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
-    _wire_edits(part, edit, dials, history, switch, back, reset)
+    _wire_edits(edit, dials, history, switch, back, reset)
 
 
-def _wire_edits(part, edit, dials, history, switch, back, reset) -> None:
-    answer = (part.manipulate, *edit)
-    silent = GPU | QUIET | FOLLOW
-    for dial in dials:
-        dial.input(remember, [history, *dials], history, **QUIET, **FOLLOW).then(*answer, **silent)
-    switch.input(*answer, **silent)
-    count = len(dials)
-    takes_back = (lambda h: undo(h, count)), (lambda _: ([], *(0,) * count))
+def _wire_edits(edit, dials, history, switch, back, reset) -> None:
+    silent, sliders = GPU | QUIET | FOLLOW, list(dials.values())
+    for dial in sliders:
+        dial.input(remember, [history, *sliders], history, **QUIET, **FOLLOW).then(**edit, **silent)
+    switch.input(**edit, **silent)
+
+    def earlier(entries: list[tuple]) -> Values:
+        before, *values = undo(entries, len(dials))
+        return {"history": before, **dict(zip(dials, values, strict=True))}
+
+    takes_back = earlier, (lambda _: {"history": [], **dict.fromkeys(dials, 0)})
     for button, change in zip((back, reset), takes_back, strict=True):
-        button.click(change, history, [history, *dials], **QUIET).then(*answer, **silent)
+        moved = filling(change, {"history": history, **dials})
+        button.click(**moved, inputs=history, **QUIET).then(**edit, **silent)
 
 
 def _absent(at: Setting) -> str:
@@ -256,32 +271,32 @@ def _absent(at: Setting) -> str:
     return f'<div class="prose-page"><p class="aside">No slider for {listed}. {first}</p></div>'
 
 
-def _dials(at: Setting, values: Sequence[float]) -> list[Dial]:
-    dials = []
-    pairs = list(zip(at.attributes, values, strict=True))
-    for start in range(0, len(pairs), 2):
+def _dials(at: Setting, first: Values) -> dict[str, Dial]:
+    """A slider an attribute, by its name."""
+    dials = {}
+    for start in range(0, len(at.attributes), 2):
         with gr.Row():
-            dials += [
-                Dial(
-                    a.low, a.high, value, step=(a.high - a.low) / 40, label=a.label, min_width=200,
+            for a in at.attributes[start : start + 2]:
+                step = (a.high - a.low) / 40
+                dials[a.name] = Dial(
+                    a.low, a.high, first.get(a.name, 0), step=step, label=a.label, min_width=200
                 )
-                for a, value in pairs[start : start + 2]
-            ]  # fmt: skip
     return dials
 
 
-def _images(at: Setting, values: Sequence[Any]) -> list[gr.Image]:
+def _images(at: Setting, first: Values) -> dict[str, gr.Image]:
     described = {
-        "Inversion": "The inverted picture.",
-        "Edited": "The picture after the changes.",
-        "True answer": "The same portrait rendered with the changes.",
+        "inversion": ("Inversion", "The inverted picture."),
+        "edited": ("Edited", "The picture after the changes."),
+        "truth": ("True answer", "The same portrait rendered with the changes."),
     }
     with gr.Row():
-        return [
-            gr.Image(
-                value, label=label, interactive=False, format="png", height=280, min_width=150,
-                alt_text=alt, elem_classes="filled", buttons=["download", "fullscreen"],
-                visible=at.rendered or label != "True answer",
+        return {
+            name: gr.Image(
+                first.get(name), label=label, interactive=False, format="png", height=280,
+                min_width=150, alt_text=alt, elem_classes="filled",
+                buttons=["download", "fullscreen"],
+                visible=at.rendered or name != "truth",
             )
-            for (label, alt), value in zip(described.items(), values, strict=True)
-        ]  # fmt: skip
+            for name, (label, alt) in described.items()
+        }  # fmt: skip

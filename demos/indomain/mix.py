@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos import pictures, stored
-from demos.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.downloads import Keepsake, fresh_folder, take_home
-from demos.indomain.setting import CLAY, Setting, stored_origins
-from demos.widgets import (
+from demos.indomain import PAPER
+from demos.indomain.setting import CLAY_HEADS, Setting, stored_origins
+from demos.kit import imaging, stored
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.inputs import (
     FOLLOW,
     GPU,
     Dial,
@@ -23,7 +24,8 @@ from demos.widgets import (
     run_options,
     stop_button,
 )
-from demos.words import running, said, strangers
+from demos.kit.outputs import Values, filling
+from demos.kit.words import running, said, strangers
 
 MOST = 3  # pictures a side
 STEPS = 50  # of an inversion: colours need fewer than a likeness
@@ -58,7 +60,7 @@ class _Part:
     def mix(
         self, contents, styles, layers: int, steps: int, drawn_contents: Sequence[int],
         drawn_styles: Sequence[int], stop: Stop,
-    ) -> Iterator[tuple]:  # fmt: skip
+    ) -> Iterator[Values]:  # fmt: skip
         """Mix 1 to 3 contents with 1 to 3 styles; `layers` last layers come from the style.
 
         Yields the grid (styles down, contents across) and a report. Of never-seen portraits drawn
@@ -73,7 +75,7 @@ class _Part:
                 if isinstance(news, Done):
                     inversions.append(news.result)
                 else:
-                    yield gr.skip(), _running(i, len(every), news), gr.skip(), gr.skip()
+                    yield {"report": _running(i, len(every), news)}
         middle = len(squares[0])
         inverted = Inverted(inversions[:middle], inversions[middle:], *squares)
         whence = {
@@ -81,8 +83,7 @@ class _Part:
             "styles": self.at.origins(styles, drawn_styles),
         }
         inverted = self._described(inverted, whence | {"steps": int(steps)})
-        grid, words, keep = self.remix(inverted, layers)
-        yield grid, words, inverted, keep
+        yield self.remix(inverted, layers) | {"inverted": inverted}
 
     def _described(self, inverted: Inverted, parameters: Mapping) -> Inverted:
         """With what is to be said of the inversions, also when they are mixed again."""
@@ -97,10 +98,10 @@ class _Part:
 
         return stream(work, stop)
 
-    def remix(self, inverted: Inverted | stored.Stored | None, layers: int) -> tuple:
+    def remix(self, inverted: Inverted | stored.Stored | None, layers: int) -> Values:
         """Mix this session's inverted pictures again with another number of layers."""
         if inverted is None:
-            return None, "", None
+            return {"grid": None, "report": "", "keep": None}
         with spoken_errors():
             if isinstance(inverted, stored.Stored):
                 inverted = _opened(self.load(), inverted)
@@ -114,7 +115,8 @@ class _Part:
         grid = _grid(inverted.content_pictures, inverted.style_pictures, mixed)
         codes = {name: inversion.w for name, inversion in _named(inverted).items()}
         keep = _keepsake(mixed, codes, int(layers), inverted.parameters)
-        return grid, _words(int(layers), self.at) + inverted.outside, keep
+        words = _words(int(layers), self.at) + inverted.outside
+        return {"grid": grid, "report": words, "keep": keep}
 
 
 def _keepsake(mixed: Sequence, codes: Any, layers: int, parameters: Mapping) -> Keepsake:
@@ -123,10 +125,10 @@ def _keepsake(mixed: Sequence, codes: Any, layers: int, parameters: Mapping) -> 
 
 def _grid(contents: Sequence[Image.Image], styles: Sequence[Image.Image], mixed: Sequence):
     rows = [[style, *row] for style, row in zip(styles, mixed, strict=True)]
-    return pictures.sheet([[None, *contents], *rows], side=180)
+    return imaging.sheet([[None, *contents], *rows], side=180)
 
 
-def _words(layers: int, at: Setting = CLAY) -> str:
+def _words(layers: int, at: Setting = CLAY_HEADS) -> str:
     return said(f"The last {layers} of {at.layers} layers come from the style at the left.")
 
 
@@ -189,59 +191,77 @@ def _parameters(entry: stored.Stored) -> dict[str, Any]:
     return {**stored_origins(entry.values), "steps": STEPS}
 
 
-def _example(entry: stored.Stored) -> tuple:
-    """Everything that a stored result puts on the page, in the order of the page's outputs."""
+def _example(entry: stored.Stored) -> dict[str, Any]:
+    """Everything that a stored result puts on the page."""
     contents, styles = entry.row("content"), entry.row("style")
     layers = entry.values["layers"]
     mixed = [entry.row(f"mix-{i}") for i in range(1, len(styles) + 1)]
     keep = _keepsake(mixed, entry.codes, layers, _parameters(entry))
     grid = _grid(contents, styles, mixed)
     seeds = entry.values.get("seeds", {})
-    drawn = [seeds.get(side, []) for side in ("contents", "styles")]
-    return contents, styles, layers, grid, _words(layers), entry, keep, *drawn
+    return {
+        "contents": contents, "styles": styles, "layers": layers, "grid": grid,
+        "report": _words(layers), "inverted": entry, "keep": keep,
+        "drawn contents": seeds.get("contents", []), "drawn styles": seeds.get("styles", []),
+    }  # fmt: skip
 
 
 def _running(i: int, count: int, news) -> str:
     return said(f"<b>Picture {i + 1} of {count}</b>") + running(news)
 
 
-def build(load: Callable, at: Setting = CLAY) -> None:
+def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
-    found = stored.INDOMAIN.read("mix") if at.rendered else []
-    first = _example(found[0]) if found else ((), (), LAYERS, *(None,) * 4, (), ())
+    found = PAPER.stored.read("mix") if at.rendered else []
+    first = _example(found[0]) if found else {}
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):
             contents, drawn_contents = gallery_input(
-                "Contents, up to three", MOST, 3, first[0], at.name, first[7]
+                "Contents, up to three",
+                MOST,
+                3,
+                first.get("contents", ()),
+                at.name,
+                first.get("drawn contents", ()),
             )
         with gr.Column(min_width=280):
             styles, drawn_styles = gallery_input(
-                "Styles, up to three", MOST, 3, first[1], at.name, first[8]
+                "Styles, up to three",
+                MOST,
+                3,
+                first.get("styles", ()),
+                at.name,
+                first.get("drawn styles", ()),
             )
         with gr.Column(min_width=280):
-            layers = Dial(1, at.layers - 1, first[2], step=1, label="Layers from the style")
+            start = first.get("layers", LAYERS)
+            layers = Dial(1, at.layers - 1, start, step=1, label="Layers from the style")
             steps, run, halt = run_buttons("Mix", fewest=10, steps=STEPS)
-            report = gr.HTML(first[4], elem_id="mix-report")
+            report = gr.HTML(first.get("report"), elem_id="mix-report")
     grid = gr.Image(
-        first[3], label="Contents across, styles down", interactive=False, format="png",
+        first.get("grid"), label="Contents across, styles down", interactive=False, format="png",
         buttons=["download", "fullscreen"],
         alt_text="A grid: contents in the first row, styles in the first column, mixtures between.",
     )  # fmt: skip
     drawn = [drawn_contents, drawn_styles]
-    keep, _ = take_home("indomain_mix_files", first[6])
-    inverted, stop = gr.State(first[5]), gr.State(Stop())
+    keep, _ = take_home("indomain_mix_files", first.get("keep"))
+    inverted, stop = gr.State(first.get("inverted")), gr.State(Stop())
+    mixed = {"grid": grid, "report": report, "keep": keep}
     stop_button(halt, stop, run)
     run.click(
-        part.mix, [contents, styles, layers, steps, *drawn, stop],
-        [grid, report, inverted, keep], api_name="indomain_mix", **run_options(report),
+        **filling(part.mix, mixed | {"inverted": inverted}), api_name="indomain_mix",
+        inputs=[contents, styles, layers, steps, *drawn, stop], **run_options(report),
     )  # fmt: skip
     layers.input(
-        part.remix, [inverted, layers], [grid, report, keep], api_name="indomain_remix",
+        **filling(part.remix, mixed), inputs=[inverted, layers], api_name="indomain_remix",
         **GPU, **FOLLOW,
     )  # fmt: skip
     if examples is not None:
-        filled = [contents, styles, layers, grid, report, inverted, keep, *drawn]
+        filled = {
+            "contents": contents, "styles": styles, "layers": layers, **mixed,
+            "inverted": inverted, "drawn contents": drawn_contents, "drawn styles": drawn_styles,
+        }  # fmt: skip
         stored.wire(examples, found, _example, filled, "indomain_stored_mixture")

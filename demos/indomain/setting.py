@@ -8,8 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from demos.pictures import SIDE
-from demos.portraits import DOMAIN, seed_of, seeds_of
+from demos.kit.bridge import CLAY
+from demos.kit.imaging import SIDE
+from demos.kit.portraits import seed_of, seeds_of
 from examples.clay.edits import EDITS
 
 STEPS = 100  # of an optimisation whose result is stored
@@ -48,6 +49,11 @@ class Setting:
     faces: bool
     methods: tuple[str, ...]
     missing: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What the attributes are called in the pipeline."""
+        return [attribute.name for attribute in self.attributes]
 
     def why(self, component: str) -> str:
         """Why a component is missing, "" if it is not."""
@@ -88,8 +94,8 @@ METHODS = {
     "image2stylegan": ("Image2StyleGAN", "optimised from the mean code, pixels and features only"),
     "in-domain": ("In-domain", "domain-guided encoder, then domain-regularised optimisation"),
 }
-CLAY = Setting(
-    DOMAIN, SIDE, 12,
+CLAY_HEADS = Setting(
+    CLAY, SIDE, 12,
     tuple(Attribute(e.name, f"{e.label}, {e.unit}", e.low, e.high) for e in EDITS.values()),
     rendered=True, faces=True, methods=tuple(METHODS),
 )  # fmt: skip

@@ -23,10 +23,9 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from demos.editgan import example
-from demos.pictures import SIDE
-from demos.portraits import TEST
-from demos.stored import EDITGAN
+from demos.editgan import PAPER, example
+from demos.kit.imaging import SIDE
+from demos.kit.portraits import TEST
 from examples.clay.part_edits import PART_EDITS
 
 FOLDER = Path(__file__).parent / "paintings"
@@ -98,7 +97,7 @@ def make(pipeline: Any) -> None:
         paint = functools.partial(painted, true=known.masks, q_edit=edit.q_edit)
         results.append(example.compute(pipeline, name, seed, edit, known.images, paint))
         print(f"edit: {name}", flush=True)
-    EDITGAN.write({"edit": results})
+    PAPER.stored.write({"edit": results})
 
 
 def paintings() -> None:

@@ -12,9 +12,9 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from demos.indomain import diffuse, interpolate, invert, manipulate, mix
-from demos.portraits import TEST, never_seen
-from demos.stored import INDOMAIN, Stored
+from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
+from demos.kit.portraits import TEST, never_seen
+from demos.kit.stored import Stored
 
 Seeds = Sequence[int]
 
@@ -81,7 +81,7 @@ def make(pipeline: Any, kinds: Sequence[str] = tuple(CHOSEN)) -> None:
         for name, compute in CHOSEN[kind].items():
             results[kind].append(compute(pipeline, name))
             print(f"{kind}: {name}", flush=True)
-    INDOMAIN.write(results)
+    PAPER.stored.write(results)
 
 
 def main() -> None:

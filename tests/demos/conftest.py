@@ -12,7 +12,7 @@ import pytest
 from gradio_client import Client
 
 import app
-from demos import theme
+from demos.kit import theme
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
@@ -41,7 +41,7 @@ def shelves(tmp_path_factory) -> Path:
 def served(fake, fake_editgan, shelves):
     """The address of the running app, whose pages show stored results at the start."""
     with stocked(shelves):
-        demo = app.build(lambda: fake, lambda: fake_editgan)
+        demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
@@ -59,7 +59,7 @@ def client(served):
 def bare(fake, fake_editgan, tmp_path_factory):
     """The address of the app without stored results: its pages start empty."""
     with stocked(tmp_path_factory.mktemp("nothing")):
-        demo = app.build(lambda: fake, lambda: fake_editgan)
+        demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()

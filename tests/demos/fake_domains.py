@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from demos.domains import Source
+from demos.header.readiness import Source
 from tests.demos.fake_pipeline import FakeInDomain, Inversion
 from weights import Domain, Missing, Offline, Page, WeightsError
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from demos import stored
 from demos.indomain import manipulate
-from demos.portraits import TEST
+from demos.kit import stored
+from demos.kit.portraits import TEST
 from examples.clay.parts import PARTS
 from examples.editgan import __main__ as editgan
 from examples.indomain import __main__ as indomain

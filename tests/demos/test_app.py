@@ -20,15 +20,15 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 import app
-from demos import portraits
-from demos.bridge import Lazy
 from demos.indomain.invert import METHODS
 from demos.indomain.manipulate import NOTHING, remember, undo
-from demos.indomain.setting import CLAY, origin, setting_of
-from demos.portraits import TEST, never_seen
+from demos.indomain.setting import CLAY_HEADS, origin, setting_of
+from demos.kit import portraits
+from demos.kit.bridge import Lazy
+from demos.kit.portraits import TEST, never_seen
+from demos.papers import SLUGS
 from examples.clay.edits import EDITS
 from tests.demos.fake_domains import FakePhotos
-from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 
 ROOT = Path(__file__).parents[2]
@@ -156,10 +156,10 @@ def test_only_an_exact_portrait_of_a_drawn_seed_has_its_seed(monkeypatch):
     monkeypatch.setattr(portraits, "never_seen", lambda s: asked.append(s) or never_seen(s))
     given = [touched, portrait, portrait.resize((64, 64)), portrait]
     own, known = origin(None), origin(seeds[1])
-    assert CLAY.origins(given, seeds) == [own, known, own, known] and asked == list(seeds)
+    assert CLAY_HEADS.origins(given, seeds) == [own, known, own, known] and asked == list(seeds)
     photographs = setting_of("photos", FakePhotos())
-    assert photographs.origins(given, seeds) == CLAY.origins(given, ()) == [own] * 4
-    assert CLAY.origins([], seeds) == [] and asked == list(seeds)
+    assert photographs.origins(given, seeds) == CLAY_HEADS.origins(given, ()) == [own] * 4
+    assert CLAY_HEADS.origins([], seeds) == [] and asked == list(seeds)
 
 
 def test_json_is_written_on_request_only(client, face):
@@ -321,7 +321,7 @@ def test_bad_crops_say_what_is_wrong(client, face, crop, words):
 
 
 def test_dial_refuses_what_is_not_finite():
-    from demos.widgets import Dial
+    from demos.kit.inputs import Dial
 
     for value in (math.nan, math.inf, None, "1", 2):
         with pytest.raises(Exception, match="must be a number from 0 to 1"):
@@ -355,7 +355,7 @@ def test_a_missing_weight_is_said_and_the_page_keeps_serving(face):
     def missing():
         raise FileNotFoundError("weight clay-heads/generator is missing. Run the download first.")
 
-    demo = app.build(Lazy(missing), Lazy(missing))
+    demo = app.build(dict.fromkeys(SLUGS, Lazy(missing)))
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, show_error=True)
     client = Client(url, verbose=False)
     for _ in range(2):
@@ -368,7 +368,7 @@ def test_a_missing_weight_is_said_and_the_page_keeps_serving(face):
 
 def test_a_visitor_who_leaves_stops_the_run(face):
     slow = FakeInDomain(seconds_a_step=0.05)
-    demo = app.build(lambda: slow, FakeEditGAN)
+    demo = app.build({"indomain": lambda: slow})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
     client = Client(url, verbose=False)
     job = client.submit(
@@ -397,7 +397,7 @@ def test_every_public_endpoint_is_named_and_described(served):
 
 
 def test_no_listener_reaches_across_pages():
-    demo = app.build(FakeInDomain, FakeEditGAN)
+    demo = app.build()
     page_of = {id: block.page for id, block in demo.blocks.items()}
     for fn in demo.fns.values():
         pages = {page_of[block._id] for block in (*fn.inputs, *fn.outputs)}
@@ -448,5 +448,5 @@ def _answers(url: str) -> bool:
 
 
 def test_the_pages_are_built_without_torch():
-    code = "import sys, app; app.build(None, None); assert 'torch' not in sys.modules"
+    code = "import sys, app; app.build(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)

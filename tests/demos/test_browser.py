@@ -9,8 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 import app
-from demos import theme
-from demos.bridge import Lazy
+from demos.kit import theme
 from tests.demos.browsing import (
     CHROMIUM,
     SECONDS,
@@ -185,10 +184,7 @@ def test_what_stands_out_of_a_page_is_measured(visit, served):
 @pytest.mark.real
 @pytest.mark.skipif(not STARTER.exists(), reason="needs the starter weights")
 def test_a_diffusion_with_the_real_networks(visit):
-    from pipelines.editgan import EditGAN
-    from pipelines.indomain import InDomain
-
-    demo = app.build(Lazy(InDomain.from_pretrained), Lazy(EditGAN.from_pretrained))
+    demo = app.build()
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     page = visit(url)
     report = open_and_diffuse(page, steps=10, seconds=180)

@@ -11,11 +11,10 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 import app
-from demos import theme
-from demos.bridge import Lazy
 from demos.editgan.truth import truth
-from demos.painter import Painting, mask_painter
-from demos.portraits import TEST
+from demos.kit import theme
+from demos.kit.painter import Painting, mask_painter
+from demos.kit.portraits import TEST
 from examples.clay.parts import PART_PALETTE, PARTS
 from tests.demos.browsing import CHROMIUM, SECONDS, panel, pictures, press
 
@@ -371,10 +370,7 @@ def test_the_value_of_the_browser_is_read_by_the_server():
 
 @pytest.mark.real
 def test_the_lip_changes_and_the_rest_stays_with_the_real_networks(visit):
-    from pipelines.editgan import EditGAN
-    from tests.demos.fake_pipeline import FakeInDomain
-
-    demo = app.build(FakeInDomain, Lazy(EditGAN.from_pretrained))
+    demo = app.build()
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     page = visit(f"{url.rstrip('/')}/editgan")
     moved = edit_with_vectors(page, embed_steps=50, steps=50, seconds=240)

@@ -16,16 +16,18 @@ from PIL import Image
 
 import app
 import weights
-from demos import domains, picker, theme
-from demos.bridge import BOARD, CLAY, Pipelines, Stop, stream
-from demos.domains import Source
+from demos.header import picker, readiness
+from demos.header.readiness import Source
 from demos.indomain import manipulate, setting
-from demos.words import strangers
+from demos.kit import theme
+from demos.kit.bridge import BOARD, CLAY, Pipelines, Stop, stream
+from demos.kit.words import strangers
+from demos.papers import PAPERS
 from tests.demos.browsing import CHROMIUM, SECONDS, new_portrait, overhang, panel, press
 from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
-from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 
+INDOMAIN, EDITGAN = ([paper] for paper in PAPERS if paper.page)
 ALONE = "EditGAN's page edits clay heads alone"
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
 
@@ -35,11 +37,11 @@ def shelf() -> FakeShelf:
     return FakeShelf()
 
 
-def desk(shelf: FakeShelf, paper: str = "indomain", load=None) -> picker._Desk:
-    return picker._Desk(paper, load or (lambda domain: None), shelf.source)
+def desk(shelf: FakeShelf, papers=INDOMAIN, load=None) -> picker._Desk:
+    return picker._Desk(papers, load or (lambda domain: None), shelf.source)
 
 
-def through(handler) -> list[tuple]:
+def through(handler) -> list[dict]:
     """Everything that a handler yields."""
     return list(handler)
 
@@ -49,9 +51,9 @@ def chosen(name: str, *without: str) -> dict:
     return {"domain": name, "without": list(without)}
 
 
-def in_use(answer: tuple) -> str | None:
+def in_use(answer: dict) -> str | None:
     """The domain that an answer changes to, None if it changes nothing."""
-    return answer[1] if isinstance(answer[1], str) else None
+    return answer.get("domain")
 
 
 def test_the_choice_says_what_is_ready_and_what_is_not(shelf) -> None:
@@ -60,12 +62,12 @@ def test_the_choice_says_what_is_ready_and_what_is_not(shelf) -> None:
         ("Photographs of faces: 100 MB to download", "photos"),
         ("Photographs of towers: to be placed by hand", "towers"),
     ]
-    assert dict(desk(shelf, "editgan").choices()) == {
+    assert dict(desk(shelf, EDITGAN).choices()) == {
         "Clay heads: ready offline": "clay-heads",
         f"Photographs of faces: not trained yet, {ALONE}": "photos",
     }
     shelf.fetched = ["photos/net", "faces/judge"]
-    states = dict((name, label) for label, name in desk(shelf, "").choices())
+    states = dict((name, label) for label, name in desk(shelf, PAPERS).choices())
     assert states["photos"] == "Photographs of faces: ready in part"
 
 
@@ -73,29 +75,29 @@ def test_no_page_calls_editgan_ready_outside_clay_heads(shelf) -> None:
     pages = tuple(weights.Page(paper, (), ()) for paper in ("indomain", "editgan"))
     photos = weights.Domain("photos", "Photographs", (8, 8), (), 0, 0, pages)  # with a branch
     home, page = (
-        picker._Desk(paper, None, Source(lambda: [*shelf.domains()[:1], photos]))
-        for paper in ("", "editgan")
+        picker._Desk(papers, None, Source(lambda: [*shelf.domains()[:1], photos]))
+        for papers in (PAPERS, EDITGAN)
     )
     assert [label for label, _ in home.choices()] == [
         "Clay heads: ready offline", "Photographs: ready in part",
     ]  # fmt: skip
     assert [label for label, _ in page.choices()][1] == f"Photographs: {ALONE}"
-    for card, _ in (home.show("photos"), page.show("photos")):
-        part = card.partition("EditGAN</h4>")[2]
+    for shown in (home.show("photos"), page.show("photos")):
+        part = shown["card"].partition("EditGAN</h4>")[2]
         assert "Does not run yet" in part and ALONE in part and "Runs now" not in part
-    assert home.show(CLAY)[0].count("Runs now") == 2
+    assert home.show(CLAY)["card"].count("Runs now") == 2
 
 
 def test_a_card_comes_before_any_download(shelf) -> None:
-    card, button = desk(shelf).show("photos")
+    card, button = desk(shelf).show("photos").values()
     for part in ("Photographs of faces", "NVIDIA-NC, MIT", "<dd>100 MB</dd>", "1 thing it does"):
         assert part in card
     assert "<code>python -m weights pin photos/boundary-age</code>" in card
     assert button["value"] == "Download 100 MB, then use it" and button["interactive"]
-    card, button = desk(shelf, "editgan").show("photos")
+    card, button = desk(shelf, EDITGAN).show("photos").values()
     assert "<code>python -m pipelines.training.seg</code>" in card
     assert "<dd>80 MB, once the rest is there</dd>" in card and not button["interactive"]
-    card, button = desk(shelf, "").show("photos")
+    card, button = desk(shelf, PAPERS).show("photos").values()
     assert "In-domain inversion</h4>" in card and "EditGAN</h4>" in card
     assert shelf.asked == []
 
@@ -103,7 +105,7 @@ def test_a_card_comes_before_any_download(shelf) -> None:
 def test_a_card_escapes_and_hides_the_home_folder(shelf) -> None:
     lack = weights.Missing("a/b", "to be placed", f"Put <it> at {Path.home()}/b.", "", 0)
     page = weights.Page("indomain", ("a/b",), (lack,), licences=("unknown", "MIT"))
-    card = domains.card(weights.Domain("a", "A & B", (8, 8), (), 0, 0, (page,)), "indomain")
+    card = readiness.card(weights.Domain("a", "A & B", (8, 8), (), 0, 0, (page,)), INDOMAIN)
     assert "A &amp; B" in card and "Put &lt;it&gt; at ~/b." in card
     assert "MIT; for some of its files unknown" in card
 
@@ -112,7 +114,7 @@ def test_a_card_escapes_and_hides_the_home_folder(shelf) -> None:
     ("count", "words"), [(0, "0 MB"), (1, "1 MB"), (381_462_551, "381 MB"), (1.2e9, "1.2 GB")]
 )
 def test_sizes_in_words(count, words) -> None:
-    assert domains.size(int(count)) == words
+    assert readiness.size(int(count)) == words
 
 
 def test_use_downloads_loads_and_changes(shelf) -> None:
@@ -120,12 +122,16 @@ def test_use_downloads_loads_and_changes(shelf) -> None:
     answers = through(desk(shelf, load=loaded.append).use("photos", CLAY, Stop()))
     assert shelf.fetched == ["photos/net", "faces/judge"] and loaded == ["photos"]
     assert [in_use(answer) for answer in answers[:-1]] == [None] * (len(answers) - 1)
-    assert "photos/net, file 1 of 2: 0 MB of 80 MB" in answers[0][0]
+    assert "photos/net, file 1 of 2: 0 MB of 80 MB" in answers[0]["words"]
     last = answers[-1]
-    assert in_use(last) == "photos" and last[2] == chosen("photos") and "is in use" in last[0]
-    assert last[3]["label"] == "Domain: Photographs of faces"
-    assert last[4]["choices"][1] == ("Photographs of faces: ready offline", "photos")
-    assert last[6]["value"] == "Use it"
+    assert (
+        in_use(last) == "photos"
+        and last["remembered"] == chosen("photos")
+        and "is in use" in last["words"]
+    )
+    assert last["header"]["label"] == "Domain: Photographs of faces"
+    assert last["choice"]["choices"][1] == ("Photographs of faces: ready offline", "photos")
+    assert last["run"]["value"] == "Use it"
 
 
 def test_use_without_a_download(shelf) -> None:
@@ -147,14 +153,16 @@ def test_a_failing_need_is_one_sentence_and_changes_nothing(shelf, fault, said) 
     start = time.monotonic()
     last = through(desk(shelf).use("photos", CLAY, Stop()))[-1]
     assert time.monotonic() - start < 5 and in_use(last) is None
-    assert last[0].endswith(f"<b>Clay heads</b> stays in use. {said}</p>")
+    assert last["words"].endswith(f"<b>Clay heads</b> stays in use. {said}</p>")
     assert len(shelf.asked) == 1 and shelf.fetched == []
 
 
 def test_a_failing_extra_is_said_and_does_without(shelf) -> None:
     shelf.fetched, shelf.online = ["photos/net"], False
     last = through(desk(shelf).use("photos", CLAY, Stop()))[-1]
-    assert in_use(last) == "photos" and "faces/judge: expected net.pt of hub; got no" in last[0]
+    assert (
+        in_use(last) == "photos" and "faces/judge: expected net.pt of hub; got no" in last["words"]
+    )
 
 
 def test_networks_that_do_not_load_change_nothing(shelf) -> None:
@@ -162,12 +170,14 @@ def test_networks_that_do_not_load_change_nothing(shelf) -> None:
         raise weights.WeightsError("photos/net: expected the tensors of Generator; got others.")
 
     last = through(desk(shelf, load=load).use("photos", CLAY, Stop()))[-1]
-    assert in_use(last) is None and "stays in use. photos/net: expected the tensors" in last[0]
+    assert (
+        in_use(last) is None and "stays in use. photos/net: expected the tensors" in last["words"]
+    )
 
 
 def test_out_of_reach_is_refused_without_a_request(shelf) -> None:
     last = through(desk(shelf).use("towers", CLAY, Stop()))[-1]
-    assert in_use(last) is None and "lacks towers/pair, which no download brings" in last[0]
+    assert in_use(last) is None and "lacks towers/pair, which no download brings" in last["words"]
     with pytest.raises(Exception, match="domain must be one of clay-heads, photos, towers"):
         through(desk(shelf).use("classes", CLAY, Stop()))
     assert shelf.asked == []
@@ -181,7 +191,7 @@ def test_stop_ends_a_download(shelf) -> None:
     stop.press()
     shelf.gate.set()
     last = through(handler)[-1]
-    assert in_use(last) is None and picker.STOPPED in last[0] and shelf.fetched == []
+    assert in_use(last) is None and picker.STOPPED in last["words"] and shelf.fetched == []
 
 
 def test_another_page_remembers_what_is_ready(shelf) -> None:
@@ -189,7 +199,9 @@ def test_another_page_remembers_what_is_ready(shelf) -> None:
     assert [in_use(a) for a in through(restore(chosen(CLAY), CLAY, Stop()))] == [None]
     assert [in_use(a) for a in through(restore(chosen("gone"), CLAY, Stop()))] == [None]
     (answer,) = through(restore(chosen("photos"), CLAY, Stop()))
-    assert in_use(answer) is None and "not ready on this page: 100 MB to download" in answer[0]
+    assert (
+        in_use(answer) is None and "not ready on this page: 100 MB to download" in answer["words"]
+    )
     assert shelf.asked == [], "a remembered domain must not start a download"
     shelf.fetched = ["photos/net", "faces/judge"]
     assert in_use(through(restore(chosen("photos"), CLAY, Stop()))[-1]) == "photos"
@@ -199,7 +211,9 @@ def test_a_remembered_domain_starts_no_download_of_an_extra(shelf) -> None:
     shelf.fetched, loaded = ["photos/net"], []
     handlers = desk(shelf, load=loaded.append)
     (answer,) = through(handlers.restore(chosen("photos"), CLAY, Stop()))
-    assert in_use(answer) is None and "not complete on this page: 20 MB to download" in answer[0]
+    assert (
+        in_use(answer) is None and "not complete on this page: 20 MB to download" in answer["words"]
+    )
     assert shelf.asked == loaded == []
 
 
@@ -207,20 +221,23 @@ def test_what_a_visitor_did_without_is_done_without_on_every_page(shelf) -> None
     pipelines = Pipelines(lambda domain: domain)
     indomain = desk(shelf, load=pipelines)
     shelf.fetched, shelf.online = ["photos/net"], False
-    remembered = through(indomain.use("photos", CLAY, Stop()))[-1][2]
+    remembered = through(indomain.use("photos", CLAY, Stop()))[-1]["remembered"]
     assert remembered == chosen("photos", "faces/judge")
     shelf.online, shelf.asked = True, []
-    for handlers in (indomain, picker._Desk("", None, shelf.source)):
+    for handlers in (indomain, picker._Desk(PAPERS, None, shelf.source)):
         last = through(handlers.restore(remembered, CLAY, Stop()))[-1]
-        assert in_use(last) == "photos" and "does without faces/judge, as when" in last[0]
-        assert last[2] == remembered and last[6]["value"] == "Download 20 MB, then use it"
+        assert in_use(last) == "photos" and "does without faces/judge, as when" in last["words"]
+        assert (
+            last["remembered"] == remembered
+            and last["run"]["value"] == "Download 20 MB, then use it"
+        )
     others_choice = through(indomain.restore(chosen("photos"), CLAY, Stop()))
     fresh = desk(shelf, load=Pipelines(lambda _: pytest.fail("loading would fetch the extra")))
     for (answer,) in (others_choice, through(fresh.restore(remembered, CLAY, Stop()))):
-        assert in_use(answer) is None and "not complete on this page: 20 MB" in answer[0]
+        assert in_use(answer) is None and "not complete on this page: 20 MB" in answer["words"]
     assert shelf.asked == []
     last = through(indomain.use("photos", CLAY, Stop()))[-1]
-    assert shelf.asked == ["faces/judge"] and last[2] == chosen("photos")
+    assert shelf.asked == ["faces/judge"] and last["remembered"] == chosen("photos")
 
 
 def test_pipelines_are_built_once_a_domain() -> None:
@@ -273,7 +290,7 @@ def test_a_photo_domain_has_its_own_setting() -> None:
     assert manipulate.in_words({"pose": 1.5}, at) == "Changed: pose +1.5."
     assert manipulate.undo([(1, 0)], 2) == ([], 0, 0)
     assert not setting.setting_of("towers", FakePhotos()).faces
-    assert setting.CLAY.methods == tuple(setting.METHODS)
+    assert setting.CLAY_HEADS.methods == tuple(setting.METHODS)
 
 
 def test_a_single_slider_goes_back_to_its_rest() -> None:
@@ -295,13 +312,13 @@ def test_an_uncalibrated_domain_says_so() -> None:
 
 
 def test_the_shipped_catalogue_has_words_for_every_domain() -> None:
-    for paper in ("", *domains.PAGES):
-        handlers = picker._Desk(paper, None, Source())
+    for papers in (PAPERS, *([paper] for paper in PAPERS)):
+        handlers = picker._Desk(papers, None, Source())
         assert handlers.choices()[0][1] == CLAY
         for _, name in handlers.choices():
-            card, button = handlers.show(name)
+            card, button = handlers.show(name).values()
             assert "domain-card" in card and button["value"]
-    ffhq, button = picker._Desk("indomain", None, Source()).show("ffhq")
+    ffhq, button = picker._Desk(INDOMAIN, None, Source()).show("ffhq").values()
     assert "ffhq/stylegan1-generator" in ffhq and "NVIDIA-NC" in ffhq
 
 
@@ -313,9 +330,7 @@ def site(shelf):
     """The app with clay heads and photographs, both made up; its address."""
     photos = FakePhotos()
     pipelines = {"clay-heads": FakeInDomain(), "photos": photos}
-    demo = app.build(
-        Pipelines(pipelines.__getitem__), Pipelines(lambda _: FakeEditGAN()), shelf.source
-    )
+    demo = app.build({"indomain": Pipelines(pipelines.__getitem__)}, shelf.source)
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()

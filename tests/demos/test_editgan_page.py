@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -17,18 +16,18 @@ from PIL import Image
 from safetensors.numpy import load_file, save_file
 
 import app
-from demos import editgan, masks
-from demos.dials import dials
-from demos.domains import Source
+from demos.editgan import PAPER
 from demos.editgan.paint import followed
 from demos.editgan.panel import answered
 from demos.editgan.session import Subject, free_name, named_after, with_library, with_scales
 from demos.editgan.truth import KNOWN, truth
-from demos.painter import Painting, mask_painter
-from demos.portraits import TEST
+from demos.header.readiness import Source
+from demos.kit import part_masks
+from demos.kit.dials import dials
+from demos.kit.painter import Painting, mask_painter
+from demos.kit.portraits import TEST
 from examples.clay.parts import PARTS
 from tests.demos.fake_editgan import FakeEditGAN, face, vector
-from tests.demos.fake_pipeline import FakeInDomain
 from weights import Domain, Page
 
 WHOLE = (0.5, 0.5, 1)
@@ -80,7 +79,7 @@ def labels_of(answer: dict) -> np.ndarray:
 
 def larger_lip() -> np.ndarray:
     """Painted upwards over the skin alone."""
-    return np.where(masks.moved(MASK, LIP, 0, -2) == LIP, LIP, MASK).astype(np.uint8)
+    return np.where(part_masks.moved(MASK, LIP, 0, -2) == LIP, LIP, MASK).astype(np.uint8)
 
 
 def optimise(client, labels=None, chosen=(), steps=10):
@@ -137,13 +136,13 @@ def test_paintings_are_offered(client):
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("grow", masks.grown(MASK, LIP, 2)),
-        ("shrink", masks.shrunk(MASK, LIP, 2)),
-        ("move_left", masks.moved(MASK, LIP, -2, 0)),
-        ("move_right", masks.moved(MASK, LIP, 2, 0)),
-        ("move_up", masks.moved(MASK, LIP, 0, -2)),
-        ("move_down", masks.moved(MASK, LIP, 0, 2)),
-        ("fill", masks.filled(MASK, LIP)),
+        ("grow", part_masks.grown(MASK, LIP, 2)),
+        ("shrink", part_masks.shrunk(MASK, LIP, 2)),
+        ("move_left", part_masks.moved(MASK, LIP, -2, 0)),
+        ("move_right", part_masks.moved(MASK, LIP, 2, 0)),
+        ("move_up", part_masks.moved(MASK, LIP, 0, -2)),
+        ("move_down", part_masks.moved(MASK, LIP, 0, 2)),
+        ("fill", part_masks.filled(MASK, LIP)),
     ],
 )
 def test_buttons_change_the_chosen_part(client, name, expected):
@@ -157,7 +156,7 @@ def test_optimise_moves_the_lip_and_nothing_else(embedded, fake_editgan):
     assert "Done after 10 steps" in report and "<svg" in report
     before, after = (pixels(path) for path in pair)
     moved = np.abs(before - after).sum(-1) > 0
-    lips = masks.grown((labels_of(opened) == LIP).astype(np.uint8), 1, 3) > 0
+    lips = part_masks.grown((labels_of(opened) == LIP).astype(np.uint8), 1, 3) > 0
     assert moved.any() and not moved[~lips].any()
     assert history == [["upper lip", 1.0]] and which["value"] == "upper lip"
 
@@ -179,7 +178,7 @@ def test_q_edit_follows_the_strokes_and_the_visitor():
 def test_edits_follow_one_another(embedded):
     *_, opened, _, history, _ = optimise(embedded)[:7]
     now, low = labels_of(opened), PARTS.index("lower lip")
-    again = np.where(masks.moved(now, low, 0, 2) == low, low, now).astype(np.uint8)
+    again = np.where(part_masks.moved(now, low, 0, 2) == low, low, now).astype(np.uint8)
     history = optimise(embedded, again)[5]
     assert [name for name, _ in history] == ["upper lip", "lower lip"]
 
@@ -416,7 +415,7 @@ def test_the_files_hold_pictures_codes_and_parameters(client):
 
 def test_a_visitor_who_leaves_stops_the_run(portrait):
     slow = FakeEditGAN(seconds_a_step=0.05)
-    demo = app.build(FakeInDomain, lambda: slow)
+    demo = app.build({"editgan": lambda: slow})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
     client = Client(url, verbose=False)
     embed(client, portrait)
@@ -438,8 +437,7 @@ def test_the_page_is_for_clay_heads_whatever_else_is_there():
         Domain(name, name.capitalize(), (128, 128), (), 0, 0, (Page("editgan", (), ()),))
         for name in ("clay-heads", "photos")
     ]
-    with gr.Blocks() as demo:
-        editgan.build(FakeEditGAN, Source(lambda: domains))
+    demo = app.build({"editgan": FakeEditGAN}, Source(lambda: domains), [PAPER])
     choices = next(b.choices for b in demo.blocks.values() if getattr(b, "label", 0) == "Domains")
     assert [words for words, _ in choices] == [
         "Clay-heads: ready offline", "Photos: EditGAN's page edits clay heads alone",
@@ -481,7 +479,7 @@ def test_a_vector_of_ones_own_has_no_true_answer():
     now = SimpleNamespace(image=Image.new("RGB", (128, 128)))
     for made, words in ((vector("smile", 7), "The true answer"), (vector("smile"), "No true")):
         subject = Subject(now, now.image, TEST.start, WHOLE, {"smile": (made, 1.0)}, now)
-        assert words in answered(subject)[1]
+        assert words in answered(subject)["verdict"]
 
 
 def test_every_true_answer_can_be_rendered():

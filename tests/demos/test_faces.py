@@ -14,8 +14,8 @@ import pytest
 from gradio_client import Client, handle_file
 from PIL import Image, ImageDraw
 
-from demos.faces import CROP, FacePanel, Look, look
-from demos.widgets import portrait_input
+from demos.kit.faces import CROP, FacePanel, Look, look
+from demos.kit.inputs import portrait_input
 from pipelines import alignment
 
 CHROMIUM = shutil.which("chromium")
@@ -100,22 +100,26 @@ def test_a_framed_picture_is_used_as_it_is(monkeypatch):
 
 def test_the_switch_goes_to_the_upload_and_back():
     upload = crowd()
-    crop, _, choice, found, *dials = panel().align(upload)
-    assert colour_of(crop) == "red" and choice["visible"] and dials == [0.5, 0.5, 1]
-    back, words, choice, kept, *_ = panel().turn(False, crop, found)
-    assert back is upload and kept is found and not words and not choice["visible"]
-    again, *_ = panel().turn(True, upload, kept)
-    assert again.tobytes() == crop.tobytes()
+    shown = panel().align(upload)
+    crop, found = shown["picture"], shown["found"]
+    assert colour_of(crop) == "red" and shown["choice"]["visible"]
+    assert (shown["x"], shown["y"], shown["zoom"]) == (0.5, 0.5, 1)
+    back = panel().turn(False, crop, found)
+    assert back["picture"] is upload and back["found"] is found
+    assert not back["words"] and not back["choice"]["visible"]
+    again = panel().turn(True, upload, back["found"])
+    assert again["picture"].tobytes() == crop.tobytes()
     # Another picture was put there meanwhile: the switch must not bring the old upload back.
-    untouched, *_, state = panel().turn(False, Image.new("RGB", (9, 9)), found)[:4]
-    assert untouched == gr.skip() and state is None
+    untouched = panel().turn(False, Image.new("RGB", (9, 9)), found)
+    assert "picture" not in untouched and untouched["found"] is None
 
 
 def test_another_face_can_be_chosen():
     found = look(crowd(), "clay-heads")
-    picture, words, choice, state, *_ = panel().choose(found, SimpleNamespace(index=1))
-    assert colour_of(picture) == "blue" and "face 2 of 2" in words
-    assert choice == gr.skip() and state is found
+    shown = panel().choose(found, SimpleNamespace(index=1))
+    picture = shown["picture"]
+    assert colour_of(picture) == "blue" and "face 2 of 2" in shown["words"]
+    assert "choice" not in shown and shown["found"] is found
     assert found.holds(picture) and not found.holds(None)
     assert not Look(picture, (), ("",)).holds(found.upload)
 

@@ -15,13 +15,15 @@ from safetensors.numpy import load_file
 
 import app
 import weights
-from demos import masks, stored
-from demos.dials import Dials
-from demos.downloads import Keepsake
+from demos.editgan import PAPER as editgan
 from demos.editgan import example, session
+from demos.indomain import PAPER as indomain
 from demos.indomain import diffuse, mix
-from demos.indomain.setting import CLAY, origin
-from demos.painter import MaskPainter, mask_painter
+from demos.indomain.setting import CLAY_HEADS, origin
+from demos.kit import part_masks, stored
+from demos.kit.dials import Dials
+from demos.kit.painter import MaskPainter, mask_painter
+from demos.papers import PAPERS, SLUGS
 from examples.clay.edits import EDITS
 from examples.clay.parts import PARTS
 from examples.editgan.__main__ import CHOSEN as EDITED
@@ -29,10 +31,10 @@ from examples.indomain.__main__ import CHOSEN
 from pipelines.latents import fingerprint, load_codes
 from pipelines.networks.stylegan2 import Generator
 from tests.demos.fake_editgan import FakeEditGAN, face
-from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.shelves import shipped, stocked
 
-SHELVES = (stored.INDOMAIN, stored.EDITGAN)
+INDOMAIN, EDITGAN = indomain.stored, editgan.stored
+SHELVES = [paper.stored for paper in PAPERS if paper.page]
 NO_STROKES = {"labels": "", "part": 0}
 WHOLE = (0.5, 0.5, 1)
 
@@ -57,7 +59,7 @@ def is_empty(component) -> bool:
 
 
 def test_every_part_of_the_real_pages_starts_with_a_stored_result():
-    demo = app.build(None, None)
+    demo = app.build()
     parts = filled(demo)
     assert set(parts) == {
         "indomain_stored_diffusion", "indomain_stored_inversion", "indomain_stored_interpolation",
@@ -71,7 +73,7 @@ def test_every_part_of_the_real_pages_starts_with_a_stored_result():
         assert any(isinstance(value, stored.Stored) and value.codes for value in held), name
 
 
-@pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.page)
+@pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.paper)
 def test_shipped_results_come_from_the_shipped_weights(shelf):
     """They are made anew with `python -m examples.<page>` when these weights change."""
     assert shelf.notice() == ""
@@ -82,21 +84,21 @@ def test_shipped_results_come_from_the_shipped_weights(shelf):
 def test_shipped_codes_belong_to_the_shipped_generator():
     generator = weights.load(Generator, "clay-heads/generator")
     own, shape = fingerprint(generator.synthesis), (generator.num_ws, generator.w_dim)
-    kept = [entry for kind in ("manipulate", "mix") for entry in stored.INDOMAIN.read(kind)]
-    kept += stored.EDITGAN.read("edit")
+    kept = [entry for kind in ("manipulate", "mix") for entry in INDOMAIN.read(kind)]
+    kept += EDITGAN.read("edit")
     assert len(kept) >= 7
     for entry in kept:
         assert load_codes(entry.codes, own, shape), entry.name
 
 
 def test_shipped_edits_did_what_was_painted():
-    for entry in stored.EDITGAN.read("edit"):
+    for entry in EDITGAN.read("edit"):
         embedding, edit = session.kept_fields(entry)
         page = example.page(entry)
         assert edit["region"].any() and (embedding["mask"] != edit["mask"])[edit["region"]].any()
         assert all(kept["losses"][-1] < kept["losses"][0] for kept in (embedding, edit))
         share, before = (
-            masks.agreement(np.asarray(entry.pictures["painted"]), mask, edit["region"])
+            part_masks.agreement(np.asarray(entry.pictures["painted"]), mask, edit["region"])
             for mask in (edit["mask"], embedding["mask"])
         )
         assert share > max(before, 0.85) and f"<b>{share:.0%}</b>" in page.report
@@ -127,11 +129,11 @@ def test_a_write_that_is_cut_short_leaves_the_old_results(tmp_path, monkeypatch)
         saved(picture, path, **options)
 
     with stocked(tmp_path):
-        stored.INDOMAIN.write({"invert": results})
+        INDOMAIN.write({"invert": results})
         monkeypatch.setattr(Image.Image, "save", save)
         with pytest.raises(KeyboardInterrupt):
-            stored.INDOMAIN.write({"invert": results[::-1]})
-        assert [e.name for e in stored.INDOMAIN.read("invert")] == ["one", "two"]
+            INDOMAIN.write({"invert": results[::-1]})
+        assert [e.name for e in INDOMAIN.read("invert")] == ["one", "two"]
 
 
 # ---- showing them -----------------------------------------------------------------------
@@ -139,19 +141,19 @@ def test_a_write_that_is_cut_short_leaves_the_old_results(tmp_path, monkeypatch)
 
 def test_all_kinds_are_stored(shelves):
     with stocked(shelves):
-        made = {kind: [e.name for e in stored.INDOMAIN.read(kind)] for kind in CHOSEN}
-        edited = [entry.name for entry in stored.EDITGAN.read("edit")]
+        made = {kind: [e.name for e in INDOMAIN.read(kind)] for kind in CHOSEN}
+        edited = [entry.name for entry in EDITGAN.read("edit")]
     assert made == {kind: list(chosen) for kind, chosen in CHOSEN.items()}
     assert edited == list(EDITED)
 
 
 def test_a_kind_is_made_anew_and_the_others_stay(shelves, tmp_path):
     with stocked(shelves):
-        old = {kind: stored.INDOMAIN.read(kind) for kind in ("mix", "invert")}
+        old = {kind: INDOMAIN.read(kind) for kind in ("mix", "invert")}
     with stocked(tmp_path):
-        stored.INDOMAIN.write(old)
-        stored.INDOMAIN.write({"invert": old["invert"][:1]})
-        now = {kind: stored.INDOMAIN.read(kind) for kind in CHOSEN}
+        INDOMAIN.write(old)
+        INDOMAIN.write({"invert": old["invert"][:1]})
+        now = {kind: INDOMAIN.read(kind) for kind in CHOSEN}
     assert [len(now[kind]) for kind in ("mix", "invert", "diffuse")] == [2, 1, 0]
     assert now["mix"][0].pictures.keys() == old["mix"][0].pictures.keys()
     codes = [load_file(entry["mix"][0].codes) for entry in (now, old)]
@@ -160,7 +162,7 @@ def test_a_kind_is_made_anew_and_the_others_stay(shelves, tmp_path):
 
 def test_nothing_is_loaded_to_show_them(shelves):
     with stocked(shelves):
-        demo = app.build(*[lambda: pytest.fail("a stored result must not load the networks")] * 2)
+        demo = app.build(dict.fromkeys(SLUGS, lambda: pytest.fail("a result loads no networks")))
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
     client = Client(url, verbose=False)
     shown = client.predict(list(CHOSEN["diffuse"])[1], api_name="/indomain_stored_diffusion")
@@ -200,7 +202,7 @@ PARTS_OF_THE_PAGE = {  # kind -> its endpoint and what of it is kept, by the nam
 def test_the_files_are_those_of_the_example_that_is_shown(client, shelves, kind):
     endpoint, kept = PARTS_OF_THE_PAGE[kind]
     with stocked(shelves):
-        entries = stored.INDOMAIN.read(kind)
+        entries = INDOMAIN.read(kind)
     for entry in (None, *entries[::-1]):  # None: what the page starts with
         if entry is not None:
             client.predict(entry.name, api_name=f"/indomain_stored_{endpoint}")
@@ -247,31 +249,30 @@ def test_a_stored_mixture_keeps_the_seeds_it_was_made_with(fake):
     seeds = {"contents": [2_000_024, 2_000_053], "styles": [2_000_063]}
     faces = [[shipped(seed) for seed in side] for side in seeds.values()]
     entry = mix.compute(fake, "one", *faces, seeds=seeds)
-    *_, keep, contents, styles = mix._example(entry)
+    shown = mix._example(entry)
     named = {side: [origin(seed) for seed in some] for side, some in seeds.items()}
-    assert keep.parameters == {"layers": 4, **named, "steps": 50}
-    assert {"contents": contents, "styles": styles} == seeds
-    *_, keep = mix._Part(lambda: fake, CLAY).remix(entry, 6)
+    assert shown["keep"].parameters == {"layers": 4, **named, "steps": 50}
+    assert {side: shown[f"drawn {side}"] for side in seeds} == seeds
+    keep = mix._Part(lambda: fake, CLAY_HEADS).remix(entry, 6)["keep"]
     assert keep.parameters == {"layers": 6, **named, "steps": 50}
 
 
 def test_an_example_without_seeds_says_nothing_of_its_galleries(shelves):
     with stocked(shelves):
-        entries = [(part, stored.INDOMAIN.read(part.__name__.rpartition(".")[2])[0])
+        entries = [(part, INDOMAIN.read(part.__name__.rpartition(".")[2])[0])
                    for part in (diffuse, mix)]  # fmt: skip
     for part, entry in entries:
         values = {key: value for key, value in entry.values.items() if key != "seeds"}
         shown = part._example(stored.Stored(entry.name, values, entry.pictures, entry.codes))
-        (keep,) = (value for value in shown if isinstance(value, Keepsake))
-        assert not {"contexts", "contents", "styles"} & keep.parameters.keys()
+        assert not {"contexts", "contents", "styles"} & shown["keep"].parameters.keys()
 
 
 def test_other_weights_leave_the_pages_empty_and_say_so(shelves, monkeypatch):
-    other = dict.fromkeys(stored.EDITGAN.weights, "0" * 64)
-    monkeypatch.setattr(stored.Shelf, "checksums", other)
+    other = dict.fromkeys(EDITGAN.weights, "0" * 64)
+    monkeypatch.setattr(stored.StoredResults, "checksums", other)
     with stocked(shelves):
-        demo = app.build(FakeInDomain, FakeEditGAN)
-        assert not stored.EDITGAN.read("edit") and not stored.INDOMAIN.read("mix")
+        demo = app.build()
+        assert not EDITGAN.read("edit") and not INDOMAIN.read("mix")
     assert filled(demo) == {}
     said = [str(block.value) for block in demo.blocks.values() if isinstance(block, gr.HTML)]
     for page in ("indomain", "editgan"):
@@ -355,7 +356,7 @@ class _Rendered:
 
 def test_a_stored_edit_of_another_generator_is_refused_and_the_page_serves(shelves, tmp_path):
     with stocked(shelves):
-        demo = app.build(FakeInDomain, lambda: FakeEditGAN(fingerprint="0" * 64, library={}))
+        demo = app.build({"editgan": lambda: FakeEditGAN(fingerprint="0" * 64, library={})})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
     client = Client(url, verbose=False)
     for endpoint in ("/editgan_apply", "/editgan_reweigh"):

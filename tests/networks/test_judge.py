@@ -107,7 +107,7 @@ def test_margin_has_a_finite_gradient_at_its_centre() -> None:
 
 
 def test_the_pages_words_follow_the_shipped_judge() -> None:
-    from demos import words
+    from demos.kit import words
     from weights import load_config
 
     thresholds = load_config("clay-heads/judge")["thresholds"]

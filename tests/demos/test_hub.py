@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from demos.hub import space
+from demos.hub.__main__ import main
+from demos.hub.check import LARGE, faults, split
 from tests.test_weights import refused
-from weights import space
-from weights.__main__ import main
-from weights.space_check import LARGE, faults, split
 
 PRELOADED = ("akhaliq/jojogan-stylegan2-ffhq-config-f", "public-data/e4e")
 
@@ -34,7 +34,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("hardware", sorted(space.HARDWARE))
 def test_the_assembled_tree_is_in_order(tmp_path, capsys, hardware) -> None:
     out = tmp_path / "space"
-    ask = ["space", "--out", str(out), "--hardware", hardware]
+    ask = ["--out", str(out), "--hardware", hardware]
     assert main([*ask, "--domain", "ffhq"]) == 0, capsys.readouterr().err
     front, text = split((out / "README.md").read_text())
     assert front["suggested_hardware"] == space.HARDWARE[hardware] and text.strip()
@@ -44,7 +44,7 @@ def test_the_assembled_tree_is_in_order(tmp_path, capsys, hardware) -> None:
     assert (out / "app.py").is_file() and (out / "weights" / "manifest.toml").is_file()
     assert not (out / "tests").exists() and not list(out.rglob("__pycache__"))
     assert "*.safetensors filter=lfs" in (out / ".gitattributes").read_text()
-    assert main(["space", "--out", str(out), "--check"]) == 0
+    assert main(["--out", str(out), "--check"]) == 0
     assert main(ask) == 1
     assert "expected an empty folder" in capsys.readouterr().err
 
@@ -74,7 +74,7 @@ def test_keys_the_hub_does_not_know(tree: Path, capsys) -> None:
     (tree / "README.md").write_text(space.join(front | {"color": "red", "license": "other"}, text))
     unknown, unnamed = faults(tree)
     assert "'color'" in unknown and "license_name" in unnamed
-    assert main(["space", "--out", str(tree), "--check"]) == 1
+    assert main(["--out", str(tree), "--check"]) == 1
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 

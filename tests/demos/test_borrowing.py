@@ -14,8 +14,10 @@ import gradio as gr
 import pytest
 import torch
 
-from demos import spaces
-from demos.bridge import Done, Pipelines, Stop, spoken_errors, stream
+from demos.hub import borrowing
+from demos.kit.bridge import Done, Pipelines, Stop, spoken_errors, stream
+from pipelines.editgan import EditGAN
+from pipelines.indomain import InDomain
 from pipelines.runtime import Placed, stage
 from tests.pipelines.test_indomain import build as build_indomain
 from tests.pipelines.test_indomain import portrait
@@ -54,6 +56,8 @@ class Counting:
         raise MemoryError("this must fit; got out of memory: take fewer pictures.")
 
     count.is_stage = fail.is_stage = True
+    count.steps = lambda *, steps=100: steps
+    fail.steps = lambda: 0
 
 
 def counting(start: int = 0) -> Counting:
@@ -68,8 +72,8 @@ def lent(monkeypatch) -> list:
     package.GPU = lambda duration: lambda task: _forking(task, duration, asked)
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     monkeypatch.setitem(sys.modules, "spaces", package)
-    monkeypatch.setattr(spaces, "_built", {})
-    monkeypatch.setattr(spaces, "_task", spaces.on_gpu(spaces.seconds)(spaces._run))
+    monkeypatch.setattr(borrowing, "_built", {})
+    monkeypatch.setattr(borrowing, "_task", borrowing.on_gpu(borrowing._asked)(borrowing._run))
     return asked
 
 
@@ -108,42 +112,44 @@ def test_nothing_changes_where_no_gpu_is_lent(monkeypatch, told: str) -> None:
     monkeypatch.setenv("SPACES_ZERO_GPU", told)
     monkeypatch.setitem(sys.modules, "spaces", None)  # not installed
     if told == "true":
-        monkeypatch.setattr(spaces.importlib.util, "find_spec", lambda name: None)
-    assert not spaces.zero_gpu()
-    assert spaces.on_gpu(spaces.seconds)(counting) is counting
-    assert spaces.borrowed(counting) is counting
+        monkeypatch.setattr(borrowing.importlib.util, "find_spec", lambda name: None)
+    assert not borrowing.zero_gpu()
+    assert borrowing.on_gpu(borrowing._asked)(counting) is counting
+    assert type(borrowing.borrowed(counting, 5)()) is Counting
 
 
 def test_seconds_follow_the_request() -> None:
-    def asked(name: str, *args, flag: int | None = 1, **kwargs) -> float:
-        return spaces.seconds((), name, args, kwargs, flag) - spaces.START
+    def asked(stage, *args, **kwargs) -> float:
+        return (borrowing.seconds(stage, args, kwargs) - borrowing.START) / borrowing.STEP
 
-    assert asked("invert", "picture", steps=200) == 2 * asked("invert", "picture")
-    assert asked("diffuse", "target", ["a", "b", "c"], (0, 0, 1, 1), steps=100) == pytest.approx(
-        3 * asked("invert", "picture", steps=100)
-    )
-    assert asked("invert", "picture", method="domain-guided", steps=100) == 0
-    assert asked("apply", "embedding", ["vector"]) == asked("measure", "a", "b", flag=None) == 0
+    pictures, box = ["a", "b", "c"], (0, 0, 1, 1)
+    assert asked(InDomain.invert, "picture") == pytest.approx(100)
+    assert asked(InDomain.invert, "picture", steps=200, method="image2stylegan") == 200
+    assert asked(InDomain.diffuse, "target", pictures, box, steps=50) == pytest.approx(150)
+    assert asked(InDomain.invert, "picture", method="domain-guided", steps=100) == 0
+    assert asked(InDomain.measure, "a", "b") == asked(EditGAN.apply, "embedding", ["vector"]) == 0
+    assert asked(EditGAN.refine, "embedding", ["vector"]) == pytest.approx(30)
+    assert asked(EditGAN.edit, "embedding", "mask", steps=60) == pytest.approx(60)
 
 
 # ---- where GPUs are lent -------------------------------------------------------------------------
 
 
 def test_stages_run_in_the_fork_and_the_rest_here(lent: list) -> None:
-    pipeline = Pipelines(spaces.borrowed(counting))(5)
+    pipeline = Pipelines(borrowing.borrowed(counting))(5)
     assert pipeline.parts == ("hair",) and pipeline.start == 5 and pipeline.device == "cpu"
     assert pipeline.count(steps=3) == (8, "cuda:0", "borrower")
     assert pipeline.device == "cpu"  # what moved is the fork's copy
-    assert lent == [(spaces.START, "nobody")]
+    assert lent == [(borrowing.START + 3 * borrowing.STEP, "nobody")]
 
 
 def test_a_fork_makes_what_it_does_not_have(lent: list) -> None:
-    pipeline = spaces.Borrower(counting(7), (counting, 7))  # not among those made before
-    assert pipeline.count(steps=1)[0] == 8 and spaces._built == {}
+    pipeline = borrowing.Borrower(counting(7), (counting, 7))  # not among those made before
+    assert pipeline.count(steps=1)[0] == 8 and borrowing._built == {}
 
 
 def test_steps_arrive_and_stop_goes_there(lent: list) -> None:
-    pipeline, seen = spaces.borrowed(counting)(), []
+    pipeline, seen = borrowing.borrowed(counting)(), []
 
     def on_step(step: Step) -> bool:
         seen.append(step.index)
@@ -157,16 +163,16 @@ def test_steps_arrive_and_stop_goes_there(lent: list) -> None:
 
 
 def test_a_page_streams_from_the_fork_for_its_visitor(lent: list) -> None:
-    load = spaces.borrowed(counting)
+    load = borrowing.borrowed(counting)
     token = VISITOR.set("Ada")
     news = list(stream(lambda on_step: load().count(steps=50, on_step=on_step), Stop()))
     VISITOR.reset(token)
     assert isinstance(news[-1], Done) and news[-1].result == (50, "cuda:0", "borrower")
-    assert lent == [(spaces.START + 50 * spaces.STEP, "Ada")]
+    assert lent == [(borrowing.START + 50 * borrowing.STEP, "Ada")]
 
 
 def test_out_of_memory_there_reaches_the_page_in_words(lent: list) -> None:
-    load = spaces.borrowed(counting)
+    load = borrowing.borrowed(counting)
     with pytest.raises(gr.Error, match="take fewer pictures") as caught:
         list(stream(lambda on_step: load().fail(on_step=on_step), Stop()))
     assert str(caught.value.message).startswith("this must fit")
@@ -175,10 +181,10 @@ def test_out_of_memory_there_reaches_the_page_in_words(lent: list) -> None:
 
 
 def test_a_real_pipeline_marks_its_stages(monkeypatch) -> None:
-    monkeypatch.setattr(spaces, "DEVICE", "cpu")
+    monkeypatch.setattr(borrowing, "DEVICE", "cpu")
     pipeline, seen = build_indomain(), []
-    monkeypatch.setattr(spaces, "_built", {("key",): pipeline})
-    borrower = spaces.Borrower(pipeline, ("key",))
+    monkeypatch.setattr(borrowing, "_built", {("key",): pipeline})
+    borrower = borrowing.Borrower(pipeline, ("key",))
     found = borrower.invert(portrait(), steps=2, on_step=lambda step: seen.append(step.index))
     assert seen == [1, 2] and torch.equal(found.w, pipeline.invert(portrait(), steps=2).w)
     assert borrower.size == pipeline.size and borrower.methods == pipeline.methods

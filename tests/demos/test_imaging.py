@@ -8,7 +8,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos.pictures import open_picture
+from demos.kit.imaging import open_picture
 
 
 def test_a_picture_shown_again_is_never_half_a_file(served, tmp_path):

@@ -2,7 +2,7 @@
 
 The browser paints whole labels, never colours, on the mask's own pixels, which the screen shows
 enlarged. Brush, eraser, bucket, undo and redo answer there at once, by mouse, pen, finger or keys;
-everything else is an operation of `demos.masks` whose result is handed back to the painter.
+everything else is an operation of `part_masks` whose result is handed back to the painter.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos.pictures import data_uri, refuse
+from demos.kit.imaging import data_uri, refuse
 
 _SCRIPT = Path(__file__).with_suffix(".js").read_text()
 _TOOLS = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from demos.pictures import refuse
+from demos.kit.imaging import refuse
 
 _SCRIPT = Path(__file__).with_suffix(".js").read_text()
 

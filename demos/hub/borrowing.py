@@ -15,16 +15,14 @@ import multiprocessing
 import os
 import queue
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from demos.bridge import Done, spoken_errors
+from demos.kit.bridge import Done, spoken_errors
 
 # Seconds asked for. Nobody has measured them there: they are an allowance, since a call that takes
 # longer is cut off, and a visitor pays for what is used, not for what is asked.
-START, STEP = 20.0, 0.15  # to move and warm up; for each step of each picture
-ONE_PASS = ("conventional", "domain-guided")  # methods that take no steps
-AT_ONCE = ("apply",)  # stages that take no steps, and yet report
+START, STEP = 20.0, 0.15  # to move and warm up; for each step of a picture, which a stage counts
 DEVICE = "cuda:0"
 
 
@@ -48,21 +46,17 @@ def on_gpu(duration: Callable[..., float]) -> Callable[[Callable], Callable]:
     return decorate
 
 
-def seconds(key: Hashable, name: str, args: tuple, kwargs: dict, flag: int | None = None) -> float:
-    """Seconds to ask for, for a stage by its name and arguments."""
-    steps = 0 if flag is None else kwargs.get("steps", 100)
-    if kwargs.get("method") in ONE_PASS or name in AT_ONCE:
-        steps = 0
-    pictures = len(args[1]) if name == "diffuse" else 1
-    return START + STEP * steps * pictures
+def seconds(stage: Callable, args: tuple, kwargs: dict) -> float:
+    """Seconds to ask for, for a call of a pipeline's stage."""
+    return START + STEP * stage.steps(*args, **kwargs)
 
 
-def borrowed(build: Callable) -> Callable:
-    """`build`, a module's function that returns a pipeline; where GPUs are lent, the pipeline's
-    stages are computed on them."""
+def borrowed(build: Callable, *first: Any) -> Callable:
+    """`build` with its `first` arguments given, a module's function that returns a pipeline; where
+    GPUs are lent, the pipeline's stages are computed on them."""
     if not zero_gpu():
-        return build
-    return lambda *args: Borrower(_pipeline((build, *args)), (build, *args))
+        return functools.partial(build, *first)
+    return lambda *args: Borrower(_pipeline((build, *first, *args)), (build, *first, *args))
 
 
 class Borrower:
@@ -78,7 +72,8 @@ class Borrower:
     def _call(self, name: str, *args, on_step: Callable | None = None, **kwargs) -> Any:
         flag = None if on_step is None else _stops.lower()
         result = None
-        for news in _task(self._key, name, args, kwargs, flag):
+        asked = seconds(getattr(self._pipeline, name), args, kwargs)
+        for news in _task(asked, self._key, name, args, kwargs, flag):
             if isinstance(news, Done):
                 result = news.result
             elif on_step(news):
@@ -120,7 +115,9 @@ def _pipeline(key: tuple) -> Any:
     return _built[key]
 
 
-def _run(key: tuple, name: str, args: tuple, kwargs: dict, flag: int | None) -> Iterator[Any]:
+def _run(
+    asked: float, key: tuple, name: str, args: tuple, kwargs: dict, flag: int | None
+) -> Iterator[Any]:
     """A stage, in the process that has the GPU: its steps as they come, then `Done`."""
     with spoken_errors():  # only a gr.Error keeps its words on the way back
         pipeline = _pipeline(key)
@@ -156,4 +153,9 @@ def _reported(work: Callable, flag: int) -> Iterator[Any]:
             return
 
 
-_task = on_gpu(seconds)(_run)
+def _asked(asked: float, *_: Any) -> float:
+    """The duration of `_run`, of its own arguments."""
+    return asked
+
+
+_task = on_gpu(_asked)(_run)

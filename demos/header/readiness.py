@@ -12,18 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import weights
-from demos.bridge import CLAY
+from demos.kit.bridge import CLAY
+from demos.kit.paper import Paper
 from weights import Domain, Missing, Page
 
-PAGES = {"indomain": "In-domain inversion", "editgan": "EditGAN"}  # paper -> its page
-
-# Pages that take no domain: whichever is in use, their parts load clay's pipeline.
-_CLAY_ALONE = {
-    "editgan": Missing(
-        "demos.editgan", "EditGAN's page edits clay heads alone",
-        "Its parts, examples and true answers are those of clay heads.", "", 0,
-    )
-}  # fmt: skip
+Papers = Sequence[Paper]  # those that a header is for: one page's, or on the first page all
 
 
 @dataclass(frozen=True)
@@ -34,18 +27,21 @@ class Source:
     fetch: Callable[..., Any] = weights.fetch
 
 
-def pages_of(domain: Domain, paper: str = "") -> list[Page]:
-    """The pages of this app that a domain is for: one paper's, or all of them.
+def pages_of(domain: Domain, papers: Papers) -> list[Page]:
+    """The pages of these papers that a domain is for; of a paper in preparation there is none.
 
     A page for clay heads alone lacks itself in every other domain, whatever weights that has.
     """
-    pages = [page for page in domain.pages if page.paper in PAGES and paper in ("", page.paper)]
-    return pages if domain.name == CLAY else [_without_itself(page) for page in pages]
+    found = [(paper, domain.page(paper.slug)) for paper in papers if paper.page]
+    return [_in_domain(page, paper, domain.name) for paper, page in found if page is not None]
 
 
-def _without_itself(page: Page) -> Page:
-    lack = _CLAY_ALONE.get(page.paper)
-    return page if lack is None else replace(page, missing=(*page.missing, lack))
+def _in_domain(page: Page, paper: Paper, domain: str) -> Page:
+    if domain == CLAY or not paper.clay_alone:
+        return page
+    reason = f"{paper.name}'s page edits clay heads alone"
+    lack = Missing(f"demos.{paper.slug}", reason, paper.clay_alone, "", 0)
+    return replace(page, missing=(*page.missing, lack))
 
 
 def size(count: int) -> str:
@@ -70,9 +66,9 @@ def cost(lacks: Collection[Missing]) -> str:
     return " and ".join(parts)
 
 
-def state(domain: Domain, paper: str = "") -> str:
+def state(domain: Domain, papers: Papers) -> str:
     """A domain's readiness in a few words."""
-    pages = pages_of(domain, paper)
+    pages = pages_of(domain, papers)
     if domain.name == CLAY or (pages and all(page.ready for page in pages)):
         return "ready offline"
     if any(page.ready for page in pages):
@@ -83,29 +79,29 @@ def state(domain: Domain, paper: str = "") -> str:
     return ", ".join(dict.fromkeys(lack.reason for lack in lacks)) or "not for this page"
 
 
-def usable(domain: Domain, paper: str = "") -> bool:
+def usable(domain: Domain, papers: Papers) -> bool:
     """Whether choosing the domain can lead anywhere: a page runs now, or after a download."""
-    return domain.name == CLAY or any(page.within_reach for page in pages_of(domain, paper))
+    return domain.name == CLAY or any(page.within_reach for page in pages_of(domain, papers))
 
 
-def action(domain: Domain, paper: str = "") -> str:
+def action(domain: Domain, papers: Papers) -> str:
     """What the button does."""
-    if not usable(domain, paper):
+    if not usable(domain, papers):
         return "Not available yet"
-    price = cost(coming(pages_of(domain, paper))) if domain.name != CLAY else ""
+    price = cost(coming(pages_of(domain, papers))) if domain.name != CLAY else ""
     return f"Download {price}, then use it" if price else "Use it"
 
 
-def card(domain: Domain, paper: str = "") -> str:
+def card(domain: Domain, papers: Papers) -> str:
     """Title, licences and size, then for each page what it needs and lacks, as HTML."""
-    pages = pages_of(domain, paper)
+    pages, names = pages_of(domain, papers), {paper.slug: paper.name for paper in papers}
     facts = [
         f"<dt>Licences</dt><dd>{html.escape(_licences(pages))}</dd>",
         f"<dt>Download</dt><dd>{_download(domain, pages)}</dd>",
     ]
     return f"""<section class="domain-card" aria-label="The chosen domain">
 <h3>{html.escape(domain.title)}</h3><dl>{"".join(facts)}</dl>
-{"".join(_page(page) for page in pages)}</section>"""
+{"".join(_page(page, names[page.paper]) for page in pages)}</section>"""
 
 
 def _licences(pages: Sequence[Page]) -> str:
@@ -126,7 +122,7 @@ def _download(domain: Domain, pages: Sequence[Page]) -> str:
     return f"{price}, once the rest is there" if price else "nothing"
 
 
-def _page(page: Page) -> str:
+def _page(page: Page, name: str) -> str:
     if page.ready:
         words = "Runs now, without a network."
     elif page.within_reach:
@@ -134,7 +130,7 @@ def _page(page: Page) -> str:
     else:
         words = "Does not run yet. It lacks:"
     lacks = _list(page.missing) if not page.within_reach else ""
-    return f"<h4>{PAGES[page.paper]}</h4><p>{words}</p>{lacks}{_without(page)}"
+    return f"<h4>{name}</h4><p>{words}</p>{lacks}{_without(page)}"
 
 
 def _without(page: Page) -> str:

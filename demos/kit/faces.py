@@ -7,17 +7,19 @@ is kept beside it and comes back when the visitor wants the picture as it is.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 from PIL import Image
 
-from demos.pictures import SIDE
+from demos.kit.imaging import SIDE
+from demos.kit.outputs import Values, filling
 
 CROP = 4 * SIDE  # px, so that a further zoom by hand still has something to show
 MOST = 8  # faces to choose from
+WHOLE = {"x": 0.5, "y": 0.5, "zoom": 1}  # the square of a picture that is not cropped
 BY_HAND = "The picture is used as it is; “Crop by hand” moves the square."
 
 
@@ -73,7 +75,7 @@ class FacePanel:
     choice: gr.Gallery
     state: gr.State
 
-    def align(self, picture: Image.Image | None, wanted: bool = True) -> tuple:
+    def align(self, picture: Image.Image | None, wanted: bool = True) -> Values:
         """Align a picture to its largest face; the other faces come as crops to choose from.
 
         Returns the aligned crop (no change when there is no face), the words about it and one crop
@@ -83,31 +85,31 @@ class FacePanel:
             return self._shown(None)
         return self._shown(look(picture, self.domain))
 
-    def turn(self, wanted: bool, picture: Image.Image | None, found: Look | None) -> tuple:
+    def turn(self, wanted: bool, picture: Image.Image | None, found: Look | None) -> Values:
         """The switch: back to the upload, or on to its face."""
         known = found is not None and found.holds(picture)
         if wanted:
             return self._shown(found) if known else self.align(picture)
         if not known:
             return self._shown(None)
-        _, words, choice, *_ = self._shown(None)
-        return found.upload, words, choice, found, 0.5, 0.5, 1
+        return self._shown(None) | {"picture": found.upload, "found": found, **WHOLE}
 
-    def choose(self, found: Look | None, event: gr.SelectData) -> tuple:
+    def choose(self, found: Look | None, event: gr.SelectData) -> Values:
         """Another face of the same upload."""
-        picture, words, _, *others = self._shown(found, event.index)
-        return picture, words, gr.skip(), *others
+        shown = self._shown(found, event.index)
+        del shown["choice"]
+        return shown
 
-    def _shown(self, found: Look | None, index: int = 0) -> tuple:
-        """Picture, words, choice, state, and the square crop's dials."""
+    def _shown(self, found: Look | None, index: int = 0) -> dict[str, Any]:
+        """Words, choice and state; with a face the picture too, and the square crop's dials."""
         if found is None:
-            return gr.skip(), "", gr.update(value=None, visible=False), None, *(gr.skip(),) * 3
+            hidden = gr.update(value=None, visible=False)
+            return {"words": "", "choice": hidden, "found": None}
         several = len(found.crops) > 1
         choice = gr.update(value=list(found.crops) if several else None, visible=several)
         words = f'<p class="said" role="status">{found.notes[index]}</p>'
-        if not found.crops:
-            return gr.skip(), words, choice, found, *(gr.skip(),) * 3
-        return found.crops[index], words, choice, found, 0.5, 0.5, 1
+        shown = {"words": words, "choice": choice, "found": found}
+        return shown | {"picture": found.crops[index], **WHOLE} if found.crops else shown
 
 
 def face_panel(domain: str, faces: bool = True) -> FacePanel:
@@ -124,19 +126,24 @@ def face_panel(domain: str, faces: bool = True) -> FacePanel:
 def wire_faces(
     panel: FacePanel,
     picture: gr.Image,
-    dials: Sequence[gr.components.Component],
+    dials: Mapping[str, gr.components.Component],
     replaced: Sequence[Callable],
     options: dict[str, Any],
     api_name: str | None = None,
 ) -> None:
-    """Connect a panel to its picture; `replaced` are events that put another picture there.
+    """Connect a panel to its picture and the dials of its square, by the names of `WHOLE`;
+    `replaced` are events that put another picture there.
 
     With `api_name` aligning is a public endpoint.
     """
-    shown = [picture, panel.words, panel.choice, panel.state, *dials]
+    shown = {
+        "picture": picture, "words": panel.words, "choice": panel.choice, "found": panel.state,
+        **dials,
+    }  # fmt: skip
     public = {"api_name": api_name, "api_visibility": "public"} if api_name else {}
-    picture.input(panel.align, [picture, panel.switch], shown, **options | public)
-    panel.switch.input(panel.turn, [panel.switch, picture, panel.state], shown, **options)
-    panel.choice.select(panel.choose, panel.state, shown, **options)
+    align, turn = filling(panel.align, shown), filling(panel.turn, shown)
+    picture.input(**align, inputs=[picture, panel.switch], **options | public)
+    panel.switch.input(**turn, inputs=[panel.switch, picture, panel.state], **options)
+    panel.choice.select(**filling(panel.choose, shown), inputs=panel.state, **options)
     for event in replaced:
-        event(lambda: panel.align(None), None, shown, **options)
+        event(**filling(lambda: panel.align(None), shown), **options)

@@ -1,9 +1,9 @@
 """Stored results: pictures and numbers that a page shows at once, without running a network.
 
-`python -m examples.indomain` and `python -m examples.editgan` make them with the real networks. A
-result is a folder of lossless pictures, with its latent codes where there is more to do with it,
-and an entry in `stored.json`. It says which weights it comes from, and is not shown beside others:
-a code means nothing to another generator.
+`python -m examples.<paper>` makes a paper's with the real networks. A result is a folder of
+lossless pictures, with its latent codes where there is more to do with it, and an entry in
+`stored.json`. It says which weights it comes from, and is not shown beside others: a code means
+nothing to another generator.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 from PIL import Image
 
-from demos.words import said
+from demos.kit.outputs import Values, filling
+from demos.kit.words import said
 from weights.manifest import find
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CODES = "codes.safetensors"
 PICTURES = ("*.webp", "*.png")  # a part mask is a PNG, for its palette
 
@@ -49,16 +51,16 @@ class Stored:
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A page's stored results: a folder of the examples, and the weights that they come from."""
+class StoredResults:
+    """A paper's stored results: a folder of the examples, and the weights that they come from."""
 
-    page: str
+    paper: str
     kinds: tuple[str, ...]
     weights: tuple[str, ...]
 
     @property
     def folder(self) -> Path:
-        return EXAMPLES / self.page
+        return EXAMPLES / self.paper
 
     @property
     def checksums(self) -> dict[str, str]:
@@ -86,7 +88,7 @@ class Shelf:
         return said(
             "The stored examples of this page were made with other weights than those that are "
             "installed, so they are not shown: nothing stands here until you run it. "
-            f"<code>python -m examples.{self.page}</code> makes them anew.",
+            f"<code>python -m examples.{self.paper}</code> makes them anew.",
             outside=True,
         )
 
@@ -116,14 +118,6 @@ class Shelf:
             for place in Path(unfinished).iterdir():
                 place.rename(self.folder / place.name)
         (self.folder / "stored.json").write_text(json.dumps(index) + "\n")
-
-
-INDOMAIN = Shelf(
-    "indomain",
-    ("diffuse", "invert", "interpolate", "manipulate", "mix"),
-    ("clay-heads/generator",),
-)
-EDITGAN = Shelf("editgan", ("edit",), ("clay-heads/generator", "clay-heads/segmentation-branch"))
 
 
 def _stored(entry: Mapping[str, Any], folder: Path) -> Stored:
@@ -165,14 +159,14 @@ def choice(found: list[Stored]) -> gr.Radio | None:
 def wire(
     names: gr.Radio,
     found: list[Stored],
-    example: Callable[[Stored], tuple],
-    outputs: list,
+    example: Callable[[Stored], Values],
+    outputs: Mapping[str, Component],
     api: str,
 ) -> Any:
     """Choosing a name fills `outputs` with what `example` makes of that entry."""
 
-    def show(name: str) -> tuple:
+    def show(name: str) -> Values:
         """A stored result by its name: the inputs, the pictures and the numbers."""
         return example(next(entry for entry in found if entry.name == name))
 
-    return names.input(show, names, outputs, api_name=api, show_progress="hidden")
+    return names.input(**filling(show, outputs), inputs=names, api_name=api, show_progress="hidden")

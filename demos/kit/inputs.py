@@ -10,9 +10,10 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos.faces import face_panel, wire_faces
-from demos.pictures import SIDE, open_picture, refuse, squared
-from demos.portraits import DOMAIN, never_seen, random_seed, seeds_of
+from demos.kit.bridge import CLAY
+from demos.kit.faces import face_panel, wire_faces
+from demos.kit.imaging import SIDE, open_picture, refuse, squared
+from demos.kit.portraits import never_seen, random_seed, seeds_of
 
 SOURCES = ["upload", "webcam", "clipboard"]
 
@@ -100,7 +101,7 @@ def portrait_input(
     api_name: str | None = None,
     value: Image.Image | None = None,
     seed_value: int | None = None,
-    domain: str = DOMAIN,
+    domain: str = CLAY,
     align_api: str | None = None,
     side: int = SIDE,
     faces: bool = True,
@@ -115,7 +116,7 @@ def portrait_input(
         value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
         elem_classes="filled", buttons=["fullscreen"],
     )  # fmt: skip
-    with gr.Row(equal_height=True, visible=domain == DOMAIN):
+    with gr.Row(equal_height=True, visible=domain == CLAY):
         button = gr.Button("Never-seen portrait", size="md", min_width=140)
         seed = gr.Number(
             seed_value, label="Test seed", precision=0, min_width=140, placeholder="random"
@@ -134,7 +135,7 @@ def portrait_input(
     portrait = PortraitInput(picture, x, y, zoom, seed, button)
     _wire_portrait(portrait, seen, api_name, side)
     replaced = [button.click, seed.submit]
-    wire_faces(panel, picture, [x, y, zoom], replaced, QUIET, align_api)
+    wire_faces(panel, picture, {"x": x, "y": y, "zoom": zoom}, replaced, QUIET, align_api)
     return portrait
 
 
@@ -172,7 +173,7 @@ def gallery_input(
     most: int,
     columns: int = 2,
     value: Sequence[Image.Image] = (),
-    domain: str = DOMAIN,
+    domain: str = CLAY,
     seeds: Sequence[int] = (),
 ) -> tuple[Pictures, gr.State]:
     """Up to `most` pictures; for clay heads with a button that adds a never-seen portrait.
@@ -183,7 +184,7 @@ def gallery_input(
         list(value) or None, label=label, columns=columns, height=366, object_fit="contain",
         file_types=["image"], sources=SOURCES, buttons=[], format="png", interactive=True,
     )  # fmt: skip
-    button = gr.Button("Add a never-seen portrait", size="md", visible=domain == DOMAIN)
+    button = gr.Button("Add a never-seen portrait", size="md", visible=domain == CLAY)
     drawn = gr.State(list(seeds))
 
     def add(pictures: list[Image.Image], drawn: list[int]) -> tuple[list[tuple], list[int]]:

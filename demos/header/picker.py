@@ -15,11 +15,12 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context, LocalContext
 
-from demos import domains
-from demos.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
-from demos.domains import Source
-from demos.widgets import QUIET, stop_button
-from demos.words import said
+from demos.header import readiness
+from demos.header.readiness import Papers, Source
+from demos.kit.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
+from demos.kit.inputs import QUIET, stop_button
+from demos.kit.outputs import Values, filling
+from demos.kit.words import said
 from weights import Domain, Missing, Offline, WeightsError
 
 SECONDS = 4  # between two looks at what runs
@@ -42,27 +43,28 @@ class Moment:
 class _Desk:
     """Handlers; `load(domain)` returns the paper's pipeline, None on a page without one."""
 
-    paper: str
+    papers: Papers
     load: Callable | None
     source: Source
 
     def listed(self) -> dict[str, Domain]:
         """The domains that this page can be for, by name, in the manifest's order."""
         found = {entry.name: entry for entry in self.source.domains()}
-        return {n: d for n, d in found.items() if n == CLAY or domains.pages_of(d, self.paper)}
+        return {n: d for n, d in found.items() if n == CLAY or readiness.pages_of(d, self.papers)}
 
     def choices(self, listed: dict[str, Domain] | None = None) -> list[tuple[str, str]]:
         """Title and readiness of every domain, and its name."""
         entries = (self.listed() if listed is None else listed).values()
-        return [(f"{e.title}: {domains.state(e, self.paper)}", e.name) for e in entries]
+        return [(f"{e.title}: {readiness.state(e, self.papers)}", e.name) for e in entries]
 
-    def show(self, name: str) -> tuple[str, Any]:
+    def show(self, name: str) -> Values:
         """A domain before anything of it is downloaded: its card, and what the button would do."""
         entry = self._entry(name)
-        label, can = domains.action(entry, self.paper), domains.usable(entry, self.paper)
-        return domains.card(entry, self.paper), gr.update(value=label, interactive=can)
+        label, can = readiness.action(entry, self.papers), readiness.usable(entry, self.papers)
+        card = readiness.card(entry, self.papers)
+        return {"card": card, "run": gr.update(value=label, interactive=can)}
 
-    def use(self, name: str, now: str, stop: Stop) -> Iterator[tuple]:
+    def use(self, name: str, now: str, stop: Stop) -> Iterator[Values]:
         """Download what a domain lacks, load its networks and change to it.
 
         Yields the words about it, the domain in use and what remembers it, and the picker.
@@ -70,21 +72,23 @@ class _Desk:
         yield from self._change(name, now, (), stop)
 
     @stoppable
-    def _change(self, name: str, now: str, without: Collection[str], stop: Stop) -> Iterator[tuple]:
+    def _change(
+        self, name: str, now: str, without: Collection[str], stop: Stop
+    ) -> Iterator[Values]:
         """`use`, but for some extras, which are not fetched."""
         entry = self._entry(name)
         try:
             for news in stream(lambda on_step: self._prepare(entry, without, on_step), stop):
                 if isinstance(news, Progress):
-                    yield _progress(news), *_same(7)
+                    yield {"words": _progress(news)}
                 else:
-                    yield _changed(entry, news), *self._in_use(entry)
+                    yield self._in_use(entry) | {"words": _changed(entry, news)}
         except gr.Error as error:
             stays = html.escape(self._entry(now).title)
             words = f"<b>{stays}</b> stays in use. {html.escape(str(error.message))}"
-            yield said(words, outside=True), *_same(7)
+            yield {"words": said(words, outside=True)}
 
-    def restore(self, remembered: dict[str, Any], now: str, stop: Stop) -> Iterator[tuple]:
+    def restore(self, remembered: dict[str, Any], now: str, stop: Stop) -> Iterator[Values]:
         """Change to the domain that was chosen on another page, if nothing is to be downloaded.
 
         An extra that a download brings counts too: loading the networks would fetch it unasked.
@@ -93,20 +97,20 @@ class _Desk:
         name = remembered["domain"]
         entry = self.listed().get(name)
         if name == now or entry is None:
-            yield (gr.skip(), *_same(7))
+            yield {}
             return
-        pages = domains.pages_of(entry, self.paper)
+        pages = readiness.pages_of(entry, self.papers)
         without = remembered["without"] if self._loaded(name) else ()
-        coming = [lack for lack in domains.coming(pages) if lack.name not in without]
-        ready, price = any(page.ready for page in pages), domains.cost(coming)
+        coming = [lack for lack in readiness.coming(pages) if lack.name not in without]
+        ready, price = any(page.ready for page in pages), readiness.cost(coming)
         if ready and not price:
             yield from self._change(name, now, without, stop)
         else:
             lacks = "complete" if ready else "ready"
-            here = f"{price} to download" if price else domains.state(entry, self.paper)
+            here = f"{price} to download" if price else readiness.state(entry, self.papers)
             title = html.escape(entry.title)
             words = f"{title}, chosen before, is not {lacks} on this page: {here}."
-            yield said(words), *_same(7)
+            yield {"words": said(words)}
 
     def _entry(self, name: str) -> Domain:
         listed = self.listed()
@@ -122,11 +126,11 @@ class _Desk:
         """Fetch all but `without`, then load; returns sentences about extras that are not had."""
         absent: list[str] = []
         if entry.name != CLAY:
-            pages = domains.pages_of(entry, self.paper)
-            if not domains.usable(entry, self.paper):
+            pages = readiness.pages_of(entry, self.papers)
+            if not readiness.usable(entry, self.papers):
                 raise ValueError(_out_of_reach(entry, pages))
             needs = {name for page in pages for name in page.needs}
-            coming = domains.coming(pages)
+            coming = readiness.coming(pages)
             absent = [WITHOUT.format(lack.name) for lack in coming if lack.name in without]
             wanted = [lack for lack in coming if lack.name not in without]
             absent += self._fetch(wanted, needs, on_step)
@@ -155,17 +159,17 @@ class _Desk:
                     break
         return absent
 
-    def _in_use(self, entry: Domain) -> tuple:
+    def _in_use(self, entry: Domain) -> dict[str, Any]:
         """Domain, memory, header, choices, card and button after a change."""
-        absent = domains.coming(domains.pages_of(self._entry(entry.name), self.paper))
+        absent = readiness.coming(readiness.pages_of(self._entry(entry.name), self.papers))
         remembered = _choice(entry.name, [lack.name for lack in absent])
-        header = gr.update(label=_header(entry), open=False)
-        choices = gr.update(choices=self.choices(), value=entry.name)
-        return entry.name, remembered, header, choices, *self.show(entry.name), gr.skip()
-
-
-def _same(count: int) -> tuple:
-    return (gr.skip(),) * count
+        return {
+            "domain": entry.name,
+            "remembered": remembered,
+            "header": gr.update(label=_header(entry), open=False),
+            "choice": gr.update(choices=self.choices(), value=entry.name),
+            **self.show(entry.name),
+        }
 
 
 def _choice(name: str, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -192,9 +196,9 @@ def _progress(news: Progress) -> str:
     words, share = f"{news.stage[:1].upper()}{news.stage[1:]}", 0.0
     if news.total:
         share = min(1.0, news.index / news.total)
-        words += f": {domains.size(news.index)} of {domains.size(news.total)}"
+        words += f": {readiness.size(news.index)} of {readiness.size(news.total)}"
     elif news.index:
-        words += f": {domains.size(news.index)}"
+        words += f": {readiness.size(news.index)}"
     bar = f'<div class="meter wide"><i style="width:{share:.1%}"></i></div>'
     return f'<div role="status">{said(f"{words} …")}{bar if news.index or news.total else ""}</div>'
 
@@ -209,9 +213,12 @@ def now_running() -> str:
     return f'<p class="now" role="status">{words}{queued if waiting else ""}</p>'
 
 
-def build(paper: str = "", load: Callable | None = None, source: Source | None = None) -> gr.State:
-    """Put the header into the open page; returns the state that holds this session's domain."""
-    desk = _Desk(paper, load, source or Source())
+def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
+    """Put the header into the open page; returns the state that holds this session's domain.
+
+    papers: whose pages the domains are for; load: of the page's paper, None on the first page.
+    """
+    desk = _Desk(papers, load, source)
     listed = desk.listed()
     entry = listed.get(CLAY)
     label = _header(entry) if entry else "Domain"
@@ -222,7 +229,7 @@ def build(paper: str = "", load: Callable | None = None, source: Source | None =
                     desk.choices(listed), value=CLAY, label="Domains", elem_classes="bare stacked"
                 )
             with gr.Column(min_width=280):
-                card = gr.HTML(domains.card(entry, paper) if entry else "")
+                card = gr.HTML(readiness.card(entry, papers) if entry else "")
                 with gr.Row():
                     run = gr.Button("Use it", variant="primary", scale=3)
                     halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
@@ -232,10 +239,15 @@ def build(paper: str = "", load: Callable | None = None, source: Source | None =
     gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
     domain, stop = gr.State(CLAY), gr.State(Stop())
     remembered = gr.BrowserState(_choice(CLAY), storage_key="gan-inversion-choice", secret="domain")
-    outputs = [words, domain, remembered, header, choice, card, run, stop]
-    choice.input(desk.show, choice, [card, run], **QUIET)
+    shown = {"card": card, "run": run}
+    outputs = {
+        "words": words, "domain": domain, "remembered": remembered, "header": header,
+        "choice": choice, **shown,
+    }  # fmt: skip
+    choice.input(**filling(desk.show, shown), inputs=choice, **QUIET)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
     stop_button(halt, stop, run)
-    run.click(desk.use, [choice, domain, stop], outputs, **options)
-    Context.root_block.load(desk.restore, [remembered, domain, stop], outputs, **QUIET)
+    run.click(**filling(desk.use, outputs), inputs=[choice, domain, stop], **options)
+    back = filling(desk.restore, outputs)
+    Context.root_block.load(**back, inputs=[remembered, domain, stop], **QUIET)
     return domain

@@ -1,7 +1,7 @@
 """A Hugging Face Space from this repository: its front matter, its files, and a check of both.
 
-    python -m weights space --out DIR --hardware zero --domain ffhq
-    python -m weights space --out DIR --check
+    python -m demos.hub --out DIR --hardware zero --domain ffhq
+    python -m demos.hub --out DIR --check
 
 The Hub reads the front matter of README.md (docs: "Spaces Configuration Reference"), refuses files
 over 10 MB that Git LFS does not hold, and builds from requirements.txt.
@@ -15,11 +15,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from demos.hub.check import LARGE, ZERO_TORCH, files, matches, split
 from weights.catalogue import needed
 from weights.manifest import Row, WeightsError, read, read_domains
-from weights.space_check import LARGE, ZERO_TORCH, files, matches, split
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HARDWARE = {"cpu": "cpu-basic", "zero": "zero-a10g", "cuda": "l4x1"}
 KEPT = ("app.py", "LICENSE", "pyproject.toml", "demos", "pipelines", "weights", "examples")
 _BINARY = (".safetensors", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".npy", ".npz", ".mp4")

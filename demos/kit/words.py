@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from demos.bridge import Progress
+from demos.kit.bridge import Progress
 
 
 def said(*sentences: str, outside: bool = False) -> str:

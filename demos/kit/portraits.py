@@ -11,10 +11,9 @@ from collections.abc import Collection, Sequence
 
 from PIL import Image
 
-from demos.pictures import refuse
+from demos.kit.imaging import refuse
 from examples.clay.parameters import SEEDS
 
-DOMAIN = "clay-heads"  # the only one with a renderer
 TEST = SEEDS["test"]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-from demos.pictures import refuse
+from demos.kit.imaging import refuse
 
 
 def take_home(api_name: str, first: Keepsake | None = None) -> tuple[gr.State, gr.File]:

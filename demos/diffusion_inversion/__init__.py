@@ -1,0 +1,21 @@
+"""Diffusion-driven GAN inversion (Kim et al. 2024)."""
+
+from demos.kit.paper import Paper
+
+PAPER = Paper(
+    slug="diffusion_inversion",
+    name="Diffusion-driven inversion",
+    title="Diffusion-driven GAN Inversion for Multi-Modal Face Image Generation",
+    authors="Jihyun Kim, Changjae Oh, Hoseok Do, Soohyun Kim, Kwanghoon Sohn",
+    year=2024,
+    says="Features and attention maps of a diffusion model, translated into the code of a GAN, "
+    "also of one that knows three dimensions.",
+    article="https://arxiv.org/abs/2405.04356",
+    code="",
+    citation="""@inproceedings{kim2024diffusion,
+  title     = {Diffusion-driven {GAN} Inversion for Multi-Modal Face Image Generation},
+  author    = {Kim, Jihyun and Oh, Changjae and Do, Hoseok and Kim, Soohyun and Sohn, Kwanghoon},
+  booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2024}
+}""",
+)

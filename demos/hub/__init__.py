@@ -1,0 +1,1 @@
+"""What only the Hugging Face Hub needs: borrowed GPUs, and the files of a Space, checked."""

@@ -1,0 +1,72 @@
+"""The page of In-Domain GAN Inversion (Zhu et al. 2020): one file a part of the page.
+
+Every part takes `load`, a function that returns the pipeline, and the setting of a domain; nothing
+is loaded to show the page. Clay heads stand on the page from the start; the parts of another domain
+are made when a session changes to it, from what its pipeline has.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import gradio as gr
+
+from demos.header.readiness import Source
+from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
+from demos.indomain.setting import CLAY_HEADS, Setting, setting_of
+from demos.kit.inputs import QUIET
+
+_EQUATION = """<div class="equation"><math><mrow displaystyle="true">
+<msup><mi>w</mi><mo>*</mo></msup><mo>=</mo><munder><mtext>arg min</mtext><mi>w</mi></munder>
+<mspace width="0.4em"/><mo>‖</mo><mi>x</mi><mo>−</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo>
+<mo>‖</mo><mo>+</mo><msub><mi>λ</mi><mtext>feat</mtext></msub>
+<mo>‖</mo><mi>F</mi><mo>(</mo><mi>x</mi><mo>)</mo><mo>−</mo><mi>F</mi><mo>(</mo><mi>G</mi><mo>(</mo>
+<mi>w</mi><mo>)</mo><mo>)</mo><mo>‖</mo></mrow></math><math><mrow displaystyle="true">
+<mo form="prefix">+</mo><msub><mi>λ</mi><mtext>dom</mtext></msub><mspace width="0.2em"/>
+<mo>‖</mo><mi>w</mi><mo>−</mo><mi>E</mi><mo>(</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo><mo>)</mo>
+<mo>‖</mo></mrow></math>
+<p>x the picture, w its layer-wise code, G the generator, E the encoder, F perceptual features. The
+last term keeps the code in the domain.</p>
+</div>"""
+
+_INTRODUCTION = f"""<div class="prose-page lead"><h1>In-domain inversion</h1>
+<div class="beside"><div><p>An encoder trained through the frozen generator puts a picture where the
+generator knows what a face is; a short optimisation then sharpens the likeness without letting the
+code leave that place.</p>
+<p>Because the code stays in the domain it can be edited: half a face can be
+diffused into another picture, two portraits blended, one aged.</p></div>{_EQUATION}</div></div>"""
+
+
+def build(load: Callable, domain: gr.State, source: Source) -> None:
+    """Put the page into the open route; `load(domain)` returns a pipeline, `load()` clay's.
+
+    The page changes with the domain in use, which the header holds.
+    """
+    gr.HTML(_INTRODUCTION)
+    with gr.Column() as clay:
+        if notice := PAPER.stored.notice():
+            gr.HTML(notice)
+        _parts(load, CLAY_HEADS)
+    domain.change(lambda name: gr.update(visible=name == CLAY_HEADS.name), domain, clay, **QUIET)
+
+    @gr.render(inputs=domain, show_progress="hidden")
+    def photographs(name: str) -> None:
+        if name != CLAY_HEADS.name:
+            entry = next(entry for entry in source.domains() if entry.name == name)
+            extras = entry.page(PAPER.slug).extras
+            _parts(functools.partial(load, name), setting_of(name, load(name), extras))
+
+
+def _parts(load: Callable, at: Setting) -> None:
+    """All parts of the page for one domain."""
+    with gr.Tabs(overflow_behavior="wrap"):
+        for part, name in (
+            (diffuse, "Diffuse"),
+            (invert, "Invert"),
+            (interpolate, "Interpolate"),
+            (manipulate, "Manipulate"),
+            (mix, "Mix"),
+        ):
+            with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
+                part.build(load, at)
