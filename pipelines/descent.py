@@ -36,12 +36,15 @@ def descend(
         codes = start.detach().clone().requires_grad_(True)
         optimizer = torch.optim.Adam([codes], lr=rate)
         for index in range(steps):
+            # The rate of this step.
             left = min(1.0, 4 * (1 - index / steps)) if anneal else 1.0
             optimizer.param_groups[0]["lr"] = rate * (0.5 - 0.5 * math.cos(math.pi * left))
+            # One step down.
             each, pictures = loss(codes)
             optimizer.zero_grad()
             each.sum().backward()  # a sum: each picture's gradient is its own
             optimizer.step()
+            # News for whoever listens; True stops.
             losses.append(each.mean().item())
             now = pictures.detach(), codes.detach()
             if report and report(index + 1, steps, losses[-1], *now):

@@ -343,12 +343,14 @@ class EditGAN(Measured):
         # Departs from paper: x is G(w), not the embedded picture: delta holds the edit alone
         # and repairs nothing of the embedding.
         x = self.generator.synthesis(w)
+        # Where: r, its complement, and the window that holds r.
         rows, columns = window = window_of(regions)
         inside = torch.from_numpy(regions).to(self.device)
         outside = (~inside[:, None]).float()
         target = torch.from_numpy(masks[:, rows, columns]).to(self.device).long()
         share = inside[:, rows, columns].float()
         share = share / share.sum((1, 2), keepdim=True).clamp(min=1)
+        # What must stay: features outside r, codes, the person.
         stages, codes = self.perceptual.stages(x * outside), self.encoder(x)
         known = identity and self.judge is not None and self.judge.verifies
         person = self.judge(x).embedding if known else None

@@ -279,14 +279,18 @@ class InDomain(Measured):
         _check_choice("method", method, METHODS[2:])
         if not contexts:
             raise ValueError("contexts must hold at least one picture; got none. Choose one.")
+        # Copy and paste.
         mask = box_mask(box, self.size).to(self.device)
         x = torch.cat([self._load(context) for context in contexts])
         stitched = torch.where(mask > 0, self._load(target), x)
-        encoded = as_images(self._encoded(stitched))
+        # Optimise, with the box alone in both losses.
         _check_steps(steps)
+        seen: list[Tensor] = []
         way, kept = [], _spread(steps, INTERMEDIATE)
 
         def look(index: int, pictures: Tensor) -> None:
+            if index == 1:
+                seen.append(pictures)
             if index in kept:
                 way.append(as_images(pictures))
 
@@ -295,6 +299,9 @@ class InDomain(Measured):
             stitched, method=method, steps=steps, learning_rate=learning_rate,
             mask=mask if method == "in-domain" else None, report=report,
         )  # fmt: skip
+        # In-domain optimisation has begun with G(E(stitched)).
+        encoded = seen[0] if method == "in-domain" else self._encoded(stitched)
+        # One result a context.
         images = self._synthesise(ws)
         seconds = time.perf_counter() - start
         codes = ws.cpu().split(1)
@@ -304,8 +311,9 @@ class InDomain(Measured):
         ]
         intermediate = [[step[i] for step in way] for i in range(len(codes))]
         return Diffusion(
-            as_images(stitched), encoded, images, intermediate, inversions, losses, seconds
-        )
+            as_images(stitched), as_images(encoded), images, intermediate, inversions, losses,
+            seconds,
+        )  # fmt: skip
 
     @stage
     def inside(self, images: Sequence[Image.Image]) -> list[bool | None]:

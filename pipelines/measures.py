@@ -12,7 +12,6 @@ covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,12 +85,19 @@ class Measured(Placed):
         return self.compare(*(as_tensor(p, self.size).to(self.device) for p in (a, b)))[0]
 
     @stage
-    def measure_all(self, pairs: Sequence[tuple[Image.Image, Image.Image]]) -> list[Measures]:
-        """`measure` of several pairs at once; a picture of more than one pair is uploaded once."""
-        uploaded = {id(p): p for pair in pairs for p in pair}
-        tensors = {key: as_tensor(p, self.size).to(self.device) for key, p in uploaded.items()}
-        sides = (torch.cat([tensors[id(p)] for p in side]) for side in zip(*pairs, strict=True))
-        return self.compare(*sides)
+    def measure_within(
+        self, a: Image.Image, b: Image.Image, box: tuple[float, float, float, float]
+    ) -> tuple[Measures, Measures]:
+        """`measure` of what lies in a box, enlarged to the whole, and of the whole.
+
+        box: left, top, right, bottom as fractions.
+        """
+        size = a.size
+        part = [round(v * side) for v, side in zip(box, size * 2, strict=True)]
+        pairs = [(p.resize(size).crop(part).resize(size), p) for p in (a, b)]
+        sides = (torch.cat([as_tensor(p, self.size) for p in pair]) for pair in pairs)
+        within, whole = self.compare(*(x.to(self.device) for x in sides))
+        return within, whole
 
     def compare(
         self,

@@ -20,6 +20,7 @@ FORBIDDEN = {
     # Networks alone: nothing of pictures, files or the methods that use them.
     "pipelines/networks": ("gradio", "demos", "weights", "examples", "PIL", "safetensors"),
     "weights": ("gradio", "demos", "pipelines", "examples"),
+    "examples": ("gradio", "demos", "app"),
     "examples/clay": ("gradio", "demos", "pipelines", "weights", "torch"),
 }
 

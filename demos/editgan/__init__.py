@@ -1,6 +1,7 @@
 """EditGAN (Ling et al. 2021)."""
 
 from demos.kit.paper import Paper
+from examples.editgan.results import STORED
 
 PAPER = Paper(
     slug="editgan",
@@ -22,6 +23,6 @@ PAPER = Paper(
     pipeline="pipelines.editgan:EditGAN",
     page="demos.editgan.page:build",
     clay_alone="Its parts, examples and true answers are those of clay heads.",
-    kinds=("edit",),
-    networks=("clay-heads/generator", "clay-heads/segmentation-branch"),
+    kinds=STORED.kinds,
+    networks=STORED.weights,
 )

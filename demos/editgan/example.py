@@ -6,10 +6,8 @@ To show one, no network runs. The first thing that a visitor does with it makes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 from types import SimpleNamespace
-from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -19,55 +17,14 @@ from demos.editgan.paint import optimised_report
 from demos.editgan.panel import PageContents, Panel, keepsake, mask_picture, verdict
 from demos.editgan.session import WHOLE, Subject, kept_fields
 from demos.editgan.start import Controls, embedded_report
-from demos.editgan.truth import PAINTED
 from demos.kit import painter, stored
-from demos.kit.downloads import fresh_folder
 from demos.kit.imaging import data_uri
 from demos.kit.outputs import Values
-from demos.kit.stored import Stored
 from examples.clay.parts import PART_PALETTE, PARTS
+from examples.stored import Stored
 
-STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits
 # What a page asks of a pipeline here.
 CLAY_PARTS = SimpleNamespace(parts=PARTS, palette=PART_PALETTE)
-NUMBERS = ("psnr", "lpips", "identity")
-INSIDE = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)  # the palette of a region
-
-
-def compute(
-    pipeline: Any,
-    name: str,
-    seed: int,
-    edit: Any,
-    truth: np.ndarray,
-    paint: Callable[[np.ndarray], np.ndarray],
-) -> Stored:
-    """A result to store: a portrait embedded, and one edit of it.
-
-    edit is one of PART_EDITS; truth holds the portrait before and after it, uint8 (2, H, W, 3);
-    paint makes the painted mask from the predicted one.
-    """
-    face, answer = (Image.fromarray(np.asarray(picture)) for picture in truth)
-    embedding = pipeline.embed(face)
-    asked = paint(embedding.mask)
-    done = pipeline.edit(embedding, asked, q_edit=edit.q_edit, steps=STEPS)
-    shown = {"picture": face, "embedding": embedding.image, "edited": done.image, "truth": answer}
-    for stem, labels in (("mask", embedding.mask), ("painted", asked), ("edited-mask", done.mask)):
-        shown[stem] = mask_picture(labels, pipeline.palette, 1)
-    shown["region"] = mask_picture(done.region.astype(np.uint8), INSIDE, 1)
-    values = {
-        "seed": seed,
-        "edit": PAINTED + edit.name,
-        "q_edit": list(done.vector.q_edit),
-        "of_embedding": {
-            "losses": embedding.losses,
-            "seconds": embedding.seconds,
-            "measures": {key: getattr(embedding.measures, key) for key in NUMBERS},
-        },
-        "of_edit": {key: getattr(done, key) for key in ("losses", "seconds")},
-    }
-    codes = pipeline.keep(fresh_folder() / stored.CODES, embedding, done)
-    return Stored(name, values, shown, codes)
 
 
 def page(entry: Stored) -> PageContents:

@@ -14,7 +14,7 @@ from demos.editgan.panel import PageContents, Panel, build_result
 from demos.header.readiness import Source
 from demos.kit.bridge import Stop
 from demos.kit.downloads import take_home
-from demos.kit.stored import choice
+from demos.kit.stored import choice, notice
 
 
 def _term(number: int, name: str) -> str:
@@ -39,8 +39,8 @@ the other way round.</p></div>{_EQUATION}</div></div>"""
 def build(load: Callable, domain: gr.State, source: Source) -> None:
     """Put the page into the open route; it stays with clay heads, whichever domain is in use."""
     gr.HTML(_INTRODUCTION)
-    if notice := PAPER.stored.notice():
-        gr.HTML(notice)
+    if words := notice(PAPER.stored):
+        gr.HTML(words)
     found = PAPER.stored.read("edit")
     page = example.page(found[0]) if found else PageContents()
     names, story = choice(found), gr.HTML(page.story, elem_id="editgan-story")

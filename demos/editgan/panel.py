@@ -15,7 +15,7 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.editgan.session import HIGH, LOW, Subject, opened
-from demos.editgan.truth import PAINTED, truth
+from demos.editgan.truth import truth
 from demos.kit import painter, part_masks
 from demos.kit.bridge import Done, Stop, spoken_errors, stream
 from demos.kit.dials import Dials, dials
@@ -24,8 +24,9 @@ from demos.kit.imaging import refuse
 from demos.kit.inputs import aligned
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import MaskPainter, Painting
-from demos.kit.stored import Stored
 from demos.kit.words import decibels, running, said
+from examples.editgan.results import PAINTED
+from examples.stored import Stored
 
 TIMES = 4  # a mask's pixels are shown and handed out enlarged
 NO_SUBJECT = "There is no embedded picture yet. Press Embed first."

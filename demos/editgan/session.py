@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from demos.kit.stored import Stored
+from examples.stored import Stored
 
 WHOLE = (0.5, 0.5, 1.0)  # x, y and zoom of a picture that is not cropped
 LOW, HIGH = -2.0, 2.0  # of a scale: the paper's slider, and the other way round

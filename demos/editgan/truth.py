@@ -13,10 +13,10 @@ from PIL import Image
 from demos.kit.portraits import TEST
 from examples.clay.parameters import draw, latent
 from examples.clay.part_edits import PART_EDITS
+from examples.editgan.results import PAINTED
 
 # An edit without parameters is painted by its recipe as well: nobody rendered it.
 KNOWN = {name: edit for name, edit in PART_EDITS.items() if edit.paint is None}
-PAINTED = "painted "  # before the name of an edit towards the renderer's own mask
 
 
 def truth(seed: int | None, scales: Mapping[str, float]) -> Image.Image | None:

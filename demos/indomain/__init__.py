@@ -1,6 +1,7 @@
 """In-Domain GAN Inversion (Zhu et al. 2020)."""
 
 from demos.kit.paper import Paper
+from examples.indomain.results import STORED
 
 PAPER = Paper(
     slug="indomain",
@@ -21,6 +22,6 @@ PAPER = Paper(
 }""",
     pipeline="pipelines.indomain:InDomain",
     page="demos.indomain.page:build",
-    kinds=("diffuse", "invert", "interpolate", "manipulate", "mix"),
-    networks=("clay-heads/generator",),
+    kinds=STORED.kinds,
+    networks=STORED.weights,
 )

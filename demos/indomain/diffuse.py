@@ -15,7 +15,7 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, STEPS, Setting, origin, stored_origins
+from demos.indomain.setting import CLAY_HEADS, Setting, origin, stored_origins
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.cropbox import crop_box_input
@@ -34,10 +34,11 @@ from demos.kit.inputs import (
 )
 from demos.kit.outputs import Values, filling
 from demos.kit.words import curve, decibels, running, said, same_person, step_count, strangers
+from examples.indomain.results import PUBLISHED_CROP, STEPS
+from examples.stored import Stored
 
 MOST_CONTEXTS = 4
 CROP = ("x", "y", "width", "height")  # centre and size as fractions of the square
-PAPERS_CROP = (0.49, 0.57, 0.43, 0.43)  # 110 px at (125, 145) of 256 px
 CROP_SIZES = (0.2, 0.32, 0.44, 0.58, 0.74)
 SAYS = """<div class="prose-page"><p class="aside">Cut a piece out of the target and paste it on the
 contexts. The encoder makes one face of each; the optimisation then looks at the pasted piece alone,
@@ -87,7 +88,7 @@ class _Part:
         if rival and not stop.pressed:
             other = yield from self._live(target, squares, box, steps, "image2stylegan", stop)
         with spoken_errors():
-            kept, whole = _measured(self.load(), target, result.images[0], box)
+            kept, whole = self.load().measure_within(target, result.images[0], box)
             outside = strangers(_inside(self.load(), target, squares))
         said_of = same_person(whole.identity, graded=self.at.rendered)
         shown = _shown(squares, result, other, kept, said_of, outside, stop.pressed)
@@ -147,14 +148,6 @@ def _inside(pipeline: Any, target: Image.Image, contexts: Sequence[Image.Image])
     """Whether each picture is inside the domain, by name, as `strangers` takes it."""
     names = ["the target", *(f"context {i}" for i in range(1, len(contexts) + 1))]
     return dict(zip(names, pipeline.inside([target, *contexts]), strict=True))
-
-
-def _measured(pipeline: Any, target: Image.Image, result: Image.Image, box: imaging.Box) -> list:
-    """How alike the two are inside the crop, and as a whole."""
-    size = target.size
-    part = [round(v * side) for v, side in zip(box, size * 2, strict=True)]
-    crops = [picture.resize(size).crop(part).resize(size) for picture in (target, result)]
-    return pipeline.measure_all([tuple(crops), (target, result)])
 
 
 def _shown(
@@ -217,30 +210,7 @@ def _size_strip(above: list, below: list) -> Image.Image:
     return imaging.sheet([above, below], columns, ["copy, paste", "diffused"])
 
 
-def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Image.Image]):
-    """A result to store: the first face is the target, the others are the contexts."""
-    target, *contexts = faces
-    box = imaging.crop_box(*PAPERS_CROP)
-    result = pipeline.diffuse(target, contexts, box, steps=STEPS)
-    other = pipeline.diffuse(target, contexts, box, method="image2stylegan", steps=STEPS)
-    kept, whole = _measured(pipeline, target, result.images[0], box)
-    shown = {"target-1": target}
-    for stem, row in (
-        ("context", contexts), ("stitched", result.stitched), ("encoded", result.encoded),
-        ("diffused", result.images), ("rival", other.images),
-    ):  # fmt: skip
-        shown |= {f"{stem}-{i}": picture for i, picture in enumerate(row, 1)}
-    for i, way in enumerate(result.intermediate, 1):
-        shown |= {f"way-{i}-{k}": picture for k, picture in enumerate(way, 1)}
-    values = {
-        "seed": seeds[0], "seeds": {"contexts": list(seeds[1:])}, "crop": PAPERS_CROP,
-        "losses": result.losses, "seconds": result.seconds, "psnr": kept.psnr, "lpips": kept.lpips,
-        "identity": whole.identity,
-    }  # fmt: skip
-    return stored.Stored(name, values, shown)
-
-
-def _example(entry: stored.Stored) -> dict[str, Any]:
+def _example(entry: Stored) -> dict[str, Any]:
     """Everything that a stored result puts on the page."""
     target, contexts, v = entry.pictures["target-1"], entry.row("context"), entry.values
     result = SimpleNamespace(
@@ -262,7 +232,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("diffuse") if at.rendered else []
-    first = dict(zip(CROP, PAPERS_CROP, strict=True)) | (_example(found[0]) if found else {})
+    first = dict(zip(CROP, PUBLISHED_CROP, strict=True)) | (_example(found[0]) if found else {})
     examples = stored.choice(found)
     with gr.Row():
         with gr.Column(min_width=280):

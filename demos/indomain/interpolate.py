@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, STEPS, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, Setting, origin
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, fresh_folder, take_home
@@ -26,6 +26,8 @@ from demos.kit.inputs import (
 )
 from demos.kit.outputs import Values, filling
 from demos.kit.words import running, said, strangers
+from examples.indomain.results import STEPS
+from examples.stored import Stored
 
 ROWS = {"in-domain": "In-domain", "image2stylegan": "Image2StyleGAN"}
 SAYS = """<div class="prose-page"><p class="aside">Halfway between two codes should stand a person,
@@ -126,17 +128,7 @@ def film(frames: dict | None) -> list[str]:
     return [str(gif), str(imaging.save_mp4(large, folder / "interpolation.mp4"))]
 
 
-def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
-    """A result to store: seven pictures between two faces by each method."""
-    shown = {"first-1": faces[0], "second-1": faces[1]}
-    for method in ROWS:
-        ends = [pipeline.invert(face, method=method, steps=STEPS) for face in faces]
-        frames = pipeline.interpolate(*ends, count=7)
-        shown |= {f"{method}-{k}": frame for k, frame in enumerate(frames, 1)}
-    return stored.Stored(name, {"seeds": list(seeds)}, shown)
-
-
-def _example(entry: stored.Stored) -> dict[str, Any]:
+def _example(entry: Stored) -> dict[str, Any]:
     """Everything that a stored result puts on the page."""
     ends = [entry.pictures["first-1"], entry.pictures["second-1"]]
     seeds = entry.values["seeds"]

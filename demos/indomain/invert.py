@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, METHODS, STEPS, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, METHODS, Setting, origin
 from demos.kit import stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
 from demos.kit.inputs import aligned, portrait_input, run_buttons, run_options, stop_button
 from demos.kit.outputs import Values, filling
 from demos.kit.words import decibels, faithful, running, said
+from examples.indomain.results import STEPS
+from examples.stored import Stored
 
 COUNTS = {2: "both", 3: "all three", 4: "all four"}
 SAYS = """<div class="prose-page"><p class="aside">Encoders answer in one pass, two methods
@@ -101,21 +103,7 @@ def _numbers(inversion: Any) -> dict[str, float | None]:
     }
 
 
-def compute(pipeline: Any, name: str, seeds: Sequence[int], faces: Sequence[Any]) -> stored.Stored:
-    """A result to store: the first face, inverted by every method."""
-    image = faces[0]
-    found = {method: pipeline.invert(image, method=method, steps=STEPS) for method in METHODS}
-    fidelity = pipeline.fidelity(image, found["in-domain"])
-    values = {
-        "seed": seeds[0],
-        "numbers": {method: _numbers(i) for method, i in found.items()},
-        "fidelity": asdict(fidelity),
-    }  # fmt: skip
-    shown = {"picture-1": image} | {f"{method}-1": i.image for method, i in found.items()}
-    return stored.Stored(name, values, shown)
-
-
-def _example(entry: stored.Stored) -> dict[str, Any]:
+def _example(entry: Stored) -> dict[str, Any]:
     """Everything that a stored result puts on the page."""
     picture, v = entry.pictures["picture-1"], entry.values
     images = {method: entry.pictures[f"{method}-1"] for method in METHODS}

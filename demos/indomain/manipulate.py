@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +12,10 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, STEPS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin
 from demos.kit import stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.downloads import Keepsake, take_home
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
@@ -31,6 +31,8 @@ from demos.kit.inputs import (
 from demos.kit.outputs import Values, filling
 from demos.kit.portraits import never_seen, seed_of
 from demos.kit.words import compared, faithful, running, said
+from examples.indomain.results import STEPS
+from examples.stored import Stored
 
 SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
 </p></div>"""
@@ -92,7 +94,7 @@ class _Part:
             yield shown | {"fidelity": words, "subject": subject, "history": [], "keep": keep}
 
     def manipulate(
-        self, subject: InvertedPicture | stored.Stored | None, show_truth: bool, *changes: float
+        self, subject: InvertedPicture | Stored | None, show_truth: bool, *changes: float
     ) -> Values:
         """Edit this session's inverted picture; every change is in its attribute's own unit.
 
@@ -100,7 +102,7 @@ class _Part:
         """
         if subject is None:
             raise refuse("There is no inverted picture yet. Press Invert first.")
-        if isinstance(subject, stored.Stored):
+        if isinstance(subject, Stored):
             with spoken_errors():
                 subject = _opened(self.load(), subject)
         wanted = {name: v for name, v in zip(self.at.names, changes, strict=True) if v}
@@ -150,38 +152,18 @@ def in_words(changes: dict[str, float], at: Setting = CLAY_HEADS) -> str:
     return f"Changed: {', '.join(parts)}."
 
 
-def compute(
-    pipeline: Any, name: str, seed: int, face: Image.Image, changes: Mapping[str, float]
-) -> stored.Stored:
-    """A result to store: the face, inverted, with attributes changed, and the true answer."""
-    inversion = pipeline.invert(face, steps=STEPS)
-    edited, truth = pipeline.manipulate(inversion, changes), never_seen(seed, dict(changes))
-    measures, fidelity = pipeline.measure(edited, truth), pipeline.fidelity(face, inversion)
-    values = {
-        "seed": seed, "changes": dict(changes), "method": inversion.method,
-        "seconds": inversion.seconds, "losses": inversion.losses,
-        "measures": {
-            "psnr": measures.psnr, "lpips": measures.lpips, "identity": measures.identity,
-        },
-        "fidelity": asdict(fidelity),
-    }  # fmt: skip
-    shown = {"picture": face, "inverted": inversion.image, "edited": edited, "truth": truth}
-    codes = pipeline.keep(fresh_folder() / stored.CODES, {"w": inversion})
-    return stored.Stored(name, values, shown, codes)
-
-
-def _opened(pipeline: Any, entry: stored.Stored) -> InvertedPicture:
+def _opened(pipeline: Any, entry: Stored) -> InvertedPicture:
     """A stored result as if the visitor had inverted its picture."""
     fields = {key: entry.values[key] for key in ("method", "seconds", "losses")}
     others = {"w": {"image": entry.pictures["inverted"], **fields}}
     return _subject(entry, pipeline.restore(entry.codes, others)["w"])
 
 
-def _subject(entry: stored.Stored, inversion: Any) -> InvertedPicture:
+def _subject(entry: Stored, inversion: Any) -> InvertedPicture:
     return InvertedPicture(inversion, entry.pictures["picture"], entry.values["seed"], WHOLE, STEPS)
 
 
-def _example(entry: stored.Stored) -> dict[str, Any]:
+def _example(entry: Stored) -> dict[str, Any]:
     """Everything that a stored result puts on the page."""
     p, v = entry.pictures, entry.values
     changes = tuple(v["changes"].get(name, 0) for name in CLAY_HEADS.names)

@@ -13,7 +13,7 @@ from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, Setting, stored_origins
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
-from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.downloads import Keepsake, take_home
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
@@ -26,10 +26,10 @@ from demos.kit.inputs import (
 )
 from demos.kit.outputs import Values, filling
 from demos.kit.words import running, said, strangers
+from examples.indomain.results import MIX_LAYERS, MIX_STEPS
+from examples.stored import Stored
 
 MOST = 3  # pictures a side
-STEPS = 50  # of an inversion: colours need fewer than a likeness
-LAYERS = 4  # from the style, as in the paper
 SAYS = """<div class="prose-page"><p class="aside">The first layers of a code say who and where, the
 last ones say which colours and light. Take the last ones from another picture. All pictures are
 inverted once; the layers slider then answers at once.</p></div>"""
@@ -98,12 +98,12 @@ class _Part:
 
         return stream(work, stop)
 
-    def remix(self, inverted: Inverted | stored.Stored | None, layers: int) -> Values:
+    def remix(self, inverted: Inverted | Stored | None, layers: int) -> Values:
         """Mix this session's inverted pictures again with another number of layers."""
         if inverted is None:
             return {"grid": None, "report": "", "keep": None}
         with spoken_errors():
-            if isinstance(inverted, stored.Stored):
+            if isinstance(inverted, Stored):
                 inverted = _opened(self.load(), inverted)
             mixed = [
                 [
@@ -142,36 +142,7 @@ def _named_mixes(mixed: Sequence[Sequence[Image.Image]]) -> dict[str, Image.Imag
     return {f"mix-{i}-{j}": m for i, r in enumerate(mixed, 1) for j, m in enumerate(r, 1)}
 
 
-def compute(
-    pipeline: Any,
-    name: str,
-    contents: Sequence[Image.Image],
-    styles: Sequence[Image.Image],
-    layers: int = LAYERS,
-    seeds: Mapping[str, Sequence[int]] | None = None,
-) -> stored.Stored:
-    """A result to store: every content with the colours and the light of every style.
-
-    seeds: of the never-seen portraits among them, as `contents` and `styles`.
-    """
-    sides = [[pipeline.invert(f, steps=STEPS) for f in faces] for faces in (contents, styles)]
-    inverted = Inverted(*sides, list(contents), list(styles))
-    mixed = [[pipeline.mix(c, s, layers=layers) for c in inverted.contents] for s in sides[1]]
-    shown = _named_mixes(mixed)
-    shown |= {f"content-{i}": face for i, face in enumerate(contents, 1)}
-    shown |= {f"style-{i}": face for i, face in enumerate(styles, 1)}
-    found = _named(inverted)
-    shown |= {f"inverted-{key}": inversion.image for key, inversion in found.items()}
-    values = {
-        "layers": layers, "method": inverted.contents[0].method,
-        "seconds": {key: inversion.seconds for key, inversion in found.items()},
-        "seeds": dict(seeds or {}),
-    }  # fmt: skip
-    codes = pipeline.keep(fresh_folder() / stored.CODES, found)
-    return stored.Stored(name, values, shown, codes)
-
-
-def _opened(pipeline: Any, entry: stored.Stored) -> Inverted:
+def _opened(pipeline: Any, entry: Stored) -> Inverted:
     """A stored result as if the visitor had inverted its pictures."""
     others = {
         key: {
@@ -187,11 +158,11 @@ def _opened(pipeline: Any, entry: stored.Stored) -> Inverted:
     return Inverted(*sides, *rows, parameters=_parameters(entry))
 
 
-def _parameters(entry: stored.Stored) -> dict[str, Any]:
-    return {**stored_origins(entry.values), "steps": STEPS}
+def _parameters(entry: Stored) -> dict[str, Any]:
+    return {**stored_origins(entry.values), "steps": MIX_STEPS}
 
 
-def _example(entry: stored.Stored) -> dict[str, Any]:
+def _example(entry: Stored) -> dict[str, Any]:
     """Everything that a stored result puts on the page."""
     contents, styles = entry.row("content"), entry.row("style")
     layers = entry.values["layers"]
@@ -237,9 +208,9 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 first.get("drawn styles", ()),
             )
         with gr.Column(min_width=280):
-            start = first.get("layers", LAYERS)
+            start = first.get("layers", MIX_LAYERS)
             layers = Dial(1, at.layers - 1, start, step=1, label="Layers from the style")
-            steps, run, halt = run_buttons("Mix", fewest=10, steps=STEPS)
+            steps, run, halt = run_buttons("Mix", fewest=10, steps=MIX_STEPS)
             report = gr.HTML(first.get("report"), elem_id="mix-report")
     grid = gr.Image(
         first.get("grid"), label="Contents across, styles down", interactive=False, format="png",

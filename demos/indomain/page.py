@@ -16,6 +16,7 @@ from demos.header.readiness import Source
 from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
 from demos.indomain.setting import CLAY_HEADS, Setting, setting_of
 from demos.kit.inputs import QUIET
+from demos.kit.stored import notice
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true">
 <msup><mi>w</mi><mo>*</mo></msup><mo>=</mo><munder><mtext>arg min</mtext><mi>w</mi></munder>
@@ -45,8 +46,8 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
     """
     gr.HTML(_INTRODUCTION)
     with gr.Column() as clay:
-        if notice := PAPER.stored.notice():
-            gr.HTML(notice)
+        if words := notice(PAPER.stored):
+            gr.HTML(words)
         _parts(load, CLAY_HEADS)
     domain.change(lambda name: gr.update(visible=name == CLAY_HEADS.name), domain, clay, **QUIET)
 

@@ -13,7 +13,6 @@ from demos.kit.imaging import SIDE
 from demos.kit.portraits import seed_of, seeds_of
 from examples.clay.edits import EDITS
 
-STEPS = 100  # of an optimisation whose result is stored
 WHOLE = (0.5, 0.5, 1)  # x, y and zoom of a picture that is not cropped
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from demos.kit.stored import StoredResults
+from examples.stored import StoredResults
 
 
 @dataclass(frozen=True)

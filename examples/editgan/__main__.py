@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from demos.editgan import PAPER, example
-from demos.kit.imaging import SIDE
-from demos.kit.portraits import TEST
 from examples.clay.part_edits import PART_EDITS
+from examples.editgan import results
+from examples.portraits import TEST
 
 FOLDER = Path(__file__).parent / "paintings"
 PORTRAITS = Path(__file__).parents[1] / "clay" / "portraits"
+SIDE = 128  # pixels of a portrait
 LARGE, SMALL = 512, 256  # pixels a side while painting, and of the file
 
 
@@ -90,14 +90,14 @@ def make(pipeline: Any) -> None:
     # Here, so that the paintings need no torch.
     from pipelines.training.editing_vectors import painted, truth
 
-    results = []
+    made = []
     for name, (place, edit_name) in CHOSEN.items():
         seed, edit = TEST.start + place, PART_EDITS[edit_name]
         known = truth(edit, seed, SIDE)
         paint = functools.partial(painted, true=known.masks, q_edit=edit.q_edit)
-        results.append(example.compute(pipeline, name, seed, edit, known.images, paint))
+        made.append(results.edit(pipeline, name, seed, edit, known.images, paint))
         print(f"edit: {name}", flush=True)
-    PAPER.stored.write({"edit": results})
+    results.STORED.write({"edit": made})
 
 
 def paintings() -> None:

@@ -12,55 +12,45 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
-from demos.kit.portraits import TEST, never_seen
-from demos.kit.stored import Stored
+from examples.indomain import results
+from examples.indomain.results import STORED
+from examples.portraits import TEST
+from examples.stored import Stored
 
-Seeds = Sequence[int]
+Compute = Callable[[Any, str], Stored]
 
 
-def _faces(compute: Callable, *places: int) -> Callable[[Any, str], Stored]:
-    """A result of portraits at these places of the test split, the first one the main input."""
+def _of(compute: Callable, *places: int) -> Compute:
+    """A result of portraits at these places of the test split."""
     seeds = [TEST.start + place for place in places]
-    return lambda pipeline, name: compute(pipeline, name, seeds, [never_seen(s) for s in seeds])
+    return lambda pipeline, name: compute(pipeline, name, seeds)
 
 
-def _changed(place: int, **changes: float) -> Callable[[Any, str], Stored]:
+def _changed(place: int, **changes: float) -> Compute:
     """A portrait with attributes changed."""
-    seed = TEST.start + place
-    return lambda pipeline, name: manipulate.compute(
-        pipeline, name, seed, never_seen(seed), changes
-    )
+    return lambda pipeline, name: results.manipulate(pipeline, name, TEST.start + place, changes)
 
 
-def _mixed(
-    contents: Seeds, styles: Seeds, layers: int = mix.LAYERS
-) -> Callable[[Any, str], Stored]:
+def _mixed(contents: Sequence[int], styles: Sequence[int], **options: int) -> Compute:
     """Portraits as contents with the last layers of portraits as styles."""
-
-    def compute(pipeline: Any, name: str) -> Stored:
-        seeds = [[TEST.start + place for place in side] for side in (contents, styles)]
-        sides = [[never_seen(seed) for seed in side] for side in seeds]
-        named = dict(zip(("contents", "styles"), seeds, strict=True))
-        return mix.compute(pipeline, name, *sides, layers, named)
-
-    return compute
+    seeds = [[TEST.start + place for place in side] for side in (contents, styles)]
+    return lambda pipeline, name: results.mix(pipeline, name, *seeds, **options)
 
 
 # The first number is the target, the picture to invert or to edit, or the first end.
-CHOSEN: dict[str, dict[str, Callable[[Any, str], Stored]]] = {
+CHOSEN: dict[str, dict[str, Compute]] = {
     "diffuse": {
-        "A face into two pictures": _faces(diffuse.compute, 3, 8, 15),
-        "Another face": _faces(diffuse.compute, 21, 30, 4),
+        "A face into two pictures": _of(results.diffuse, 3, 8, 15),
+        "Another face": _of(results.diffuse, 21, 30, 4),
     },
     "invert": {
-        "Portrait one": _faces(invert.compute, 3),
-        "Portrait two": _faces(invert.compute, 8),
-        "Portrait three": _faces(invert.compute, 15),
+        "Portrait one": _of(results.invert, 3),
+        "Portrait two": _of(results.invert, 8),
+        "Portrait three": _of(results.invert, 15),
     },
     "interpolate": {
-        "From one to another": _faces(interpolate.compute, 3, 8),
-        "A longer way": _faces(interpolate.compute, 15, 21),
+        "From one to another": _of(results.interpolate, 3, 8),
+        "A longer way": _of(results.interpolate, 15, 21),
     },
     "manipulate": {
         "Older, with glasses": _changed(37, age=0.6, glasses=0.6),
@@ -75,13 +65,13 @@ CHOSEN: dict[str, dict[str, Callable[[Any, str], Stored]]] = {
 
 def make(pipeline: Any, kinds: Sequence[str] = tuple(CHOSEN)) -> None:
     """Compute and write every stored result of these kinds."""
-    results: dict[str, list[Stored]] = {}
+    made: dict[str, list[Stored]] = {}
     for kind in kinds:
-        results[kind] = []
+        made[kind] = []
         for name, compute in CHOSEN[kind].items():
-            results[kind].append(compute(pipeline, name))
+            made[kind].append(compute(pipeline, name))
             print(f"{kind}: {name}", flush=True)
-    PAPER.stored.write(results)
+    STORED.write(made)
 
 
 def main() -> None:

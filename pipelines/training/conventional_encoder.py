@@ -63,6 +63,7 @@ def sample(
 def train(arg: argparse.Namespace, loop: Loop, generator: Generator) -> nn.Module:
     """Minimise main Eq. 1 until the budget is spent; the averaged encoder."""
     torch.manual_seed(0)
+    # The encoder: trained before, or fresh with the mean code as its origin.
     if arg.start is not None:
         encoder = weights.load_file(LayerwiseEncoder, arg.start, loop.device)
     else:
@@ -76,6 +77,7 @@ def train(arg: argparse.Namespace, loop: Loop, generator: Generator) -> nn.Modul
     random, own = torch.Generator().manual_seed(loop.step), loop.shard.rows(arg.batch)
     for _ in loop:
         loop.anneal(optimizer)
+        # Samples of the generator, whose codes are known (main Eq. 1).
         with loop.autocast():
             ws, x = sample(generator, arg.batch, loop.device, random, own)
             loss = (ws - encoder(x)).square().mean()

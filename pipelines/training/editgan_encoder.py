@@ -66,6 +66,7 @@ def encoder_loss(
 def train(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     """Train until the budget is spent; averaged E, G and d."""
     torch.manual_seed(0)
+    # Networks, photographs, optimiser.
     generator, perceptual, encoder, _ = build(arg, loop)
     data = pictures(arg.data, generator.resolution)
     average = Average(encoder)
@@ -80,6 +81,7 @@ def train(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     own = loop.shard.rows(half)
     for _, real in zip(loop, batches, strict=False):
         loop.anneal(optimizer)
+        # Half of a batch are samples, whose codes are known; the others are pictures.
         with loop.autocast():
             sampled = sample(generator, half, loop.device, random, own)
             loss, terms = encoder_loss(

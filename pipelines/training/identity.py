@@ -114,6 +114,7 @@ def attribute_loss(
 
 def train(data: ClaySet, loop: Loop, judge: PortraitJudge, batch: int = 64) -> PortraitJudge:
     """Train until the loop ends; the averaged judge, frozen."""
+    # Labels, codes of people, the judge and the centres that it is trained against.
     parameters = data.parameters()
     labels, values = targets(parameters)
     codes, people = identity_codes(data, parameters)
@@ -138,12 +139,15 @@ def train(data: ClaySet, loop: Loop, judge: PortraitJudge, batch: int = 64) -> P
         loop.anneal(optimizer)
         # With the whole margin from the start the embedding stays at chance for minutes.
         margin.margin = full * min(max(fraction - 0.3, 0.0) / 0.4, 1.0)
+        # What the judge sees.
         with loop.autocast():
             output = judge(degrade(images))
+        # What there is to see, and who it is.
         truth = {name: label[rows].to(loop.device) for name, label in labels.items()}
         choice, value = attribute_loss(judge, output, truth, values[rows].to(loop.device))
         logits = margin(output.embedding, centres(codes), people[rows].to(loop.device))
         person = F.cross_entropy(logits, people[rows].to(loop.device))
+        # One step of the judge and the centres.
         optimizer.zero_grad()
         (2 * choice + 2 * value + 0.3 * person).backward()
         loop.average_gradients(optimizer)

@@ -209,6 +209,7 @@ def encoder_for(generator: nn.Module, width: int) -> LayerwiseEncoder:
 def train(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     """Alternate main Eqs. 3 and 4 until the budget is spent; averaged E, G and d."""
     torch.manual_seed(0)
+    # Networks, pictures, optimisers; from the last checkpoint where there is one.
     generator, perceptual, encoder, discriminator = build(arg, loop)
     data = pictures(arg.data, generator.resolution)
     average = Average(encoder)
@@ -224,14 +225,17 @@ def train(arg: argparse.Namespace, loop: Loop) -> tuple[nn.Module, ...]:
     for fraction, x in zip(loop, prefetch(batches), strict=False):
         loop.anneal(optimizer, critic)
         x, judged = x.to(loop.device), fraction >= arg.adversarial_from
+        # The encoder's step, main Eq. 3; the discriminator judges once codes are codes.
         discriminator.requires_grad_(False)
         with loop.autocast():
             rebuilt = generator.synthesis(encoder(x))
             judge = discriminator if judged else None
             loss, terms = encoder_loss(x, rebuilt, perceptual, judge, lambdas)
         update(optimizer, loss)
+        # The discriminator's step, main Eq. 4.
         if judged:
             discriminate(loop, discriminator, critic, x, rebuilt)
+        # What is saved: the average.
         average.update(encoder, loop.step)
         if loop.due(20):
             loop.log(loss=loss, **terms, psnr=10 * math.log10(4 / terms["pixel"].item()))

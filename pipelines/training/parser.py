@@ -51,11 +51,13 @@ def train(data: ClaySet, loop: Loop, network: FaceParser, batch: int = 32) -> Fa
 
     batches = prefetch(map(load, shuffled(len(data), batch, seed=loop.step)))
     for _, (pixels, labels) in zip(loop, batches, strict=False):
+        # Pictures and labels, moved alike.
         masks = torch.from_numpy(labels).to(loop.device).long()
         images, masks = shift(to_tensor(pixels, loop.device), masks, most=8)
         loop.anneal(optimizer)
         with loop.autocast():
             logits = network(degrade(recolour(images)))
+        # One step; rare classes weigh more.
         loss = F.cross_entropy(logits, masks, weight)
         optimizer.zero_grad()
         loss.backward()

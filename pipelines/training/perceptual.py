@@ -80,6 +80,7 @@ def train(
     data: ClaySet, loop: Loop, network: PerceptualDistance, batch: int = 48
 ) -> PerceptualDistance:
     """Train until the loop ends; the averaged distance, frozen."""
+    # Labels, the trunk with heads for its tasks, and its average.
     choice_labels, values = targets(data.parameters())
     values = (values - values.mean(0)) / values.std(0).clamp(min=1e-4)
     network.to(loop.device, memory_format=torch.channels_last).train()
@@ -97,14 +98,17 @@ def train(
 
     batches = prefetch(map(load, shuffled(len(data), batch, seed=loop.step)))
     for _, (pixels, parts, rows) in zip(loop, batches, strict=False):
+        # Degraded pictures in, labels of the clean ones out.
         clean = to_tensor(pixels, loop.device)
         clean, masks = shift(clean, torch.from_numpy(parts).to(loop.device), most=8)
         images = degrade(recolour(clean))
         loop.anneal(optimizer)
         with loop.autocast():
             outputs = tasks(network.trunk(images))
+        # All tasks at once.
         labels = [label[rows].to(loop.device) for label in choice_labels.values()]
         losses = task_losses(outputs, labels, values[rows].to(loop.device), masks, images)
+        # One step of trunk and heads.
         optimizer.zero_grad()
         sum(losses.values()).backward()
         loop.average_gradients(optimizer)

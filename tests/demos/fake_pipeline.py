@@ -139,8 +139,9 @@ class FakeInDomain:
         psnr = 10 * math.log10(255**2 / error) if error else math.inf
         return Measures(psnr, min(1.0, error / 5000), 1 - min(1.0, error / 9000))
 
-    def measure_all(self, pairs) -> list[Measures]:
-        return [self.measure(*pair) for pair in pairs]
+    def measure_within(self, a, b, box) -> tuple[Measures, Measures]:
+        part = [round(v * side) for v, side in zip(box, a.size * 2, strict=True)]
+        return self.measure(a.crop(part), b.crop(part)), self.measure(a, b)
 
     def inside(self, images) -> list[bool | None]:
         # A plain surface is no portrait.

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from demos.indomain import manipulate
-from demos.kit import stored
-from demos.kit.portraits import TEST
+from examples import stored
 from examples.clay.parts import PARTS
 from examples.editgan import __main__ as editgan
 from examples.indomain import __main__ as indomain
+from examples.indomain import results
+from examples.portraits import TEST
 from pipelines.training import editing_vectors
 from tests.demos.fake_editgan import FakeEditGAN, face
 from tests.demos.fake_pipeline import FakeInDomain
@@ -51,8 +51,7 @@ def stocked(folder: Path) -> Iterator[None]:
 def make_all(folder: Path) -> None:
     """What `python -m examples.indomain` and `python -m examples.editgan` make."""
     with stocked(folder), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indomain, "never_seen", shipped)
-        patch.setattr(manipulate, "never_seen", shipped)
+        patch.setattr(results, "rendered", shipped)
         patch.setattr(editing_vectors, "truth", drawn_truth)
         indomain.make(FakeInDomain())
         editgan.make(FakeEditGAN())

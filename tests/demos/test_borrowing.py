@@ -191,7 +191,7 @@ def test_a_real_pipeline_marks_its_stages(monkeypatch) -> None:
     stages = {name for name in dir(type(pipeline)) if hasattr(getattr(pipeline, name), "is_stage")}
     assert stages == {
         "invert", "interpolate", "manipulate", "mix", "diffuse", "inside", "measure",
-        "measure_all",
+        "measure_within",
     }  # fmt: skip
 
 

@@ -20,13 +20,16 @@ from demos.editgan import example, session
 from demos.indomain import PAPER as indomain
 from demos.indomain import diffuse, mix
 from demos.indomain.setting import CLAY_HEADS, origin
-from demos.kit import part_masks, stored
+from demos.kit import part_masks
 from demos.kit.dials import Dials
 from demos.kit.painter import MaskPainter, mask_painter
+from demos.kit.stored import notice
 from demos.papers import PAPERS, SLUGS
+from examples import stored
 from examples.clay.edits import EDITS
 from examples.clay.parts import PARTS
 from examples.editgan.__main__ import CHOSEN as EDITED
+from examples.indomain import results
 from examples.indomain.__main__ import CHOSEN
 from pipelines.latents import fingerprint, load_codes
 from pipelines.networks.stylegan2 import Generator
@@ -76,7 +79,7 @@ def test_every_part_of_the_real_pages_starts_with_a_stored_result():
 @pytest.mark.parametrize("shelf", SHELVES, ids=lambda shelf: shelf.paper)
 def test_shipped_results_come_from_the_shipped_weights(shelf):
     """They are made anew with `python -m examples.<page>` when these weights change."""
-    assert shelf.notice() == ""
+    assert shelf.current and notice(shelf) == ""
     for kind, entries in shelf.entries().items():
         assert entries and len(shelf.read(kind)) == len(entries), kind
 
@@ -245,10 +248,10 @@ def test_the_parameters_of_an_example_name_the_seeds_of_its_gallery(client, tmp_
         )  # fmt: skip
 
 
-def test_a_stored_mixture_keeps_the_seeds_it_was_made_with(fake):
+def test_a_stored_mixture_keeps_the_seeds_it_was_made_with(fake, monkeypatch):
     seeds = {"contents": [2_000_024, 2_000_053], "styles": [2_000_063]}
-    faces = [[shipped(seed) for seed in side] for side in seeds.values()]
-    entry = mix.compute(fake, "one", *faces, seeds=seeds)
+    monkeypatch.setattr(results, "rendered", shipped)
+    entry = results.mix(fake, "one", *seeds.values())
     shown = mix._example(entry)
     named = {side: [origin(seed) for seed in some] for side, some in seeds.items()}
     assert shown["keep"].parameters == {"layers": 4, **named, "steps": 50}

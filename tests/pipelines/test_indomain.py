@@ -230,6 +230,13 @@ def test_image2stylegan_rebuilds_the_seam_as_well(pipeline: InDomain) -> None:
     assert torch.allclose(diffused.inversions[0].w, whole.w, atol=2e-3)
 
 
+@pytest.mark.parametrize("method", METHODS[2:])
+def test_diffusion_shows_what_the_encoder_makes_of_the_stitched_picture(pipeline, method) -> None:
+    result = pipeline.diffuse(portrait(0), [portrait(1)], BOX, method=method, steps=2)
+    alone = pipeline.invert(result.stitched[0], method="domain-guided").image
+    assert difference(result.encoded[0], alone) <= 1
+
+
 def test_diffusion_in_fewer_steps_than_pictures(pipeline: InDomain) -> None:
     result = pipeline.diffuse(portrait(0), [portrait(1)], BOX, steps=2)
     assert [len(way) for way in result.intermediate] == [2]
@@ -305,12 +312,14 @@ def test_measured_inversions_run_no_network(pipeline, inverted, monkeypatch) -> 
     assert pipeline.fidelity(portrait(0), known) == Fidelity(0.0, "faithful", True)
 
 
-def test_pairs_are_measured_as_one_by_one(pipeline: InDomain) -> None:
-    pairs = [(portrait(0), portrait(1)), (portrait(0), portrait(2))]
-    for found, pair in zip(pipeline.measure_all(pairs), pairs, strict=True):
-        alone = pipeline.measure(*pair)
-        assert found.psnr == pytest.approx(alone.psnr, rel=1e-5)
-        assert found.lpips == pytest.approx(alone.lpips, rel=1e-4)
+def test_a_box_is_measured_as_the_picture_that_it_holds(pipeline: InDomain) -> None:
+    a, b = (portrait(seed).resize((SIZE, SIZE)) for seed in (0, 1))
+    left = [p.crop((0, 0, SIZE // 2, SIZE)).resize((SIZE, SIZE)) for p in (a, b)]
+    found = pipeline.measure_within(a, b, (0, 0, 0.5, 1))
+    expected = pipeline.measure(*left), pipeline.measure(a, b)
+    for measures, alone in zip(found, expected, strict=True):
+        assert measures.psnr == pytest.approx(alone.psnr, rel=1e-5)
+        assert measures.lpips == pytest.approx(alone.lpips, rel=1e-4)
 
 
 def test_offload_gives_the_same_result(inverted: list) -> None:
