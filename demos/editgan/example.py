@@ -16,7 +16,7 @@ from PIL import Image
 from demos.editgan.paint import optimised_report
 from demos.editgan.panel import PageContents, Panel, keepsake, mask_picture, verdict
 from demos.editgan.session import WHOLE, Subject, kept_fields
-from demos.editgan.start import Controls, embedded_report
+from demos.editgan.start import PictureControls, embedded_report
 from demos.kit import painter, stored
 from demos.kit.imaging import data_uri
 from demos.kit.outputs import Values
@@ -66,7 +66,7 @@ def _story(entry: Stored) -> str:
 
 
 def wire(
-    names: gr.Radio, found: list[Stored], panel: Panel, start: Controls, story: gr.HTML
+    names: gr.Radio, found: list[Stored], panel: Panel, start: PictureControls, story: gr.HTML
 ) -> None:
     """Choosing a stored example by its name puts all of it on the page."""
     outputs = start.outputs | panel.outputs(

@@ -154,7 +154,7 @@ def optimised_report(edit: Any, asked: np.ndarray, stopped: bool = False) -> str
 
 
 @dataclass(frozen=True)
-class Controls:
+class PaintControls:
     """The tab's components."""
 
     canvas: painter.MaskPainter
@@ -169,7 +169,7 @@ class Controls:
     file: gr.File
 
 
-def build(page: PageContents) -> Controls:
+def build(page: PageContents) -> PaintControls:
     """The painting tab's components."""
     gr.HTML(SAYS)
     canvas = mask_painter(page.painter, elem_id="editgan-painter")
@@ -191,14 +191,14 @@ def build(page: PageContents) -> Controls:
             save = gr.Button("Prepare the mask", size="md", min_width=140)
             read = gr.UploadButton("Upload a mask", size="md", file_types=["image"], min_width=140)
         file = gr.File(label="Mask", show_label=False, interactive=False, elem_id="mask-file")
-    return Controls(canvas, pixels, buttons, parts, steps, run, halt, save, read, file)
+    return PaintControls(canvas, pixels, buttons, parts, steps, run, halt, save, read, file)
 
 
 def _button(name: str) -> gr.Button:
     return gr.Button(OPERATIONS[name][0], size="md", min_width=60)
 
 
-def wire(load: Callable, panel: Panel, ui: Controls) -> None:
+def wire(load: Callable, panel: Panel, ui: PaintControls) -> None:
     """Connect the tab to the page."""
     part, canvas, parts = _Part(load), ui.canvas, ui.parts
     given = {"inputs": [panel.subject, canvas, parts, panel.inferred]}

@@ -128,7 +128,7 @@ def painting(name: str) -> tuple[Image.Image, None]:
 
 
 @dataclass(frozen=True)
-class Controls:
+class PictureControls:
     """The picture's components; `embedding` is the report on it."""
 
     portrait: PortraitInput
@@ -148,7 +148,7 @@ class Controls:
         }  # fmt: skip
 
 
-def build_input(page: PageContents) -> Controls:
+def build_input(page: PageContents) -> PictureControls:
     """The picture with its crop, the button that embeds it, and the embedding."""
     with gr.Row():
         with gr.Column(min_width=280):
@@ -173,10 +173,10 @@ def build_input(page: PageContents) -> Controls:
             )  # fmt: skip
             steps, run, halt = run_buttons("Embed", fewest=10)
             report = gr.HTML(page.embedding, elem_id="editgan-embedding-report")
-    return Controls(portrait, steps, run, halt, embedded, report, paintings)
+    return PictureControls(portrait, steps, run, halt, embedded, report, paintings)
 
 
-def wire(load: Callable, panel: Panel, ui: Controls) -> None:
+def wire(load: Callable, panel: Panel, ui: PictureControls) -> None:
     """Connect the input to the page."""
     part, portrait = _Part(load), ui.portrait
     outputs = {"embedded": ui.embedded, "embedding": ui.embedding}

@@ -169,7 +169,7 @@ def _report(edit: Any, stop: Stop) -> str:
 
 
 @dataclass(frozen=True)
-class Controls:
+class VectorControls:
     """The tab's components."""
 
     library: Dials
@@ -184,7 +184,7 @@ class Controls:
     words: gr.HTML
 
 
-def build(page: PageContents) -> Controls:
+def build(page: PageContents) -> VectorControls:
     """The vectors tab's components."""
     gr.HTML(SAYS)
     library = dials(
@@ -207,10 +207,10 @@ def build(page: PageContents) -> Controls:
         file = gr.File(label="Vector", show_label=False, interactive=False, elem_id="vector-file")
         read = gr.UploadButton("Load a vector", size="md", file_types=[".safetensors"])
         words = gr.HTML(elem_id="vector-words")
-    return Controls(library, steps, run, halt, which, name, save, file, read, words)
+    return VectorControls(library, steps, run, halt, which, name, save, file, read, words)
 
 
-def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: Controls) -> None:
+def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
     """Connect the tab to the page."""
     part = _Part(load)
     # Names and pictures of vectors come with the networks, which a stored example does without.
