@@ -31,15 +31,15 @@ def pipelines_of(papers: Sequence[Paper]) -> dict[str, Pipelines]:
 
 
 def build(
-    pipelines: Mapping[str, Callable] | None = None,  # noqa: F811
+    loads: Mapping[str, Callable] | None = None,
     source: Source | None = None,
     papers: Sequence[Paper] = PAPERS,
 ) -> gr.Blocks:
-    """All pages. `pipelines` take the place of those of the records, by slug: a function each that
+    """All pages. `loads` take the place of those of the records, by slug: a function each that
     returns the pipeline of a domain, clay's by default, called at its first use; `source` lists the
     domains and fetches their files.
     """
-    loads, source = pipelines_of(papers) | dict(pipelines or {}), source or Source()
+    loads, source = pipelines_of(papers) | dict(loads or {}), source or Source()
     imaging.keep_files_whole()
     with gr.Blocks(title="GAN inversion, live", delete_cache=(3600, 3600)) as demo:
         home.build(papers, source)
