@@ -215,7 +215,9 @@ def wrinkles(x, y, f):
 def nostril(ax, y, z, f):
     """Distance to the hollow of a nostril."""
     below = y - f.nose_y + f.nose_r - 0.006
-    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.62, f.ala_r * 0.6, 0.05)
+    return ellipsoid(
+        ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.62, f.ala_r * 0.6, 0.05
+    )
 
 
 @device
