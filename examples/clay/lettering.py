@@ -71,7 +71,7 @@ _STROKES, _COUNTS = _strokes()
 _CODES = _codes()
 _LENGTHS = np.array([len(phrase) for phrase in _PHRASES])
 _ADVANCE = 5.7  # from one letter to the next; leaves room for strokes and outlines
-_TALLEST = 0.30 / 6  # picture units a grid unit
+_TALLEST = 0.25 / 6  # picture units a grid unit
 
 
 @device

@@ -38,7 +38,8 @@ SCARF, STICKER, CAPTION = PROPS.index("scarf"), PROPS.index("sticker"), PROPS.in
 
 OWN, BARE, SLEEVE = 0, 1, 2  # what a point of a prop is: the thing, the hand's skin, a sleeve
 MUG_R, MUG_H = 0.33, 0.36
-MIC_R = 0.20
+MIC_R, MIC_SCALE = 0.20, 1.2
+STICKER_R = 0.31
 PHONE_X, PHONE_Y = 0.26, 0.52
 
 
@@ -200,9 +201,9 @@ def mug(x, y, z, f):
 
 @device
 def microphone_frame(x, y, z, f):
-    """Coordinates of a microphone below the mouth: its head at the origin, its handle along -y."""
-    px = side(f) * (x - 0.30 * f.prop_shift)
-    py, pz = y - f.mouth_y + 0.20, z - 0.98
+    """Coordinates, in units of `MIC_SCALE`, of a microphone below the mouth, its head at 0."""
+    px = side(f) * (x - 0.30 * f.prop_shift) / MIC_SCALE
+    py, pz = (y - f.mouth_y + 0.22) / MIC_SCALE, (z - 1.0) / MIC_SCALE
     return px + 0.26 * py, py, pz + 0.10 * py
 
 
@@ -395,9 +396,9 @@ def prop(x, y, z, f, fine):
 def sticker_frame(x, y, z, f):
     """Coordinates on the cheek that a sticker is on, in its own radius."""
     far = abs(f.prop_shift)
-    px = side(f) * x - f.cheek_x + 0.05 - 0.06 * far
+    px = side(f) * x - f.cheek_x + 0.04 - 0.05 * far
     u = 0.84 * px - 0.54 * (z - 0.56)
-    return u / 0.27, (y - f.cheek_y + 0.03 - 0.07 * far) / 0.27
+    return u / STICKER_R, (y - f.cheek_y + 0.14 - 0.06 * far) / STICKER_R
 
 
 @device
@@ -486,7 +487,9 @@ def microphone_paint(x, y, z, f):
     x, y, z = microphone_frame(x, y, z, f)
     if kind(f) == 1:
         if y > -0.21:
-            return tint(f, 0.0, 0.75, 0.34)
+            k = 0.75 + 0.45 * noise2(70.0 * angle(x, z), 42.0 * y, 53)
+            r, g, b = tint(f, 0.0, 0.75, 0.50)
+            return r * k, g * k, b * k
         if y > -0.51 and max(abs(x), abs(z)) > 0.13:
             frame = max(abs(x), abs(y + 0.36) * 1.25)
             return tint(f, 0.0, 0.80, 0.75) if frame < 0.115 else (0.85, 0.85, 0.85)

@@ -173,7 +173,8 @@ def sample(px, py, start, c, f, p):
     if f.glasses > 0.5 and start < FAR:
         seen, x, y = lens(ox, oy, oz, dx, dy, dz, t + 0.02, f)
         if seen:
-            part = LENS
+            if part != PROP or f.glasses > 3.5:  # a sticker is seen through clear glass
+                part = LENS
             r, g, b = through_lens(x, y, r, g, b, f)
     return film(r), film(g), film(b), part
 
