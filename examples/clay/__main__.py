@@ -56,9 +56,9 @@ def sheet(
 
 
 def _thing(i: int) -> dict[str, object]:
-    """Overrides of the i-th thing: every kind in turn, looks and places spread by golden ratios."""
+    """Overrides of the i-th thing: every kind in turn, looks and places spread out."""
     things = PROPS[1:]
-    look, shift = (0.62 * i + 0.2) % 1, (0.755 * i) % 1
+    look, shift = (0.62 * i + 0.4 * (i // len(things)) + 0.2) % 1, (0.755 * i) % 1
     return {"prop": things[i % len(things)], "prop_look": look, "prop_shift": 2 * shift - 1}
 
 

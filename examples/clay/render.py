@@ -274,9 +274,9 @@ def render(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (N, size, size, 3), uint8 sRGB, and parts (N, size, size), uint8, of portraits.
 
-    parameters: (N, 97), float32, as `parameters.draw` gives them. Where a prop is seen, and only
-    where one was set by overrides, parts holds PROP, which is no index into PARTS. device: "cpu", "cuda", or
-    "auto": CUDA where there is one.
+    parameters: (N, 97), float32, as `parameters.draw` gives them. device: "cpu", "cuda", or
+    "auto": CUDA where there is one. Where a prop is seen, and only where one was set by overrides,
+    parts holds PROP, which is no index into PARTS.
     """
     parameters = np.ascontiguousarray(parameters, np.float32)
     if parameters.ndim != 2 or parameters.shape[1] != len(NAMES):

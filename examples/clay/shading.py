@@ -32,7 +32,7 @@ from examples.clay.head import (
     mouth_frame,
 )
 from examples.clay.parts import PROP
-from examples.clay.props import prop_gloss, prop_paint
+from examples.clay.prop_paints import prop_gloss, prop_paint
 from examples.clay.shapes import (
     angle,
     bump,
