@@ -27,7 +27,6 @@ from examples.clay.props import (
     microphone_frame,
     mug_frame,
     phone_frame,
-    prop,
     sticker,
     sticker_frame,
 )

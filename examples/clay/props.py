@@ -1,10 +1,10 @@
 """Things before the face that no generator has seen: the distances of the props.
 
 A mug, a microphone, an open hand, a phone, headphones and a scarf are solid; a sticker is painted
-on the cheek. (The caption is in `lettering`, colours are in `prop_paints`.) `f.prop_look` in [0, 1] is three kinds by colour:
-the kind is int(3 look), the hue follows the rest. `f.prop_shift` in [-1, 1] moves a thing to the
-left or right, and its sign says which hand holds it. Lengths are in head units; `s` is the side,
--1 or 1; local coordinates of a held thing are mirrored so that its hand is at +x.
+on the cheek. The caption is in `lettering`, colours are in `prop_paints`. `f.prop_look` in [0, 1]
+is three kinds by colour: the kind is int(3 look), the hue follows the rest. `f.prop_shift` in
+[-1, 1] moves a thing to the left or right, and its sign says which hand holds it. Lengths are in
+head units; local coordinates of a held thing are mirrored so that its hand is at +x.
 """
 
 from __future__ import annotations
