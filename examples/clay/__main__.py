@@ -2,6 +2,8 @@
 
 python -m examples.clay render --split train --count 20000 --per-identity 4 --size 128 --out DIR
 python -m examples.clay sheet --split test --count 36 --out sheet.png
+python -m examples.clay sheet --focus 1 --per-identity 6
+python -m examples.clay sheet --props --columns 8
 python -m examples.clay bench
 python -m examples.clay effect --count 64 --size 64 [NAME ...]
 python -m examples.clay examples
@@ -19,23 +21,45 @@ from PIL import Image
 
 from examples.clay.dataset import latents, split_seeds, write
 from examples.clay.effect import effects
-from examples.clay.parameters import SEEDS, draw
+from examples.clay.parameters import PROPS, SEEDS, draw
 from examples.clay.portraits import Portrait, portrait
 
 PORTRAITS = Path(__file__).parent / "portraits"
 VECTORS = ("shape", "expression", "pose", "camera")
 
 
-def sheet(split: str, count: int, size: int, columns: int) -> Image.Image:
-    """A contact sheet of the first portraits of a split."""
+def sheet(
+    split: str,
+    count: int,
+    size: int,
+    columns: int,
+    *,
+    per_identity: int = 1,
+    focus: float = 0.0,
+    props: bool = False,
+) -> Image.Image:
+    """A contact sheet of the first portraits of a split.
+
+    per_identity: pictures of each face, one after another; focus: sharpness of the backgrounds;
+    props: a thing before every face, `parameters.PROPS` in turn.
+    """
     from examples.clay.render import render
 
-    images, _ = render(draw(latents(*split_seeds(split, count))), size)
+    staged = [{"focus": focus, **(_thing(i) if props else {})} for i in range(count)]
+    codes = latents(*split_seeds(split, count, per_identity))
+    images, _ = render(np.stack([draw(z, s) for z, s in zip(codes, staged, strict=True)]), size)
     rows = -(-count // columns)
     page = np.full((rows * columns, size, size, 3), 255, np.uint8)
     page[:count] = images
     page = page.reshape(rows, columns, size, size, 3).swapaxes(1, 2)
     return Image.fromarray(page.reshape(rows * size, columns * size, 3))
+
+
+def _thing(i: int) -> dict[str, object]:
+    """Overrides of the i-th thing: every kind in turn, looks and places spread out."""
+    things = PROPS[1:]
+    look, shift = (0.62 * i + 0.4 * (i // len(things)) + 0.2) % 1, (0.755 * i) % 1
+    return {"prop": things[i % len(things)], "prop_look": look, "prop_shift": 2 * shift - 1}
 
 
 def bench(count: int, size: int) -> tuple[float, float]:
@@ -85,8 +109,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--per-identity", type=int, default=4, help="portraits of each face")
     command.add_argument("--out", type=Path, required=True, help="folder")
     command = commands.add_parser("sheet", help="write a contact sheet")
-    _add_split(command, "test", 36)
+    _add_split(command, "test", None)
     command.add_argument("--columns", type=int, default=6)
+    command.add_argument("--per-identity", type=int, default=1, help="pictures of each face")
+    command.add_argument("--focus", type=float, default=0.0, help="of backgrounds, 1 is sharp")
+    command.add_argument("--props", action="store_true", help="a thing before every face")
     command.add_argument("--out", type=Path, default=Path("sheet.png"), help="PNG file")
     command = commands.add_parser("bench", help="time the renderer")
     command.add_argument("--count", type=int, default=32)
@@ -102,7 +129,7 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
-def _add_split(command: argparse.ArgumentParser, split: str, count: int) -> None:
+def _add_split(command: argparse.ArgumentParser, split: str, count: int | None) -> None:
     command.add_argument("--split", choices=tuple(SEEDS), default=split)
     command.add_argument("--count", type=int, default=count)
     command.add_argument("--size", type=int, default=128, help="pixels")
@@ -114,7 +141,9 @@ def run(arguments: list[str] | None = None) -> None:
     if given.command == "render":
         write(given.out, given.split, given.count, per_identity=given.per_identity, size=given.size)
     elif given.command == "sheet":
-        sheet(given.split, given.count, given.size, given.columns).save(given.out)
+        staged = {key: getattr(given, key) for key in ("per_identity", "focus", "props")}
+        count = given.count or (2 * len(PROPS[1:]) if given.props else 36)
+        sheet(given.split, count, given.size, given.columns, **staged).save(given.out)
     elif given.command == "bench":
         cores, wall = bench(given.count, given.size)
         print(f"{cores:.4f} core-seconds and {wall:.4f} wall-seconds a {given.size} px portrait")

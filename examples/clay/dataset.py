@@ -85,7 +85,8 @@ def write(
 ) -> ClaySet:
     """Render the first `count` portraits of a split into a folder, going on where it stopped.
 
-    overrides: parameters that all of them share, as `parameters.draw` takes them.
+    overrides: parameters that all of them share, as `parameters.draw` takes them. A folder with
+    another count of the same is grown, or cut.
     """
     from examples.clay.render import render
 
@@ -112,21 +113,34 @@ def write(
 def _start(directory: Path, recipe: dict, seeds: np.ndarray, identities: np.ndarray) -> int:
     """How many portraits are there already; creates the files where there are none."""
     progress = _progress(directory)
+    done = 0
     if progress is not None:
-        if progress["recipe"] != recipe:
+        if {**progress["recipe"], "count": 0} != {**recipe, "count": 0}:
             raise ValueError(
                 f"{directory} must hold {recipe} to go on; got {progress['recipe']}. "
                 "Choose another folder or delete this one."
             )
-        return progress["done"]
+        done = min(progress["done"], recipe["count"])
+        if progress["recipe"]["count"] == recipe["count"]:
+            return done
     directory.mkdir(parents=True, exist_ok=True)
     shape = (recipe["count"], recipe["size"], recipe["size"])
-    open_memmap(directory / "images.npy", mode="w+", dtype=np.uint8, shape=(*shape, 3)).flush()
-    open_memmap(directory / "parts.npy", mode="w+", dtype=np.uint8, shape=shape).flush()
+    _resize(directory / "images.npy", (*shape, 3), done)
+    _resize(directory / "parts.npy", shape, done)
     np.save(directory / "seeds.npy", seeds)
     np.save(directory / "identities.npy", identities)
-    _save_progress(directory, recipe, 0)
-    return 0
+    _save_progress(directory, recipe, done)
+    return done
+
+
+def _resize(path: Path, shape: tuple[int, ...], done: int) -> None:
+    """Make a file for so many portraits, the first `done` of which are there."""
+    partial = path.with_name(f"partial-{path.name}")
+    array = open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+    if done:
+        array[:done] = np.load(path, mmap_mode="r")[:done]
+    array.flush()
+    partial.replace(path)
 
 
 def _progress(directory: Path) -> dict | None:

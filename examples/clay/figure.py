@@ -105,7 +105,7 @@ def _eyes(p: dict, s: dict) -> dict:
         "eye_up": eye_up,
         "eye_low": 0.070 * size * low,
         "tilt": np.tan(np.radians(7.0 * p["eye_tilt"] + 3.0)),
-        "iris": 0.086 * (0.25 + 0.75 * size),
+        "iris": 0.086 * (0.1 + 0.9 * size),
         "brow_x": eye_x - 0.167 - 0.05 * knit,
         "brow_y": np.maximum(brow_y, eye_up + 0.6 * brow_h + 0.02),
         "brow_h": brow_h,
@@ -116,16 +116,14 @@ def _eyes(p: dict, s: dict) -> dict:
 
 
 def _nose(p: dict, s: dict) -> dict:
-    length, wide, tip, bridge = (
-        p[f"nose_{name}"] for name in ("length", "width", "tip", "bridge")
-    )
+    length, wide, tip, bridge = (p[f"nose_{name}"] for name in ("length", "width", "tip", "bridge"))
     nose_r = 0.092 * np.exp(0.20 * tip)
     return {
         "nose_y": -0.335 * (0.45 + 0.55 * s["long"]) - 0.031 * length * s["long"],
         "nose_z": 0.765 + 0.024 * tip + 0.012 * length,
         "nose_r": nose_r,
         "nose_mid": np.maximum(0.82 * nose_r + 0.016 * wide, 0.045),
-        "ala_x": 0.093 * np.exp(0.33 * wide),
+        "ala_x": 0.093 * np.exp(0.36 * wide),
         "ala_r": 0.058 * np.exp(0.17 * wide),
         "root_z": 0.585 + 0.038 * bridge,
         "root_r": 0.070 + 0.011 * bridge + 0.006 * wide,
@@ -150,21 +148,21 @@ def _mouth(p: dict, s: dict) -> dict:
     """A mouth that keeps clear of the nose and within the jaw, and a chin below it."""
     smile, open_, round_ = p["smile"], p["mouth_open"], p["mouth_round"]
     frown = p["mouth_frown"]
-    mouth_w = 0.225 * np.exp(0.21 * p["mouth_width"]) * np.sqrt(s["wide"])
+    mouth_w = 0.225 * np.exp(0.24 * p["mouth_width"]) * np.sqrt(s["wide"])
     mouth_w = mouth_w + 0.070 * smile - 0.060 * round_ - 0.01 * frown
     jaw = np.maximum(s["jaw_x"], 0.8 * s["face_x"] * (1 + s["jaw_taper"]))
     mouth_w = np.minimum(mouth_w, 0.84 * jaw)
-    lip = np.exp(0.29 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
+    lip = np.exp(0.33 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
     lip_up = 0.058 * lip * (1 - 0.16 * smile)
     lip_low = 0.074 * lip * (1 - 0.10 * smile)
     gap_low = open_ * (0.125 + 0.02 * round_)
     mouth_y = -0.605 * s["long"] - 0.034 * p["mouth_height"] - 0.012 * smile + 0.02 * frown
     nose = _nose(p, s)
-    mouth_y = np.minimum(mouth_y, nose["nose_y"] - 0.137 - 0.5 * nose["nose_r"] - 0.8 * lip_up)
+    mouth_y = np.minimum(mouth_y, nose["nose_y"] - 0.125 - 0.85 * nose["nose_r"] - 0.8 * lip_up)
     return {
         "mouth_w": mouth_w,
         "mouth_y": mouth_y,
-        "mouth_curve": 0.105 * smile - 0.125 * frown - 0.012 * s["sag"],
+        "mouth_curve": 0.105 * smile - 0.140 * frown - 0.012 * s["sag"],
         "gap_w": mouth_w * (0.90 - 0.18 * round_),
         "gap_up": open_ * (0.030 + 0.030 * round_),
         "gap_low": gap_low,

@@ -130,7 +130,7 @@ def curtain(x, y, z, h, f):
     inner = (length2(x / (a - 0.19), (qz - 0.05) / (b - 0.22)) - 1.0) * (a - 0.19)
     d = meet(shell, -inner, 0.10)
     front = 0.24 + 0.10 * rise(0.1, 0.45, y) - 0.12 * bump((y + 0.15) / 0.55)
-    front += 0.24 * rise(-0.35, -1.05, y) + 0.05 * f.hair_wave * wave(1.5 * y + 0.3)
+    front += 0.08 * rise(-0.5, -1.05, y) + 0.05 * f.hair_wave * wave(1.5 * y + 0.3)
     d = meet(d, z - front, 0.17)
     d = meet(d, f.hair_end - 0.06 * h + 0.10 * rise(-0.1, 0.5, z) - y, 0.16)
     return meet(d, y - 0.42, 0.2)
@@ -168,7 +168,7 @@ def hair(x, y, z, f, fine):
         d = join(d, ball, 0.05)
         grown = max(grown, 0.1 - ball)
     if d < 0.14:
-        amount = 0.019 + 0.009 * f.hair_volume + 0.026 * f.hair_curl
+        amount = 0.019 + 0.009 * f.hair_volume + 0.018 * f.hair_curl
         amount *= min(f.hair_thick * 7.0, 1.0) * rise(f.hat_line + 0.06, f.hat_line - 0.12, y)
         d -= amount * rise(-0.02, 0.14, grown) * h
     return d * (0.85 - 0.2 * f.hair_curl)

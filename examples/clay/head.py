@@ -176,10 +176,10 @@ def beard_mask(x, y, z, f):
 
 @device
 def beard_clumps(x, y, f):
-    """Relief of a beard, about [-1, 1]: clumps that fall and fan out, as from between the eyes."""
-    t = angle(x, f.mouth_y + 0.85 - y)
-    q = wave(36.0 * t + 0.25 + 0.25 * wave(1.3 * y + 6.0 * t))
-    return 0.65 * q + 0.35 * wave(1.9 * y + 0.3 * wave(14.0 * t))
+    """Relief of a beard, about [-1, 1]: clumps that fall and fan out, as from the brow."""
+    t = angle(x, f.mouth_y + 1.5 - y)
+    q = wave(62.0 * t + 0.25 + 0.25 * wave(1.3 * y + 9.0 * t))
+    return 0.72 * q + 0.28 * wave(1.9 * y + 0.3 * wave(22.0 * t))
 
 
 @device
@@ -215,7 +215,9 @@ def wrinkles(x, y, f):
 def nostril(ax, y, z, f):
     """Distance to the hollow of a nostril."""
     below = y - f.nose_y + f.nose_r - 0.006
-    return ellipsoid(ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.62, f.ala_r * 0.6, 0.05)
+    return ellipsoid(
+        ax - f.ala_x * 0.62, below, z - f.nose_z + 0.045, f.ala_r * 0.62, f.ala_r * 0.6, 0.05
+    )
 
 
 @device

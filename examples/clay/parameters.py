@@ -189,7 +189,7 @@ STAGED: tuple[Dimension, ...] = (
     _uniform("staged", "focus"),  # of the background: 0 behind a portrait lens, 1 sharp
     _choice("staged", "prop", PROPS),
     _uniform("staged", "prop_look"),  # colour and kind of the thing
-    _uniform("staged", "prop_shift", -1.0, 1.0),  # its place, to the left or right
+    _uniform("staged", "prop_shift", -1.0, 1.0),  # its place; below 0 a thing is held to the left
 )
 
 NAMES: tuple[str, ...] = (*(d.name for d in DRAWN), *DERIVED, *(d.name for d in STAGED))

@@ -51,6 +51,7 @@ _PART_CLASSES: tuple[tuple[str, str], ...] = (
 )
 
 PARTS: tuple[str, ...] = tuple(part for part, _ in _PART_CLASSES)
+PROP = len(PARTS)  # in a rendered label map: a prop, which is nobody's part
 PART_TO_CLASS = np.array([CLASSES.index(name) for _, name in _PART_CLASSES], np.uint8)
 
 # One readable colour a class, for legends and overlays; sRGB.

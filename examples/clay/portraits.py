@@ -4,6 +4,8 @@
     portrait(2_000_000, camera=(20, 0, 0))            the same one from its left
     portrait(2_000_001, identity=2_000_000)           the same face, everything else redrawn
     portrait(2_000_000, glasses="round", age=0.9)     any parameter by name
+    portrait(2_000_000, prop="mug")                   something that no generator has seen
+    portrait(2_000_000, prop="none")                  the truth behind it, other arguments equal
 
 World axes are EG3D's: the face looks along +z, y is up, the camera's own axes are x right, y down,
 z forward, and the camera stands 2.7 from the origin.
@@ -18,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from examples.clay.captions import attributes, captions
-from examples.clay.parameters import EXPRESSION, INDEX, POSE, SHAPE, draw, latent
+from examples.clay.parameters import EXPRESSION, INDEX, POSE, PROPS, SHAPE, draw, latent
 
 SMALLEST, LARGEST = 16, 1024
 MAX_SEED = 2**32 - 1
@@ -31,7 +33,7 @@ class Portrait:
     seed: int
     identity: int  # the seed that gave face shape, skin tone and eye colour
     image: np.ndarray  # (size, size, 3) RGB
-    parts: np.ndarray  # (size, size) index into parts.PARTS
+    parts: np.ndarray  # (size, size) index into parts.PARTS, background where a prop is
     mask: np.ndarray  # (size, size) the 19 face-parsing classes, parts.CLASSES
     sketch: np.ndarray  # (size, size) white lines on black
     caption: str
@@ -43,6 +45,8 @@ class Portrait:
     pose: np.ndarray  # (3,) yaw, pitch, roll in degrees
     camera: np.ndarray  # (25,) cam2world 4x4 row by row, then intrinsics 3x3
     latent: np.ndarray  # (512,) z
+    prop: str  # what is before the face, one of parameters.PROPS
+    prop_mask: np.ndarray  # (size, size) bool, where it is seen; its shadow is outside
 
 
 def portrait(
@@ -60,7 +64,7 @@ def portrait(
     numbers in the order of parameters.EXPRESSION. camera: yaw, pitch, roll in degrees, or another
     portrait's 25 camera numbers. overrides: any of parameters.NAMES, choices by name.
     """
-    from examples.clay.parts import PART_TO_CLASS
+    from examples.clay.parts import PART_TO_CLASS, PROP
     from examples.clay.render import camera as camera_of
     from examples.clay.render import render  # here, so that importing the package stays light
 
@@ -72,6 +76,8 @@ def portrait(
     p = draw(z, fixed)
     images, parts = render(p[None], size)
     image, parts = np.asarray(images[0]), np.asarray(parts[0])
+    prop_mask = parts == PROP
+    parts[prop_mask] = 0  # a prop is nobody's part and nobody's class
     mask = PART_TO_CLASS[parts]
     words = attributes(p)
     caption, *paraphrases = captions(words)
@@ -91,6 +97,8 @@ def portrait(
         pose=_take(p, POSE),
         camera=np.asarray(camera_of(p), np.float32),
         latent=z,
+        prop=PROPS[int(p[INDEX["prop"]])],
+        prop_mask=prop_mask,
     )
 
 

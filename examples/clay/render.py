@@ -19,8 +19,10 @@ from numba import cuda, prange
 from examples.clay.backgrounds import background
 from examples.clay.compiled import device, kernel, parallel
 from examples.clay.figure import figures
+from examples.clay.lettering import caption
 from examples.clay.parameters import INDEX, NAMES
-from examples.clay.parts import PARTS
+from examples.clay.parts import PARTS, PROP
+from examples.clay.props import CAPTION
 from examples.clay.shading import film, shade
 from examples.clay.shapes import length3, mix, rise, wave
 from examples.clay.wear import LENS, lens_depth, lens_outline, scene, scene_part
@@ -151,7 +153,11 @@ def through_lens(x, y, r, g, b, f):
 
 @device
 def sample(px, py, start, c, f, p):
-    """(red, green, blue, part) of the picture at a point: linear light and an index into PARTS."""
+    """(red, green, blue, part) of the picture at a point: sRGB and an index into PARTS, or PROP."""
+    if f.prop > CAPTION - 0.5:
+        seen, r, g, b = caption(px, py, f)
+        if seen:
+            return film(r), film(g), film(b), PROP
     ox, oy, oz = eye_point(c)
     dx, dy, dz = ray(px, py, c)
     t = FAR + 1.0
@@ -167,7 +173,8 @@ def sample(px, py, start, c, f, p):
     if f.glasses > 0.5 and start < FAR:
         seen, x, y = lens(ox, oy, oz, dx, dy, dz, t + 0.02, f)
         if seen:
-            part = LENS
+            if part != PROP or f.glasses > 3.5:  # a sticker is seen through clear glass
+                part = LENS
             r, g, b = through_lens(x, y, r, g, b, f)
     return film(r), film(g), film(b), part
 
@@ -268,7 +275,8 @@ def render(
     """Pictures (N, size, size, 3), uint8 sRGB, and parts (N, size, size), uint8, of portraits.
 
     parameters: (N, 97), float32, as `parameters.draw` gives them. device: "cpu", "cuda", or
-    "auto": CUDA where there is one.
+    "auto": CUDA where there is one. Where a prop is seen, and only where one was set by overrides,
+    parts holds PROP, which is no index into PARTS.
     """
     parameters = np.ascontiguousarray(parameters, np.float32)
     if parameters.ndim != 2 or parameters.shape[1] != len(NAMES):

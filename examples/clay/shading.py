@@ -31,6 +31,8 @@ from examples.clay.head import (
     gaze,
     mouth_frame,
 )
+from examples.clay.parts import PROP
+from examples.clay.prop_paints import prop_gloss, prop_paint
 from examples.clay.shapes import (
     angle,
     bump,
@@ -230,6 +232,8 @@ def wear_paint(x, y, z, part, f):
 @device
 def albedo(x, y, z, part, f):
     """Albedo of a surface point of a part."""
+    if part == PROP:
+        return prop_paint(x, y, z, f)
     if part == HAIR:
         h = relief(x, y, z, f)
         k = (0.94 + 0.26 * h) * (0.82 + 0.18 * rise(-1.2, 0.6, y))
@@ -274,7 +278,7 @@ def shade(x, y, z, vx, vy, vz, part, f):
     ao = occlusion(x, y, z, nx, ny, nz, f)
     facing = nx * f.sun_x + ny * f.sun_y + nz * f.sun_z
     lit = shadow(x + 0.03 * nx, y + 0.03 * ny, z + 0.03 * nz, f) if facing > -0.35 else 0.0
-    strong, power, wrap, red = gloss(part)
+    strong, power, wrap, red = gloss(part) if part != PROP else prop_gloss(x, y, z, f)
     diffuse = max((facing + wrap) / (1.0 + wrap), 0.0)
     lit_soft = 0.06 + 0.94 * lit
     edge = red * bump((facing - 0.05) / 0.5) + red * 1.2 * bump((lit - 0.5) / 0.5)

@@ -11,7 +11,8 @@ import math
 from examples.clay.compiled import device
 from examples.clay.hair import hair, hairline, relief
 from examples.clay.head import BEARD, NECK, SKIN, cranium, face, face_part, skull
-from examples.clay.parts import PARTS
+from examples.clay.parts import PARTS, PROP
+from examples.clay.props import CAPTION, STICKER, prop, sticker
 from examples.clay.shapes import (
     angle,
     bump,
@@ -209,12 +210,14 @@ def scene(x, y, z, f, fine):
         d = min(d, hat(x, y, z, f, fine))
     if f.earrings > 0.5 and abs(y + 0.3) < 0.3 + d:
         d = min(d, earrings(x, y, z, f))
+    if f.prop > 0.5:
+        d = min(d, prop(x, y, z, f, fine))
     return d
 
 
 @device
 def scene_part(x, y, z, f):
-    """Which part a surface point belongs to: an index into PARTS, never background."""
+    """Which part a surface point belongs to: an index into PARTS or PROP, never background."""
     best = face(x, y, z, f, 0.0)
     part = -1
     if f.hair_has > 0.0:
@@ -241,9 +244,13 @@ def scene_part(x, y, z, f):
         if c < best:
             best, part = c, CLOTH
         if f.necklace > 0.5 and necklace(x, y, z, min(d, c), f) < best:
-            part = NECKLACE
+            best, part = min(best, c), NECKLACE
+    if f.prop > 0.5 and prop(x, y, z, f, 0.0) < best:
+        return PROP
     if part >= 0:
         return part
+    if f.prop > STICKER - 0.5 and f.prop < CAPTION - 0.5 and sticker(x, y, z, f) < 0.0:
+        return PROP
     part = face_part(x, y, z, f)
     if (part == SKIN or part == BEARD) and stubbled(x, y, z, f) > 0.5:
         return HAIR

@@ -207,11 +207,12 @@ def digest(path: Path) -> str:
 
 
 def rendered(folder: Path) -> str:
-    """What a rendered set is, without how far it is; "absent" where there is none."""
+    """What a rendered set is, however large it is by now; "absent" where there is none."""
     path = folder / "progress.json"
     if not path.exists():
         return "absent"
-    return json.dumps(json.loads(path.read_text())["recipe"], sort_keys=True)
+    made = json.loads(path.read_text())["recipe"]
+    return json.dumps({**made, "count": None}, sort_keys=True)
 
 
 def _note(folder: Path, content: dict) -> None:

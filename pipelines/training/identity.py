@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from examples.clay.dataset import ClaySet
-from examples.clay.parameters import CHOICES, EYE_COLORS, INDEX, SHAPE
+from examples.clay.parameters import CHOICES, DRAWN, EYE_COLORS, INDEX, SHAPE
 from pipelines.networks.judge import ArcFace, JudgeOutput, PortraitJudge
 from pipelines.training.augment import degrade, shift
 from pipelines.training.loop import (
@@ -27,7 +27,7 @@ from pipelines.training.loop import (
     to_tensor,
 )
 
-JUDGED = {name: len(options) for name, options in CHOICES.items() if name != "variant"}
+JUDGED = {d.name: len(d.choices) for d in DRAWN if d.choices and d.name != "variant"}
 VALUES = (
     *SHAPE, "skin_tone", "skin_undertone", "age", "grey", "freckles", "lip_tint", "smile",
     "mouth_open", "mouth_round", "mouth_frown", "brow_raise", "brow_knit", "lid_open", "gaze_x",

@@ -151,7 +151,26 @@ def test_a_set_goes_on_where_it_stopped(tmp_path, monkeypatch):
     assert (again.images[:2] == 7).all()  # was there, so it is not rendered again
     np.testing.assert_array_equal(again.images[2:], kept[2:])
     with pytest.raises(ValueError, match="to go on; got"):
-        write(tmp_path, "test", 5, size=SIDE)
+        write(tmp_path, "validation", 4, size=SIDE)
+
+
+def test_a_set_grows_and_what_was_there_stays(tmp_path):
+    write(tmp_path, "test", 2, size=SIDE)
+    images = np.lib.format.open_memmap(tmp_path / "images.npy", mode="r+")
+    images[:] = 7
+    images.flush()
+    grown = write(tmp_path, "test", 4, size=SIDE)
+    assert len(grown) == 4 and (grown.images[:2] == 7).all() and not (grown.images[2:] == 7).all()
+    assert grown.parts.shape == (4, SIDE, SIDE) and len(grown.seeds) == 4
+
+
+def test_a_set_shares_its_overrides(tmp_path):
+    sharp = write(tmp_path, "test", 2, size=SIDE, overrides={"focus": 1.0, "background": "leaves"})
+    alone = portrait(int(sharp.seeds[1]), SIDE, focus=1.0, background="leaves")
+    np.testing.assert_array_equal(sharp.images[1], alone.image)
+    np.testing.assert_array_equal(ClaySet(tmp_path).parameters()[1], alone.parameters)
+    with pytest.raises(ValueError, match="to go on; got"):
+        write(tmp_path, "test", 2, size=SIDE)
 
 
 def test_split_errors(tmp_path):

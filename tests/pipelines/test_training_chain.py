@@ -97,7 +97,7 @@ def test_changed_inputs_begin_anew_and_empty_the_folder(budget, change) -> None:
     if change == "weights":
         chain.weight(budget.out / "weights", "perceptual").write_bytes(b"trained longer")
     else:
-        progress = {"done": 0, "recipe": {"count": 9, "split": "train"}}
+        progress = {"done": 8, "recipe": {"count": 8, "split": "test"}}
         (budget.out / "train" / "progress.json").write_text(json.dumps(progress))
     assert chain.status(recipe, budget).state == "anew"
     chain.begin(recipe, budget)
@@ -107,7 +107,7 @@ def test_changed_inputs_begin_anew_and_empty_the_folder(budget, change) -> None:
 def test_a_set_that_is_rendered_further_is_the_same_set(budget) -> None:
     recipe = BY_NAME["generator"]
     train(recipe, budget, 5)
-    progress = {"done": 8, "recipe": {"count": 8, "split": "train"}}
+    progress = {"done": 16, "recipe": {"count": 16, "split": "train"}}
     (budget.out / "train" / "progress.json").write_text(json.dumps(progress))
     assert chain.status(recipe, budget).state == "runs on"
 
