@@ -24,6 +24,16 @@ from weights import Domain, Missing, Offline, WeightsError
 
 SECONDS = 4  # between two looks at what runs
 STOPPED = "Stopped. Nothing of the unfinished file is left."
+# Gradio's own BrowserState leaves the page at "Loading..." where a browser denies storage, as it
+# may to a page framed in another site. Here each page then starts in the default domain.
+_KEY = "gan-inversion-domain"
+_REMEMBER = f"""choice => {{
+    try {{ localStorage.setItem("{_KEY}", JSON.stringify(choice)) }} catch {{}}
+}}"""
+_RECALL = f"""(choice, ...others) => {{
+    try {{ choice = JSON.parse(localStorage.getItem("{_KEY}")) ?? choice }} catch {{}}
+    return [choice, ...others]
+}}"""
 WITHOUT = "It does without {}, as when it was chosen."
 
 
@@ -90,13 +100,13 @@ class _Desk:
         An extra that a download brings counts too: loading the networks would fetch it unasked.
         Once they are loaded, or on a page without any, what the visitor did without does not.
         """
-        name = remembered["domain"]
+        name, forgone = _read_choice(remembered)
         entry = self.listed().get(name)
         if name == now or entry is None:
             yield (gr.skip(), *_same(7))
             return
         pages = domains.pages_of(entry, self.paper)
-        without = remembered["without"] if self._loaded(name) else ()
+        without = forgone if self._loaded(name) else ()
         coming = [lack for lack in domains.coming(pages) if lack.name not in without]
         ready, price = any(page.ready for page in pages), domains.cost(coming)
         if ready and not price:
@@ -173,6 +183,13 @@ def _choice(name: str, without: Sequence[str] = ()) -> dict[str, Any]:
     return {"domain": name, "without": list(without)}
 
 
+def _read_choice(remembered: Any) -> tuple[str, list[str]]:
+    """Domain and extras that a browser remembers, which anyone may have written there."""
+    kept = remembered if isinstance(remembered, dict) else {}
+    name, without = kept.get("domain"), kept.get("without")
+    return name if isinstance(name, str) else CLAY, without if isinstance(without, list) else []
+
+
 def _header(entry: Domain) -> str:
     return f"Domain: {entry.title}"
 
@@ -231,11 +248,13 @@ def build(paper: str = "", load: Callable | None = None, source: Source | None =
         line = gr.HTML(now_running(), elem_id="now-running")
     gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
     domain, stop = gr.State(CLAY), gr.State(Stop())
-    remembered = gr.BrowserState(_choice(CLAY), storage_key="gan-inversion-choice", secret="domain")
+    remembered = gr.JSON(_choice(CLAY), visible="hidden")
     outputs = [words, domain, remembered, header, choice, card, run, stop]
     choice.input(desk.show, choice, [card, run], **QUIET)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
     stop_button(halt, stop, run)
-    run.click(desk.use, [choice, domain, stop], outputs, **options)
-    Context.root_block.load(desk.restore, [remembered, domain, stop], outputs, **QUIET)
+    used = run.click(desk.use, [choice, domain, stop], outputs, **options)
+    used.then(None, remembered, None, js=_REMEMBER, **QUIET)
+    restored = [remembered, domain, stop]
+    Context.root_block.load(desk.restore, restored, outputs, js=_RECALL, **QUIET)
     return domain

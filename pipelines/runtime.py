@@ -18,6 +18,7 @@ import contextlib
 import functools
 import gc
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -195,6 +196,7 @@ class Placed:
     _networks: tuple[nn.Module, ...] = ()
     _hooks: Sequence[Hook] = ()
     _side: int = 0
+    _alone: threading.RLock  # held by a stage whose networks move
 
     @property
     def device(self) -> torch.device:
@@ -212,6 +214,7 @@ class Placed:
         for module in modules:
             module.eval().requires_grad_(False)
         self._networks, self._side = tuple(modules), side
+        self._alone = threading.RLock()
         self.move_to(device, offload)
 
     def move_to(self, device: str | torch.device | None, offload: bool | str | None = None) -> None:
@@ -248,10 +251,16 @@ def stage(method: Callable) -> Callable:
 
     A stage that runs out of the device's memory is begun once more, with more offload; if that does
     not fit either, MemoryError says so in one sentence. The pipeline keeps the greater offload.
+    Where networks move, stages of other threads wait: one that a visitor has left is still ending
+    its step when the next begins, and would take the networks away from that.
     """
 
     @functools.wraps(method)
     def run(self: Placed, *args, **kwargs):
+        with self._alone if self._hooks else contextlib.nullcontext():
+            return attempts(self, *args, **kwargs)
+
+    def attempts(self: Placed, *args, **kwargs):
         for runtime in (self.runtime, self.runtime.more):
             if runtime is None:
                 break

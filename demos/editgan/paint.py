@@ -15,9 +15,10 @@ from demos.downloads import fresh_folder
 from demos.editgan.panel import Page, Panel, answered, held, live, mask_picture, shown
 from demos.editgan.session import Subject, Vectors, free_name, named_after
 from demos.painter import Painting, mask_painter
-from demos.pictures import open_picture, refuse
+from demos.pictures import SIDE, open_picture, refuse
 from demos.widgets import FOLLOW, QUIET, run_buttons, run_options, stop_button
 from demos.words import curve, said, step_count
+from examples.clay.parts import PARTS
 
 SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
 shall be. “Left” is left in the picture. Arrow keys move the brush, Space paints; the buttons below
@@ -148,6 +149,7 @@ def build(page: Page) -> tuple:
     """The painting tab's components."""
     gr.HTML(SAYS)
     canvas = mask_painter(page.painter, elem_id="editgan-painter")
+    canvas.side, canvas.parts = SIDE, len(PARTS)
     with gr.Row(equal_height=True):
         pixels = gr.Radio(PIXELS, value=1, label="Pixels at a time", min_width=260)
         with gr.Column(scale=2, min_width=280):
