@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import demos  # noqa: F401 - settles what Gradio reads from the environment as it is imported
 
-os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-
+# isort: split
 import threading
 from collections.abc import Callable, Mapping, Sequence
 

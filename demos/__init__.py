@@ -3,3 +3,7 @@
 `papers.py` lists the papers, each a folder; `home.py` is the first page; the other folders are
 rooms that several pages share.
 """
+
+from demos import environment
+
+environment.settle()  # before any page imports Gradio

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from pipelines.latents import read
 
+LARGEST = 100.0  # number of a delta; the largest of a learnt one is 1.5
 NAME = re.compile(r"[\w][\w +-]{0,59}")
 THUMBNAIL = 64  # side of each picture on a thumbnail [px]
 
@@ -134,6 +135,11 @@ def _check_finite(name: str, delta: Tensor) -> None:
     if not torch.isfinite(delta.float()).all():
         raise ValueError(
             f"{name}: delta must hold finite numbers; got NaN or infinity. Learn it again."
+        )
+    if delta.numel() and (largest := delta.abs().max().item()) > LARGEST:
+        raise ValueError(
+            f"{name}: delta must hold numbers from -{LARGEST:g} to {LARGEST:g}; got {largest:g}. "
+            "Learn it again."
         )
 
 

@@ -19,6 +19,7 @@ import functools
 import gc
 import inspect
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
@@ -203,6 +204,7 @@ class Placed:
     _networks: tuple[nn.Module, ...] = ()
     _hooks: Sequence[Hook] = ()
     _side: int = 0
+    _alone: threading.RLock  # held by a stage whose networks move
 
     @classmethod
     def arguments(cls, found: Components) -> dict[str, Any]:
@@ -244,6 +246,7 @@ class Placed:
         for module in modules:
             module.eval().requires_grad_(False)
         self._networks, self._side = tuple(modules), side
+        self._alone = threading.RLock()
         self.move_to(device, offload)
 
     def move_to(self, device: str | torch.device | None, offload: bool | str | None = None) -> None:
@@ -283,6 +286,8 @@ def stage(method: Callable | None = None, *, times: Callable[[dict], int] | None
 
     A stage that runs out of the device's memory is begun once more, with more offload; if that does
     not fit either, MemoryError says so in one sentence. The pipeline keeps the greater offload.
+    Where networks move, stages of other threads wait: one that a visitor has left is still ending
+    its step when the next begins, and would take the networks away from that.
     """
 
     if method is None:
@@ -290,6 +295,10 @@ def stage(method: Callable | None = None, *, times: Callable[[dict], int] | None
 
     @functools.wraps(method)
     def run(self: Placed, *args, **kwargs):
+        with self._alone if self._hooks else contextlib.nullcontext():
+            return attempts(self, *args, **kwargs)
+
+    def attempts(self: Placed, *args, **kwargs):
         for runtime in (self.runtime, self.runtime.more):
             if runtime is None:
                 break

@@ -6,6 +6,8 @@ the SHA-256 of the manifest; one in a published format is then converted once (w
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 from pathlib import Path
 
@@ -128,11 +130,14 @@ def _refuse(row: Row, allow_unpinned: bool) -> None:
 
 def _mirrored(row: Row, mirror: str | Path | None) -> Path | None:
     """The file in a mirror directory: under its repository, under the row's name, or directly."""
-    mirror = mirror or os.environ.get(MIRROR)
-    if not mirror:
+    named = mirror or os.environ.get(MIRROR)
+    if not named:
         return None
-    root = Path(mirror).expanduser()
+    root = Path(named).expanduser()
     if not root.is_dir():
+        if not mirror:  # a setting for all weights must not end what needs none of it
+            _say_absent(root)
+            return None
         raise WeightsError(
             f"expected a directory as mirror; got {root}; correct --mirror or {MIRROR}."
         )
@@ -142,6 +147,14 @@ def _mirrored(row: Row, mirror: str | Path | None) -> Path | None:
             _want_beside(row, folder)
             return folder / row.file
     return None
+
+
+@functools.cache
+def _say_absent(root: Path) -> None:
+    """Once for each mirror of the environment."""
+    logging.getLogger(__name__).warning(
+        "expected a directory as mirror; got %s; going on without it: correct %s.", root, MIRROR
+    )
 
 
 def _want_beside(row: Row, folder: Path) -> None:

@@ -14,11 +14,12 @@ from demos.editgan.session import Subject, Vectors, free_name, named_after
 from demos.kit import painter, part_masks
 from demos.kit.bridge import Stop, spoken_errors, stoppable
 from demos.kit.downloads import fresh_folder
-from demos.kit.imaging import open_picture, refuse
+from demos.kit.imaging import SIDE, open_picture, refuse
 from demos.kit.inputs import FOLLOW, QUIET, Dial, run_buttons, run_options, stop_button
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import Painting, mask_painter
 from demos.kit.words import curve, said, step_count
+from examples.clay.parts import PARTS
 
 SAYS = """<div class="prose-page"><p class="aside">Choose a part by its name and paint where it
 shall be. “Left” is left in the picture. Arrow keys move the brush, Space paints; the buttons below
@@ -173,6 +174,7 @@ def build(page: PageContents) -> PaintControls:
     """The painting tab's components."""
     gr.HTML(SAYS)
     canvas = mask_painter(page.painter, elem_id="editgan-painter")
+    canvas.side, canvas.parts = SIDE, len(PARTS)
     with gr.Row(equal_height=True):
         pixels = gr.Radio(PIXELS, value=1, label="Pixels at a time", min_width=260)
         with gr.Column(scale=2, min_width=280):

@@ -25,6 +25,16 @@ from weights import Domain, Missing, Offline, WeightsError
 
 SECONDS = 4  # between two looks at what runs
 STOPPED = "Stopped. Nothing of the unfinished file is left."
+# Gradio's own BrowserState leaves the page at "Loading..." where a browser denies storage, as it
+# may to a page framed in another site. Here each page then starts in the default domain.
+_KEY = "gan-inversion-domain"
+_REMEMBER = f"""choice => {{
+    try {{ localStorage.setItem("{_KEY}", JSON.stringify(choice)) }} catch {{}}
+}}"""
+_RECALL = f"""(choice, ...others) => {{
+    try {{ choice = JSON.parse(localStorage.getItem("{_KEY}")) ?? choice }} catch {{}}
+    return [choice, ...others]
+}}"""
 WITHOUT = "It does without {}, as when it was chosen."
 
 
@@ -94,13 +104,13 @@ class _Desk:
         An extra that a download brings counts too: loading the networks would fetch it unasked.
         Once they are loaded, or on a page without any, what the visitor did without does not.
         """
-        name = remembered["domain"]
+        name, forgone = _read_choice(remembered)
         entry = self.listed().get(name)
         if name == now or entry is None:
             yield {}
             return
         pages = readiness.pages_of(entry, self.papers)
-        without = remembered["without"] if self._loaded(name) else ()
+        without = forgone if self._loaded(name) else ()
         coming = [lack for lack in readiness.coming(pages) if lack.name not in without]
         ready, price = any(page.ready for page in pages), readiness.cost(coming)
         if ready and not price:
@@ -177,6 +187,13 @@ def _choice(name: str, without: Sequence[str] = ()) -> dict[str, Any]:
     return {"domain": name, "without": list(without)}
 
 
+def _read_choice(remembered: Any) -> tuple[str, list[str]]:
+    """Domain and extras that a browser remembers, which anyone may have written there."""
+    kept = remembered if isinstance(remembered, dict) else {}
+    name, without = kept.get("domain"), kept.get("without")
+    return name if isinstance(name, str) else CLAY, without if isinstance(without, list) else []
+
+
 def _header(entry: Domain) -> str:
     return f"Domain: {entry.title}"
 
@@ -238,7 +255,7 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
         line = gr.HTML(now_running(), elem_id="now-running")
     gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
     domain, stop = gr.State(CLAY), gr.State(Stop())
-    remembered = gr.BrowserState(_choice(CLAY), storage_key="gan-inversion-choice", secret="domain")
+    remembered = gr.JSON(_choice(CLAY), visible="hidden")
     shown = {"card": card, "run": run}
     outputs = {
         "words": words, "domain": domain, "remembered": remembered, "header": header,
@@ -247,7 +264,8 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
     choice.input(**filling(desk.show, shown), inputs=choice, **QUIET)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
     stop_button(halt, stop, run)
-    run.click(**filling(desk.use, outputs), inputs=[choice, domain, stop], **options)
+    used = run.click(**filling(desk.use, outputs), inputs=[choice, domain, stop], **options)
+    used.then(None, remembered, None, js=_REMEMBER, **QUIET)
     back = filling(desk.restore, outputs)
-    Context.root_block.load(**back, inputs=[remembered, domain, stop], **QUIET)
+    Context.root_block.load(**back, inputs=[remembered, domain, stop], js=_RECALL, **QUIET)
     return domain

@@ -100,16 +100,25 @@ class Lazy:
 
 
 class Pipelines:
-    """One paper's pipelines, one a domain, each built at its first use, once."""
+    """One paper's pipelines, one a domain, each built at its first use, once.
 
-    def __init__(self, build: Callable[[str], Any]) -> None:
-        self._build = build
+    Clay's stays; of the others the `most` that were asked for last, so that visitors who pick one
+    domain after another do not fill the memory. Who uses one that is put out keeps it till the end.
+    """
+
+    def __init__(self, build: Callable[[str], Any], most: int = 2) -> None:
+        self._build, self._most = build, most
         self._lock = threading.Lock()
         self._entries: dict[str, Lazy] = {}
 
     def __call__(self, domain: str = CLAY) -> Any:
         with self._lock:  # held while an entry is made, not while a pipeline is built
-            entry = self._entries.setdefault(domain, Lazy(functools.partial(self._build, domain)))
+            entry = self._entries.pop(domain, None)
+            entry = entry or Lazy(functools.partial(self._build, domain))
+            self._entries[domain] = entry  # the last one now
+            others = [name for name in self._entries if name != CLAY]
+            for name in others[: -self._most]:
+                del self._entries[name]
         return entry()
 
     def built(self, domain: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -73,14 +74,28 @@ class Keepsake:
             save_file({name: np.asarray(w) for name, w in self.codes.items()}, path)
 
 
-_FILES = tempfile.TemporaryDirectory(prefix="gan-inversion-")
+class _Files:
+    """The folder of all folders with files to hand out, made anew where it was cleaned away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # handlers ask at once; one of them clears up
+        self._folder: tempfile.TemporaryDirectory | None = None
+
+    def fresh(self) -> Path:
+        with self._lock:
+            if self._folder is None or not Path(self._folder.name).is_dir():
+                # The system's own may be gone, too.
+                Path(tempfile.gettempdir()).mkdir(parents=True, exist_ok=True)
+                self._folder = tempfile.TemporaryDirectory(prefix="gan-inversion-")
+            for folder in Path(self._folder.name).iterdir():
+                if time.time() - folder.stat().st_mtime > 3600:
+                    shutil.rmtree(folder, ignore_errors=True)
+            return Path(tempfile.mkdtemp(dir=self._folder.name))
+
+
+_FILES = _Files()
 
 
 def fresh_folder() -> Path:
-    """A new folder for files to hand out; folders older than an hour are emptied."""
-    for folder in Path(_FILES.name).iterdir():
-        if time.time() - folder.stat().st_mtime > 3600:
-            for path in folder.iterdir():
-                path.unlink()
-            folder.rmdir()
-    return Path(tempfile.mkdtemp(dir=_FILES.name))
+    """A new folder for files to hand out; folders older than an hour are removed."""
+    return _FILES.fresh()

@@ -6,21 +6,37 @@ Everything is a PIL picture. A box is (left, top, right, bottom) in fractions of
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import math
 import os
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
 from gradio import processing_utils
-from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
 
 SIDE = 128  # what the networks of clay heads see
-SMALLEST, LARGEST = 32, 8192  # pixels a side of an upload
+Image.init()
+_PLAIN = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")  # none runs another program
+FORMATS = tuple(name for name in _PLAIN if name in Image.OPEN)  # AVIF is not built everywhere
+SMALLEST = 32  # pixels a side of an upload
+MOST_PIXELS = 80_000_000  # of an upload: more may be a bomb
+MOST_BYTES = 205_000_000  # that decoding may take; an upload costs 300 MB with all that follows
+KEPT, KEPT_OF_MANY = 2048, 1024  # pixels a side that stay of an upload, and of one of several
+GONE = "The upload is no longer here: files are kept for an hour. Upload the picture again."
 SMALLEST_CROP = 0.05  # of a side
+_BYTES_A_PIXEL = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}  # others: 4
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM, 5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE, 8: Image.Transpose.ROTATE_90,
+}  # fmt: skip
+_decoding = threading.Lock()  # one upload at a time: two would take the memory of two
 
 Box = tuple[float, float, float, float]
 
@@ -53,58 +69,124 @@ def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: s
     return str(path)
 
 
-def open_picture(path: str | Path) -> Image.Image:
-    """An upload as an upright RGB picture; raises `gr.Error` saying what is wrong with it.
+def open_picture(path: str | Path, keep: int = KEPT) -> Image.Image:
+    """An upload as an upright RGB picture of at most `keep` px a side; raises `gr.Error` otherwise.
 
-    Transparency is laid on white, 16 bits become 8, an animation gives its first frame: each is
-    said in a warning on the page.
+    A file is decoded once, piece by piece, within MOST_BYTES of memory. Transparency is laid on
+    white, 16 bits become 8, an animation gives its first frame: each is said in a warning.
     """
     try:
-        with Image.open(path) as file:
-            _check_size(*file.size)
-            if getattr(file, "n_frames", 1) > 1:
-                gr.Warning("This picture is animated: only its first frame is used.")
-            picture = ImageOps.exif_transpose(file)
-            picture.load()
+        told = os.stat(path)
+        picture, warnings = _opened(str(path), told.st_mtime_ns, told.st_size, keep)
     except gr.Error:  # itself a ValueError
         raise
+    except Image.DecompressionBombError as error:
+        raise refuse(_size_message("far too many pixels")) from error
+    except FileNotFoundError as error:
+        raise refuse(GONE) from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise refuse(
             "This file is not a picture that can be opened. Use a PNG, JPEG or WebP file."
         ) from error
-    except Image.DecompressionBombError as error:
-        raise refuse(_size_message("far too many pixels")) from error
-    return _rgb(picture)
+    for words in warnings:
+        gr.Warning(words)
+    return picture.copy()
 
 
-def _check_size(width: int, height: int) -> None:
-    if not (SMALLEST <= min(width, height) and max(width, height) <= LARGEST):
-        raise refuse(_size_message(f"{width} x {height}"))
+@functools.lru_cache(maxsize=4)  # one picture goes to several handlers, one after another
+def _opened(path: str, time: int, size: int, keep: int) -> tuple[Image.Image, tuple[str, ...]]:
+    """The picture, and what to say about it; time, size: of the file, so that it may change."""
+    with _decoding, Image.open(path, formats=FORMATS) as file:
+        warnings = []
+        width, height = file.size
+        if min(width, height) < SMALLEST or width * height > MOST_PIXELS:
+            raise refuse(_size_message(f"{width} x {height}"))
+        if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # that is a phone's JPEG
+            warnings.append("This picture is animated: only its first frame is used.")
+        # JPEG alone can be decoded smaller, by 2, 4 or 8.
+        share = min(1.0, keep / max(file.size))
+        file.draft(None, tuple(math.ceil(side * share) for side in file.size))
+        if (need := _bytes_to_decode(file, width * height)) > MOST_BYTES:
+            raise refuse(
+                f"This {file.format} of {width} x {height} pixels takes {need / 1e6:.0f} MB to "
+                f"open; {MOST_BYTES / 1e6:.0f} MB are the most. Make it smaller, or save it as "
+                "an ordinary JPEG."
+            )
+        turn = _UPRIGHT.get(file.getexif().get(ExifTags.Base.Orientation))
+        if file.mode.startswith(("I", "F")):
+            warnings.append("This picture has more than 8 bits a channel: it was scaled down to 8.")
+        picture = _reduced(file, max(1, max(file.size) // keep))
+    picture.thumbnail((keep, keep), Image.Resampling.LANCZOS)
+    if picture.mode == "RGBA":
+        if picture.getextrema()[3][0] < 255:
+            warnings.append("This picture is partly transparent: it was laid on white.")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture).convert("RGB")
+    return picture if turn is None else picture.transpose(turn), tuple(warnings)
+
+
+def _bytes_to_decode(file: Image.Image, pixels: int) -> int:
+    """Bytes of memory that a file, opened and not yet decoded, takes when it is; pixels: its own,
+    of which a JPEG gives fewer."""
+    decoded = file.width * file.height * _BYTES_A_PIXEL.get(file.mode, 4)
+    if file.format in ("WEBP", "AVIF"):
+        return pixels * 16  # two canvases, their bytes, and the picture
+    if file.format == "TIFF":
+        return 2 * decoded  # a strip may be the whole picture
+    if file.info.get("progressive"):
+        # All coefficients, two bytes each, are held until the last scan.
+        across, down = (max(layer[i] for layer in file.layer) for i in (1, 2))
+        share = sum(layer[1] * layer[2] for layer in file.layer) / (across * down)
+        return decoded + round(2 * share * pixels)
+    return decoded
+
+
+def _reduced(file: Image.Image, factor: int) -> Image.Image:
+    """The picture in RGB, RGBA where it may be transparent: a mean of factor x factor pixels each.
+
+    A strip at a time: what is converted is four times larger, or more.
+    """
+    mode = "RGBA" if file.has_transparency_data else "RGB"
+    size = tuple(math.ceil(side / factor) for side in file.size)
+    small, top = Image.new(mode, size), _top(file)
+    for box in _strips(file, factor):
+        strip = file.crop(box)
+        if top is not None:
+            strip = Image.fromarray(_eight_bits(np.asarray(strip), top))
+        strip = strip.convert(mode)
+        small.paste(strip.reduce(factor) if factor > 1 else strip, (0, box[1] // factor))
+    return small
+
+
+def _strips(file: Image.Image, factor: int) -> Iterator[tuple[int, int, int, int]]:
+    """Boxes of about a million pixels from top to bottom, each a multiple of `factor` rows."""
+    rows = factor * max(1, 1_000_000 // (file.width * factor))
+    for top in range(0, file.height, rows):
+        yield 0, top, file.width, min(top + rows, file.height)
+
+
+def _top(file: Image.Image) -> float | None:
+    """The value of white, by the largest one, where there are more than 8 bits; else None."""
+    if not file.mode.startswith(("I", "F")):
+        return None
+    strips = (np.asarray(file.crop(box)) for box in _strips(file, 1))
+    largest = max(_finite(strip).max() for strip in strips)
+    return 65535.0 if largest > 255 else 255.0 if largest > 1 else 1.0
+
+
+def _eight_bits(values: np.ndarray, top: float) -> np.ndarray:
+    return np.clip(_finite(values) * (255.0 / top), 0, 255).round().astype(np.uint8)
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _size_message(got: str) -> str:
     return (
-        f"The picture must measure {SMALLEST} to {LARGEST} pixels a side; got {got}. "
-        "Resize it, or crop it around the head."
+        f"The picture must measure {SMALLEST} pixels a side or more, and {MOST_PIXELS / 1e6:.0f} "
+        f"million pixels at most; got {got}. Resize it, or crop it around the head."
     )
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith(("I", "F")):
-        gr.Warning("This picture has more than 8 bits a channel: it was scaled down to 8.")
-        return Image.fromarray(_eight_bits(np.asarray(picture, np.float64))).convert("RGB")
-    if picture.has_transparency_data:
-        gr.Warning("This picture is partly transparent: it was laid on white.")
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-    return picture.convert("RGB")
-
-
-def _eight_bits(values: np.ndarray) -> np.ndarray:
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    top = 65535.0 if values.max() > 255 else 255.0 if values.max() > 1 else 1.0
-    return np.clip(values / top * 255.0, 0, 255).round().astype(np.uint8)
 
 
 def squared(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from demos.kit.bridge import CLAY
 from demos.kit.faces import face_panel, wire_faces
-from demos.kit.imaging import SIDE, open_picture, refuse, squared
+from demos.kit.imaging import KEPT_OF_MANY, SIDE, open_picture, refuse, squared
 from demos.kit.portraits import never_seen, random_seed, seeds_of
 
 SOURCES = ["upload", "webcam", "clipboard"]
@@ -37,15 +37,18 @@ class Picture(gr.Image):
 
 
 class Pictures(gr.Gallery):
-    """A gallery input whose handlers get a list of RGB PIL pictures."""
+    """A gallery input whose handlers get a list of RGB PIL pictures, `most` at most."""
 
     is_template = True
+    most = 12
 
     def preprocess(self, payload: Any) -> list[Image.Image]:
         items = payload.root if payload is not None else []
-        return [
-            open_picture(getattr(item, "image", None) and item.image.path or "") for item in items
-        ]
+        if len(items) > self.most:  # before any is decoded
+            raise refuse(f"{self.most} pictures are the most here; got {len(items)}. Remove some.")
+        paths = [getattr(item, "image", None) and item.image.path or "" for item in items]
+        opened = {path: open_picture(path, KEPT_OF_MANY) for path in dict.fromkeys(paths)}
+        return [opened[path] for path in paths]
 
 
 class Dial(gr.Slider):
@@ -184,6 +187,7 @@ def gallery_input(
         list(value) or None, label=label, columns=columns, height=366, object_fit="contain",
         file_types=["image"], sources=SOURCES, buttons=[], format="png", interactive=True,
     )  # fmt: skip
+    gallery.most = most
     button = gr.Button("Add a never-seen portrait", size="md", visible=domain == CLAY)
     drawn = gr.State(list(seeds))
 

@@ -76,14 +76,27 @@ class MaskPainter(gr.HTML):
     """The painter; handlers get a `Painting`, or None before there is a mask."""
 
     is_template = True
+    side: int | None = None  # of a mask; None is not checked
+    parts = 256  # labels below this are known
 
     def preprocess(self, payload: Any) -> Painting | None:
         if not isinstance(payload, dict) or not payload.get("labels"):
             return None
         part = payload.get("part")
-        if type(part) is not int or not 0 <= part <= 255:
-            raise refuse(f"The chosen part must be a whole number; got {part!r}.")
-        return Painting(_unpacked(payload["labels"]), part)
+        if type(part) is not int or not 0 <= part < self.parts:
+            raise refuse(
+                f"The chosen part must be a whole number below {self.parts}; got {part!r}."
+            )
+        labels = _unpacked(payload["labels"])
+        if self.side not in (None, len(labels)):
+            raise refuse(
+                f"The painted mask must measure {self.side} pixels a side; got {len(labels)}."
+            )
+        if labels.max() >= self.parts:
+            raise refuse(
+                f"The painted mask must hold labels below {self.parts}; got {labels.max()}."
+            )
+        return Painting(labels, part)
 
     def postprocess(self, value: Painting | dict | None) -> dict | None:
         return value.value if isinstance(value, Painting) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 
 import pytest
@@ -195,6 +196,32 @@ def test_sequential_keeps_what_autograd_saves_on_the_cpu(monkeypatch) -> None:
     for offload, times in (("none", 0), ("model", 0), ("sequential", 1)):
         Doubling(offload=offload).double(torch.ones(1, 4))
         assert len(entered) == times
+
+
+def test_who_has_left_takes_no_network_from_the_next_visitor() -> None:
+    """A stage that ends late and one that has begun: the second waits, as its networks move."""
+    pipeline, order = Doubling(offload="model"), []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def left(module, x) -> None:
+        if not inside.is_set():
+            inside.set()
+            go_on.wait(10)
+            order.append("first")
+        else:
+            order.append("second")
+
+    pipeline.layer.register_forward_pre_hook(left)
+    runs = [threading.Thread(target=pipeline.double, args=(torch.ones(1, 4),)) for _ in range(2)]
+    runs[0].start()
+    assert inside.wait(10)
+    runs[1].start()
+    runs[1].join(0.2)
+    assert order == [] and runs[1].is_alive()
+    go_on.set()
+    for run in runs:
+        run.join()
+    assert order == ["first", "second"]
 
 
 # ---- running out of memory -----------------------------------------------------------------------
