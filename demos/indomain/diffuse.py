@@ -20,6 +20,7 @@ from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.cropbox import crop_box_input
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     QUIET,
@@ -95,8 +96,9 @@ class _Part:
             "target": self.at.origin(picture, sx, sy, zoom, seed),
             "contexts": self.at.origins(contexts, drawn),
         }
-        codes = {f"w{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
-        yield shown | {"keep": _keepsake(result, codes, whence, box, int(steps))}
+        codes = {f"diffused-{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
+        about = self.at.about(self.load())
+        yield shown | {"keep": _keepsake(result, codes, whence, box, int(steps), about)}
 
     def _stream(self, target, contexts, box, steps, method, stop) -> Iterator:
         def work(on_step):
@@ -172,7 +174,9 @@ def _shown(
     }
 
 
-def _keepsake(result, codes, whence: Mapping, box: imaging.Box, steps: int) -> Keepsake:
+def _keepsake(
+    result, codes, whence: Mapping, box: imaging.Box, steps: int, about: Mapping
+) -> Keepsake:
     return Keepsake(
         {f"diffused-{i}": image for i, image in enumerate(result.images, 1)},
         codes,
@@ -184,6 +188,7 @@ def _keepsake(result, codes, whence: Mapping, box: imaging.Box, steps: int) -> K
             "steps_done": len(result.losses),
             "seconds": result.seconds,
         },
+        about,
     )
 
 
@@ -222,14 +227,14 @@ def _example(entry: Stored) -> dict[str, Any]:
     other = SimpleNamespace(images=entry.row("rival"))
     shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
     whence = {"target": origin(v["seed"])} | stored_origins(v)
-    keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS)
+    keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS, {})
     inputs = {"picture": target, "seed": v["seed"], "contexts": contexts}
     inputs |= dict(zip(CROP, v["crop"], strict=True))
     inputs["of"] = mark(target, *WHOLE, contexts, *v["crop"])
     return inputs | shown | {"keep": keep, "drawn": v.get("seeds", {}).get("contexts", [])}
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
@@ -252,13 +257,15 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 ui, rival = _run_group()
         with gr.Column(min_width=280):
             box, crop = _crop_input([first[name] for name in CROP], first.get("picture"))
+    exchange.receive("target", "diffuse", target)
+    exchange.receive("contexts", "diffuse", contexts)
     pasted = gr.Image(
         imaging.row(_pairs(first)) if found else None, label="What the encoder is shown",
         interactive=False, format="png", buttons=[], elem_classes="wide",
         alt_text="The crop of the target pasted on each context.",
     )  # fmt: skip
     outputs = _result_panels(first)
-    keep, _ = take_home("indomain_diffuse_files", first.get("keep"))
+    keep, _ = take_home("indomain_diffuse_files", first.get("keep"), exchange.offer)
     outputs["keep"] = keep
     inputs, of = [*target.inputs, contexts], gr.State(first.get("of"))
     results = Belonging([*inputs, *crop], of, outputs, lambda: dict.fromkeys(outputs))

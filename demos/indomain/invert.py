@@ -11,10 +11,11 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, inverted, origin
 from demos.kit import stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import aligned, portrait_input
 from demos.kit.outputs import Values
 from demos.kit.runs import Belonging, mark, run_buttons, wire_run
@@ -35,7 +36,15 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+        self,
+        picture,
+        x: float,
+        y: float,
+        zoom: float,
+        seed: int | None,
+        steps: int,
+        given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:
         """Invert a picture by every method.
 
@@ -47,7 +56,7 @@ class _Part:
         found: dict[str, Any] = {}
         numbers: dict[str, dict[str, float]] = {}
         for method in self.at.methods:
-            for news in self._stream(image, method, steps, stop):
+            for news in self._stream(image, method, steps, given, stop):
                 if isinstance(news, Done):
                     found[method] = news.result
                     numbers[method] = _numbers(news.result)
@@ -77,9 +86,10 @@ class _Part:
         """The pictures with the numbers of the methods that are done."""
         return self._pictures(found) | {"table": table(numbers), "numbers": numbers}
 
-    def _stream(self, image, method, steps, stop) -> Iterator:
+    def _stream(self, image, method, steps, given, stop) -> Iterator:
         def work(on_step):
-            return self.load().invert(image, method=method, steps=int(steps), on_step=on_step)
+            options = {"method": method, "steps": int(steps), "on_step": on_step}
+            return inverted(self.load(), image, given, **options)
 
         return stream(work, stop)
 
@@ -94,6 +104,7 @@ class _Part:
                 "steps_done": {method: len(i.losses) for method, i in found.items()},
                 "methods": numbers,
             },
+            self.at.about(self.load()),
         )
         return {"report": faithful(fidelity), "keep": keep}
 
@@ -150,7 +161,7 @@ def _row(method: str, n: dict[str, float], best: bool) -> str:
 <td class="number">{_identity(n["identity"])}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
@@ -170,11 +181,12 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
             report = gr.HTML(first.get("report"), elem_id="invert-report")
     numbers_table = gr.HTML(first.get("table"), elem_id="invert-numbers")
     numbers = gr.JSON(visible=False)
-    keep, _ = take_home("indomain_invert_files", first.get("keep"))
+    keep, _ = take_home("indomain_invert_files", first.get("keep"), exchange.offer)
+    exchange.receive("invert", "invert", portrait)
     outputs = shown | {"table": numbers_table, "report": report, "numbers": numbers, "keep": keep}
     of = gr.State(first.get("of"))
     results = Belonging(portrait.inputs, of, outputs, lambda: dict.fromkeys(outputs))
-    inputs = [*portrait.origin, ui.steps]
+    inputs = [*portrait.origin, ui.steps, exchange.given]
     wire_run(ui, part.invert, outputs, inputs, "indomain_invert", results)
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed, "of": of} | outputs

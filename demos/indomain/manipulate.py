@@ -12,10 +12,12 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inverted, origin
 from demos.kit import stored
+from demos.kit.beside import laid_out, lay_beside
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
@@ -67,7 +69,15 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+        self,
+        picture,
+        x: float,
+        y: float,
+        zoom: float,
+        seed: int | None,
+        steps: int,
+        given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:
         """Invert a picture for manipulation; its code stays in this session.
 
@@ -78,7 +88,8 @@ class _Part:
         seed = seed_of(picture, seed) if self.at.rendered else None
 
         def work(on_step):
-            return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
+            options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
+            return inverted(self.load(), image, given, **options)
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
@@ -88,8 +99,8 @@ class _Part:
             subject = InvertedPicture(news.result, image, seed, (x, y, zoom), int(steps))
             with spoken_errors():
                 words = faithful(self.load().fidelity(image, news.result))
-            shown, codes = {"inversion": news.result.image}, {"w": news.result.w}
-            keep = Keepsake(shown, codes, subject.parameters)
+            shown, codes = {"inversion": news.result.image}, {"inversion": news.result.w}
+            keep = Keepsake(shown, codes, subject.parameters, self.at.about(self.load()))
             yield shown | {"fidelity": words, "subject": subject, "history": [], "keep": keep}
 
     def manipulate(
@@ -110,7 +121,9 @@ class _Part:
             asked = show_truth and self.at.rendered
             truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
         pair = (subject.inversion.image, edited)
-        keep = _keepsake(pair, {"w": subject.inversion.w}, subject, wanted)
+        codes = {"inversion": subject.inversion.w}
+        codes["edited"] = self.load().changed(subject.inversion, wanted)
+        keep = _keepsake(pair, codes, subject, wanted, self.at.about(self.load()))
         words = said(in_words(wanted, self.at)) + words
         return {"edited": edited, "truth": truth, "words": words, "keep": keep}
 
@@ -123,10 +136,11 @@ class _Part:
 
 
 def _keepsake(
-    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping
+    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping, about: dict
 ) -> Keepsake:
     pictures = dict(zip(("inversion", "edited"), pair, strict=True))
-    return Keepsake(pictures, codes, subject.parameters | {"changes": dict(changes)})
+    told = subject.parameters | {"changes": dict(changes)}
+    return Keepsake(pictures, codes, told, about, {"w": "inversion"})
 
 
 def remember(history: list[tuple], *changes: float) -> list[tuple]:
@@ -169,7 +183,9 @@ def _example(entry: Stored) -> dict[str, Any]:
     words = said(in_words(v["changes"]))
     words += compared(SimpleNamespace(**v["measures"]), "the edit", "the true answer")
     subject = _subject(entry, SimpleNamespace(losses=v["losses"]))
-    keep = _keepsake((p["inverted"], p["edited"]), entry.codes, subject, v["changes"])
+    keep = _keepsake(
+        (p["inverted"], p["edited"]), entry.codes, subject, v["changes"], CLAY_HEADS.about()
+    )
     return {
         "picture": p["picture"], "seed": v["seed"], "inversion": p["inverted"],
         "edited": p["edited"], "truth": p["truth"], "words": words,
@@ -179,7 +195,7 @@ def _example(entry: Stored) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
@@ -204,33 +220,33 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
-    keep, _ = take_home("indomain_manipulate_files", first.get("keep"))
+    keep, _ = take_home("indomain_manipulate_files", first.get("keep"), exchange.offer)
+    exchange.receive("manipulate", "manipulate", portrait)
     subject, of = gr.State(first.get("subject")), gr.State(first.get("of"))
     history = gr.State(first.get("history", []))
     edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
     edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
-    inverted = {
+    filled_by_run = {
         "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
         "history": history, "keep": keep,
     }  # fmt: skip
-    every = inverted | edited | dials
+    every = filled_by_run | edited | dials | lay_beside(keep, "inversion", "manipulate")
     results = Belonging(portrait.inputs, of, every, lambda: _cleared(every, dials))
-    ran = wire_run(
-        ui, part.invert, inverted, [*portrait.origin, ui.steps], "indomain_manipulate_invert",
-        results,
-    )  # fmt: skip
+    inputs = [*portrait.origin, ui.steps, exchange.given]
+    api = "indomain_manipulate_invert"
+    ran = wire_run(ui, part.invert, filled_by_run, inputs, api, results)
     ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
-        filled |= {"words": words, "of": of, **inverted, **dials}
+        filled |= {"words": words, "of": of, **filled_by_run, **dials}
         stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
     _wire_edits(edit, dials, history, switch, back, reset)
 
 
 def _cleared(every: Values, dials: Values) -> Values:
-    start = {"history": [], "words": said(NO_SUBJECT)}
+    start = {"history": [], "words": said(NO_SUBJECT), **laid_out([])}
     return {**dict.fromkeys(every), **dict.fromkeys(dials, 0), **start}
 
 
