@@ -301,6 +301,27 @@ class EditGAN(Measured):
         self.check_vector(vector)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
 
+    @stage
+    def placed(
+        self, w: Float[Tensor, "1 layers dim"], image: Image.Image | None = None
+    ) -> Embedding:
+        """The embedding that a code is already; image: the picture that it stands for, its own
+        where there is none."""
+        begin, w = time.perf_counter(), torch.as_tensor(w)
+        rebuilt, labels = self.generate(w.to(self.device))
+        x = rebuilt if image is None else as_tensor(image, self.size).to(self.device)
+        seconds = time.perf_counter() - begin
+        (measures,) = self.compare(x, rebuilt)
+        return Embedding(
+            w, as_images(rebuilt)[0], _bytes(labels)[0], as_images(x)[0], (), seconds, measures
+        )
+
+    def read_codes(self, path: str | Path) -> dict[str, Embedding]:
+        """Every code of a file, with picture and mask; ValueError for another generator's codes."""
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        codes = load_codes(path, self.fingerprint, shape)
+        return {name: self.placed(w) for name, w in codes.items()}
+
     # ---- the method on tensors -----------------------------------------------------------------
 
     def generate(

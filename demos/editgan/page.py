@@ -12,8 +12,10 @@ import gradio as gr
 from demos.editgan import PAPER, example, paint, start, vectors
 from demos.editgan.panel import PageContents, Panel, build_result
 from demos.header.readiness import Source
-from demos.kit.bridge import Stop
+from demos.kit.beside import lay_beside
 from demos.kit.downloads import take_home
+from demos.kit.handover import exchange_of
+from demos.kit.imaging import SIDE
 from demos.kit.stored import choice, notice
 
 
@@ -39,6 +41,7 @@ the other way round.</p></div>{_EQUATION}</div></div>"""
 def build(load: Callable, domain: gr.State, source: Source) -> None:
     """Put the page into the open route; it stays with clay heads, whichever domain is in use."""
     gr.HTML(_INTRODUCTION)
+    exchange = exchange_of(PAPER, SIDE)
     if words := notice(PAPER.stored):
         gr.HTML(words)
     found = PAPER.stored.read("edit")
@@ -53,13 +56,17 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
                 painting = paint.build(page)
             with gr.Tab("Vectors", id="vectors") as tab:
                 library = vectors.build(page)
-    keep, _ = take_home("editgan_files", page.keep)
+    keep, _ = take_home("editgan_files", page.keep, exchange.offer)
+    laid = lay_beside(keep, "embedding", "editgan")
     panel = Panel(
         **result, library=library.library, painter=painting.canvas, parts=painting.parts,
         inferred=gr.State([]), which=library.which, subject=gr.State(page.subject),
-        own=gr.State({}), keep=keep, stop=gr.State(Stop()),
+        own=gr.State({}), keep=keep,
     )  # fmt: skip
-    start.wire(load, panel, picture)
+    exchange.receive("picture", "", picture.portrait)
+    exchange.build_reader(load, "editgan_read_latent")
+    exchange.wire(None)
+    start.wire(load, panel, picture, {"story": story, **laid}, exchange.given)
     paint.wire(load, panel, painting)
     vectors.wire(load, panel, tab, library)
     if names is not None:

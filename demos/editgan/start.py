@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,20 @@ from PIL import Image
 from demos.editgan.panel import CHANGED, PageContents, Panel, choice, keepsake, mask_picture
 from demos.editgan.session import HIGH, LOW, Subject
 from demos.kit import painter
+from demos.kit.beside import laid_out
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.dials import relisted
+from demos.kit.handover import known
 from demos.kit.inputs import (
     FOLLOW,
     QUIET,
-    Dial,
     PortraitInput,
     aligned,
     portrait_input,
-    run_buttons,
-    run_options,
-    stop_button,
 )
-from demos.kit.outputs import Values, filling
+from demos.kit.outputs import Values
 from demos.kit.portraits import seed_of
+from demos.kit.runs import Belonging, RunControls, run_buttons, wire_run
 from demos.kit.words import curve, decibels, running, said, step_count
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
@@ -43,7 +42,7 @@ class _Part:
     @stoppable
     def embed(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, own: dict,
-        stop: Stop,
+        given: dict, stop: Stop,
     ) -> Iterator[Values]:  # fmt: skip
         """Embed a picture for editing; it stays in this session with its part mask.
 
@@ -53,15 +52,18 @@ class _Part:
         source, seed = aligned(picture, x, y, zoom), seed_of(picture, seed)
 
         def work(on_step):
+            w = known(given, source, self.load())
+            if w is not None:
+                return self.load().placed(w, source)
             return self.load().embed(source, steps=int(steps), on_step=on_step)
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
                 shown = {"embedded": news.images[0]} if news.images else {}
-                yield shown | {"embedding": running(news)}
+                yield shown | {"state": running(news), "embedding": curve(news.losses)}
                 continue
             found = news.result
-            subject = Subject(found, source, seed, (x, y, zoom), {}, found)
+            subject = Subject(found, source, seed, (x, y, zoom), {}, found, int(steps))
             with spoken_errors():
                 words = embedded_report(found, stop.pressed)
                 shown = {"embedded": found.image, "embedding": words}
@@ -99,6 +101,17 @@ def _begun(pipeline: Any, subject: Subject, own: dict) -> Values:
     }  # fmt: skip
 
 
+def forgotten() -> Values:
+    """The page without a picture: what was made of the one before is gone, its edits too."""
+    empty = dict.fromkeys(("subject", "pair", "mask", "keep", "embedded"))
+    return empty | {
+        "painter": gr.update(**painter.EMPTY), "which": gr.update(choices=[], value=None),
+        "library": relisted(LOW, HIGH, [], {}), "scales": [], "report": "", "embedding": "",
+        "parts": gr.update(value=[]), "inferred": [], "verdict": "", "story": "",
+        "answer": gr.update(value=None, visible=False), **laid_out([]),
+    }  # fmt: skip
+
+
 def library_rows(vectors: dict[str, Any]) -> list[list[str]]:
     """Name, note and thumbnail of every vector, for its slider."""
     return [[name, _note(v), _thumbnail(v)] for name, v in vectors.items()]
@@ -132,9 +145,8 @@ class PictureControls:
     """The picture's components; `embedding` is the report on it."""
 
     portrait: PortraitInput
-    steps: Dial
-    run: gr.Button
-    halt: gr.Button
+    run: RunControls
+    of: gr.State
     embedded: gr.Image
     embedding: gr.HTML
     paintings: gr.Radio
@@ -144,7 +156,7 @@ class PictureControls:
         """What a stored example fills of them."""
         return {
             "picture": self.portrait.picture, "seed": self.portrait.seed,
-            "embedded": self.embedded, "embedding": self.embedding,
+            "embedded": self.embedded, "embedding": self.embedding, "of": self.of,
         }  # fmt: skip
 
 
@@ -171,21 +183,27 @@ def build_input(page: PageContents) -> PictureControls:
                 alt_text="The generator's nearest picture.", elem_classes="filled",
                 elem_id="editgan-embedded",
             )  # fmt: skip
-            steps, run, halt = run_buttons("Embed", fewest=10)
+            run = run_buttons("Embed", fewest=10)
             report = gr.HTML(page.embedding, elem_id="editgan-embedding-report")
-    return PictureControls(portrait, steps, run, halt, embedded, report, paintings)
+    return PictureControls(portrait, run, gr.State(page.of), embedded, report, paintings)
 
 
-def wire(load: Callable, panel: Panel, ui: PictureControls) -> None:
-    """Connect the input to the page."""
+def wire(
+    load: Callable,
+    panel: Panel,
+    ui: PictureControls,
+    besides: Mapping[str, Component],
+    given: gr.State,
+) -> None:
+    """Connect the input to the page; `besides` is what else goes with another picture."""
     part, portrait = _Part(load), ui.portrait
     outputs = {"embedded": ui.embedded, "embedding": ui.embedding}
     outputs |= panel.outputs(*CHANGED, "library", "scales", "report", "parts", "inferred")
-    stop_button(ui.halt, panel.stop, ui.run)
-    ui.run.click(
-        **filling(part.embed, outputs), api_name="editgan_embed",
-        inputs=[*portrait.origin, ui.steps, panel.own, panel.stop], **run_options(ui.embedding),
-    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    every = outputs | panel.outputs("answer", "verdict") | besides
+    inputs = [*portrait.origin, ui.run.steps, panel.own, given]
+    results = Belonging(portrait.inputs, ui.of, every, forgotten)
+    ran = wire_run(ui.run, part.embed, outputs, inputs, "editgan_embed", results)
+    ran.success(**panel.answering, **QUIET, **FOLLOW)
     ui.paintings.input(
         painting, ui.paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
         show_progress="hidden",

@@ -25,9 +25,10 @@ from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.dials import Dials, dials, relisted
 from demos.kit.downloads import fresh_folder
 from demos.kit.imaging import refuse
-from demos.kit.inputs import FOLLOW, GPU, QUIET, run_options, stop_button
+from demos.kit.inputs import FOLLOW, GPU, QUIET
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import Painting
+from demos.kit.runs import RunControls, run_button, wire_run
 from demos.kit.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">A vector found on one portrait is added to
@@ -107,7 +108,7 @@ class _Part:
         edit = yield from live(work, before.embedding.image, stop)
         with spoken_errors():
             name = free_name("refinement", before.edits, self.load().library, own)
-            after, report = before.refined(name, edit), _report(edit, stop)
+            after, report = before.refined(name, edit, int(steps)), _report(edit, stop)
             changed = shown(self.load(), after, before.now.mask, painting)
             yield changed | {"report": report, "scales": after.scales}
 
@@ -142,6 +143,15 @@ class _Part:
         words = said(f"Loaded <b>{escape(name)}</b>: it stands last in the library.")
         return {"own": own, "library": self._library(subject, own), "words": words}
 
+    def delete(self, name: str | None, subject: Subject | None, own: dict) -> Values:
+        """Take one of this session's own vectors out of the library; edits made with it stay."""
+        if name not in own:
+            raise refuse("There is no such vector of your own. Choose one saved or loaded here.")
+        left = {other: vector for other, vector in own.items() if other != name}
+        with spoken_errors():
+            library = self._library(subject and held(subject, self.load), left)
+        return {"own": left, "library": library, "words": said(f"Deleted <b>{escape(name)}</b>.")}
+
     def listed(self, subject: Subject | None, own: dict) -> Values:
         """The library's sliders, once there is a picture to move them on."""
         return {"library": self._library(held(subject, self.load), own)} if subject else {}
@@ -151,6 +161,11 @@ class _Part:
         scales = subject.scales if subject else {}
         used = {name: scale for name, scale in scales.items() if name in vectors}
         return relisted(LOW, HIGH, library_rows(vectors), used)
+
+
+def _mine(own: Vectors) -> Any:
+    """The vectors of one's own to choose from, the newest chosen."""
+    return gr.update(choices=list(own), value=list(own)[-1] if own else None)
 
 
 def applied(subject: Subject) -> str:
@@ -174,14 +189,15 @@ class VectorControls:
 
     library: Dials
     steps: gr.Radio
-    run: gr.Button
-    halt: gr.Button
+    run: RunControls
     which: gr.Dropdown
     name: gr.Textbox
     save: gr.Button
     file: gr.File
     read: gr.UploadButton
     words: gr.HTML
+    mine: gr.Dropdown
+    delete: gr.Button
 
 
 def build(page: PageContents) -> VectorControls:
@@ -192,9 +208,7 @@ def build(page: PageContents) -> VectorControls:
         elem_id="editgan-library",
     )  # fmt: skip
     steps = gr.Radio(STEPS, value=30, label="Refinement steps")
-    with gr.Row():
-        run = gr.Button("Refine", variant="primary", scale=3)
-        halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+    run = run_button("Refine")
     with gr.Accordion("Your own vectors", open=False):
         names = list(page.scales)
         which = gr.Dropdown(
@@ -207,7 +221,10 @@ def build(page: PageContents) -> VectorControls:
         file = gr.File(label="Vector", show_label=False, interactive=False, elem_id="vector-file")
         read = gr.UploadButton("Load a vector", size="md", file_types=[".safetensors"])
         words = gr.HTML(elem_id="vector-words")
-    return VectorControls(library, steps, run, halt, which, name, save, file, read, words)
+        with gr.Row(equal_height=True):
+            mine = gr.Dropdown([], label="Saved or loaded here", elem_id="own-vectors")
+            delete = gr.Button("Delete", size="md", min_width=140)
+    return VectorControls(library, steps, run, which, name, save, file, read, words, mine, delete)
 
 
 def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
@@ -227,12 +244,10 @@ def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
             **filling(handler, panel.outputs("report", *CHANGED, other)),
             inputs=[panel.subject, moved, panel.own, panel.painter], api_name=api, **GPU, **FOLLOW,
         ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
-    stop_button(ui.halt, panel.stop, ui.run)
-    ui.run.click(
-        **filling(part.refine, panel.outputs("report", *CHANGED, "scales", "library")),
-        inputs=[panel.subject, ui.steps, panel.painter, panel.own, panel.stop],
-        api_name="editgan_refine", **run_options(panel.report),
-    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    outputs = panel.outputs("report", *CHANGED, "scales", "library")
+    inputs = [panel.subject, ui.steps, panel.painter, panel.own]
+    ran = wire_run(ui.run, part.refine, outputs, inputs, "editgan_refine")
+    ran.success(**panel.answering, **QUIET, **FOLLOW)
     saved = panel.outputs("subject", "own", "scales", "library", "which") | {"file": ui.file}
     ui.save.click(
         **filling(part.save, saved), inputs=[panel.subject, ui.which, ui.name, panel.own],
@@ -243,3 +258,9 @@ def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
         inputs=[ui.read, panel.subject, panel.own], api_name="editgan_read_vector",
         show_progress="hidden",
     )  # fmt: skip
+    ui.delete.click(
+        **filling(part.delete, panel.outputs("own", "library") | {"words": ui.words}),
+        inputs=[ui.mine, panel.subject, panel.own], api_name="editgan_delete_vector",
+        show_progress="hidden",
+    )  # fmt: skip
+    panel.own.change(_mine, panel.own, ui.mine, **QUIET)

@@ -22,6 +22,16 @@ PAPER = Paper(
 }""",
     pipeline="pipelines.indomain:InDomain",
     page="demos.indomain.page:build",
+    places={
+        "target": "Diffuse, as target",
+        "contexts": "Diffuse, as context",
+        "invert": "Invert",
+        "first": "Interpolate, as first",
+        "second": "Interpolate, as second",
+        "manipulate": "Manipulate",
+        "contents": "Mix, as content",
+        "styles": "Mix, as style",
+    },  # fmt: skip
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

@@ -11,13 +11,15 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, METHODS, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, inverted, origin
 from demos.kit import stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
-from demos.kit.inputs import aligned, portrait_input, run_buttons, run_options, stop_button
-from demos.kit.outputs import Values, filling
-from demos.kit.words import decibels, faithful, running, said
+from demos.kit.handover import Exchange
+from demos.kit.inputs import aligned, portrait_input
+from demos.kit.outputs import Values
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import curve, decibels, faithful, running, said
 from examples.indomain.results import STEPS
 from examples.stored import Stored
 
@@ -34,7 +36,15 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+        self,
+        picture,
+        x: float,
+        y: float,
+        zoom: float,
+        seed: int | None,
+        steps: int,
+        given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:
         """Invert a picture by every method.
 
@@ -46,14 +56,14 @@ class _Part:
         found: dict[str, Any] = {}
         numbers: dict[str, dict[str, float]] = {}
         for method in self.at.methods:
-            for news in self._stream(image, method, steps, stop):
+            for news in self._stream(image, method, steps, given, stop):
                 if isinstance(news, Done):
                     found[method] = news.result
                     numbers[method] = _numbers(news.result)
                 else:
                     shown = self._pictures({**found, method: news})
-                    yield shown | {"report": _running(method, news)}
-            yield self._finished(found, numbers) | {"report": said("…")}
+                    yield shown | {"state": self._state(method, news), "report": curve(news.losses)}
+            yield self._finished(found, numbers) | {"report": ""}
             if stop.pressed:
                 break
         whence = self.at.origin(picture, x, y, zoom, seed)
@@ -64,13 +74,22 @@ class _Part:
         """Each method's picture by its name: finished, on its way, or not begun."""
         return {method: _picture(found.get(method)) for method in self.at.methods}
 
+    def _state(self, method: str, news) -> str:
+        """How far all methods are by their optimisations, beside which encoders take no time."""
+        slow = [m for m in self.at.methods if not m.endswith(("conventional", "guided"))]
+        if method not in slow:
+            return said(f"<b>{METHODS[method][0]}</b>")
+        progress = running(news, slow.index(method), len(slow))
+        return said(f"<b>{METHODS[method][0]}</b>") + progress
+
     def _finished(self, found: dict, numbers: dict) -> dict[str, Any]:
         """The pictures with the numbers of the methods that are done."""
         return self._pictures(found) | {"table": table(numbers), "numbers": numbers}
 
-    def _stream(self, image, method, steps, stop) -> Iterator:
+    def _stream(self, image, method, steps, given, stop) -> Iterator:
         def work(on_step):
-            return self.load().invert(image, method=method, steps=int(steps), on_step=on_step)
+            options = {"method": method, "steps": int(steps), "on_step": on_step}
+            return inverted(self.load(), image, given, **options)
 
         return stream(work, stop)
 
@@ -85,6 +104,7 @@ class _Part:
                 "steps_done": {method: len(i.losses) for method, i in found.items()},
                 "methods": numbers,
             },
+            self.at.about(self.load()),
         )
         return {"report": faithful(fidelity), "keep": keep}
 
@@ -111,11 +131,8 @@ def _example(entry: Stored) -> dict[str, Any]:
     parameters = {"picture": origin(v["seed"]), "steps": STEPS, "methods": v["numbers"]}
     keep = Keepsake({"picture": picture, **images}, {}, parameters)
     shown = {"table": table(v["numbers"]), "report": report, "keep": keep}
-    return {"picture": picture, "seed": v["seed"]} | images | shown
-
-
-def _running(method: str, news) -> str:
-    return said(f"<b>{METHODS[method][0]}</b>") + running(news)
+    inputs = {"picture": picture, "seed": v["seed"], "of": mark(picture, *WHOLE)}
+    return inputs | images | shown
 
 
 def _picture(value: Any) -> Any:
@@ -144,7 +161,7 @@ def _row(method: str, n: dict[str, float], best: bool) -> str:
 <td class="number">{_identity(n["identity"])}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
@@ -158,22 +175,21 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 seed_value=first.get("seed"),
                 domain=at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
-            steps, run, halt = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
+            ui = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
         with gr.Column(scale=3, min_width=280):
             shown = _method_images(at.methods, first)
             report = gr.HTML(first.get("report"), elem_id="invert-report")
     numbers_table = gr.HTML(first.get("table"), elem_id="invert-numbers")
     numbers = gr.JSON(visible=False)
-    keep, _ = take_home("indomain_invert_files", first.get("keep"))
+    keep, _ = take_home("indomain_invert_files", first.get("keep"), exchange.offer)
+    exchange.receive("invert", "invert", portrait)
     outputs = shown | {"table": numbers_table, "report": report, "numbers": numbers, "keep": keep}
-    stop = gr.State(Stop())
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.invert, outputs), inputs=[*portrait.origin, steps, stop],
-        api_name="indomain_invert", **run_options(report),
-    )  # fmt: skip
+    of = gr.State(first.get("of"))
+    results = Belonging(portrait.inputs, of, outputs, lambda: dict.fromkeys(outputs))
+    inputs = [*portrait.origin, ui.steps, exchange.given]
+    wire_run(ui, part.invert, outputs, inputs, "indomain_invert", results)
     if examples is not None:
-        filled = {"picture": portrait.picture, "seed": portrait.seed} | outputs
+        filled = {"picture": portrait.picture, "seed": portrait.seed, "of": of} | outputs
         del filled["numbers"]  # no one sees them, and an example has them in its table
         stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
 

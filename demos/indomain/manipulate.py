@@ -12,10 +12,12 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inverted, origin
 from demos.kit import stored
+from demos.kit.beside import laid_out, lay_beside
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
@@ -24,13 +26,11 @@ from demos.kit.inputs import (
     aligned,
     portrait_input,
     refuse,
-    run_buttons,
-    run_options,
-    stop_button,
 )
 from demos.kit.outputs import Values, filling
 from demos.kit.portraits import never_seen, seed_of
-from demos.kit.words import compared, faithful, running, said
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import compared, curve, faithful, running, said
 from examples.indomain.results import STEPS
 from examples.stored import Stored
 
@@ -40,6 +40,7 @@ TRUTH = """For a never-seen portrait the renderer knows what the very same perso
 turned or with glasses: the true answer, to hold the edit against."""
 PHOTO = """A unit is the published boundary's own. Nobody knows the true answer for a photograph:
 that part of the page needs the renderer of clay heads."""
+NO_SUBJECT = "There is no inverted picture yet. Press Invert first."
 NOTHING = (0,) * len(CLAY_HEADS.attributes)
 NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
 
@@ -68,7 +69,15 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+        self,
+        picture,
+        x: float,
+        y: float,
+        zoom: float,
+        seed: int | None,
+        steps: int,
+        given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:
         """Invert a picture for manipulation; its code stays in this session.
 
@@ -79,18 +88,19 @@ class _Part:
         seed = seed_of(picture, seed) if self.at.rendered else None
 
         def work(on_step):
-            return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
+            options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
+            return inverted(self.load(), image, given, **options)
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
                 shown = {"inversion": news.images[0]} if news.images else {}
-                yield shown | {"fidelity": running(news)}
+                yield shown | {"state": running(news), "fidelity": curve(news.losses)}
                 continue
             subject = InvertedPicture(news.result, image, seed, (x, y, zoom), int(steps))
             with spoken_errors():
                 words = faithful(self.load().fidelity(image, news.result))
-            shown, codes = {"inversion": news.result.image}, {"w": news.result.w}
-            keep = Keepsake(shown, codes, subject.parameters)
+            shown, codes = {"inversion": news.result.image}, {"inversion": news.result.w}
+            keep = Keepsake(shown, codes, subject.parameters, self.at.about(self.load()))
             yield shown | {"fidelity": words, "subject": subject, "history": [], "keep": keep}
 
     def manipulate(
@@ -101,7 +111,7 @@ class _Part:
         Returns the edited picture, the true answer when asked for and known, and both in words.
         """
         if subject is None:
-            raise refuse("There is no inverted picture yet. Press Invert first.")
+            raise refuse(NO_SUBJECT)
         if isinstance(subject, Stored):
             with spoken_errors():
                 subject = _opened(self.load(), subject)
@@ -111,7 +121,9 @@ class _Part:
             asked = show_truth and self.at.rendered
             truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
         pair = (subject.inversion.image, edited)
-        keep = _keepsake(pair, {"w": subject.inversion.w}, subject, wanted)
+        codes = {"inversion": subject.inversion.w}
+        codes["edited"] = self.load().changed(subject.inversion, wanted)
+        keep = _keepsake(pair, codes, subject, wanted, self.at.about(self.load()))
         words = said(in_words(wanted, self.at)) + words
         return {"edited": edited, "truth": truth, "words": words, "keep": keep}
 
@@ -124,10 +136,11 @@ class _Part:
 
 
 def _keepsake(
-    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping
+    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping, about: dict
 ) -> Keepsake:
     pictures = dict(zip(("inversion", "edited"), pair, strict=True))
-    return Keepsake(pictures, codes, subject.parameters | {"changes": dict(changes)})
+    told = subject.parameters | {"changes": dict(changes)}
+    return Keepsake(pictures, codes, told, about, {"w": "inversion"})
 
 
 def remember(history: list[tuple], *changes: float) -> list[tuple]:
@@ -170,16 +183,19 @@ def _example(entry: Stored) -> dict[str, Any]:
     words = said(in_words(v["changes"]))
     words += compared(SimpleNamespace(**v["measures"]), "the edit", "the true answer")
     subject = _subject(entry, SimpleNamespace(losses=v["losses"]))
-    keep = _keepsake((p["inverted"], p["edited"]), entry.codes, subject, v["changes"])
+    keep = _keepsake(
+        (p["inverted"], p["edited"]), entry.codes, subject, v["changes"], CLAY_HEADS.about()
+    )
     return {
         "picture": p["picture"], "seed": v["seed"], "inversion": p["inverted"],
         "edited": p["edited"], "truth": p["truth"], "words": words,
         "fidelity": faithful(SimpleNamespace(**v["fidelity"])), "subject": entry,
-        "history": [changes], "keep": keep, **dict(zip(CLAY_HEADS.names, changes, strict=True)),
+        "history": [changes], "keep": keep, "of": mark(p["picture"], *WHOLE),
+        **dict(zip(CLAY_HEADS.names, changes, strict=True)),
     }  # fmt: skip
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
@@ -192,11 +208,11 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait",
                 first.get("picture"), first.get("seed"), at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
-            steps, run, halt = run_buttons("Invert", fewest=10)
+            ui = run_buttons("Invert", fewest=10)
             fidelity = gr.HTML(first.get("fidelity"), elem_id="manipulate-fidelity")
         with gr.Column(scale=2, min_width=280):
             images = _images(at, first)
-            words = gr.HTML(first.get("words"), elem_id="manipulate-words")
+            words = gr.HTML(first.get("words", said(NO_SUBJECT)), elem_id="manipulate-words")
             dials = _dials(at, first)
             with gr.Row(equal_height=True):
                 switch = gr.Checkbox(
@@ -204,27 +220,34 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
-    keep, _ = take_home("indomain_manipulate_files", first.get("keep"))
-    subject, stop = gr.State(first.get("subject")), gr.State(Stop())
+    keep, _ = take_home("indomain_manipulate_files", first.get("keep"), exchange.offer)
+    exchange.receive("manipulate", "manipulate", portrait)
+    subject, of = gr.State(first.get("subject")), gr.State(first.get("of"))
     history = gr.State(first.get("history", []))
     edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
     edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
-    inverted = {
+    filled_by_run = {
         "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
         "history": history, "keep": keep,
     }  # fmt: skip
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.invert, inverted), inputs=[*portrait.origin, steps, stop],
-        api_name="indomain_manipulate_invert", **run_options(fidelity),
-    ).success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
+    every = filled_by_run | edited | dials | lay_beside(keep, "inversion", "manipulate")
+    results = Belonging(portrait.inputs, of, every, lambda: _cleared(every, dials))
+    inputs = [*portrait.origin, ui.steps, exchange.given]
+    api = "indomain_manipulate_invert"
+    ran = wire_run(ui, part.invert, filled_by_run, inputs, api, results)
+    ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
-        filled |= {"words": words, **inverted, **dials}
+        filled |= {"words": words, "of": of, **filled_by_run, **dials}
         stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
     _wire_edits(edit, dials, history, switch, back, reset)
+
+
+def _cleared(every: Values, dials: Values) -> Values:
+    start = {"history": [], "words": said(NO_SUBJECT), **laid_out([])}
+    return {**dict.fromkeys(every), **dict.fromkeys(dials, 0), **start}
 
 
 def _wire_edits(edit, dials, history, switch, back, reset) -> None:

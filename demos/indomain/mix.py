@@ -11,21 +11,21 @@ from PIL import Image
 
 from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, Setting, stored_origins
+from demos.indomain.setting import inverted as inverse
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
     Dial,
     at_most,
     gallery_input,
-    run_buttons,
-    run_options,
-    stop_button,
 )
 from demos.kit.outputs import Values, filling
-from demos.kit.words import running, said, strangers
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import curve, running, said, strangers
 from examples.indomain.results import MIX_LAYERS, MIX_STEPS
 from examples.stored import Stored
 
@@ -59,7 +59,7 @@ class _Part:
     @stoppable
     def mix(
         self, contents, styles, layers: int, steps: int, drawn_contents: Sequence[int],
-        drawn_styles: Sequence[int], stop: Stop,
+        drawn_styles: Sequence[int], given: dict, stop: Stop,
     ) -> Iterator[Values]:  # fmt: skip
         """Mix 1 to 3 contents with 1 to 3 styles; `layers` last layers come from the style.
 
@@ -67,15 +67,16 @@ class _Part:
         in this session the seeds go into the parameters.
         """
         inputs = ((contents, "contents"), (styles, "styles"))
-        squares = [at_most(given, MOST, what, self.at.side) for given, what in inputs]
+        squares = [at_most(side, MOST, what, self.at.side) for side, what in inputs]
         every = [*squares[0], *squares[1]]
         inversions = []
         for i, image in enumerate(every):
-            for news in self._stream(image, steps, stop):
+            for news in self._stream(image, steps, given, stop):
                 if isinstance(news, Done):
                     inversions.append(news.result)
                 else:
-                    yield {"report": _running(i, len(every), news)}
+                    shown = {"state": _running(i, len(every), news)}
+                    yield shown | {"report": curve(news.losses)}
         middle = len(squares[0])
         inverted = Inverted(inversions[:middle], inversions[middle:], *squares)
         whence = {
@@ -92,16 +93,17 @@ class _Part:
         done = {name: len(inversion.losses) for name, inversion in named.items()}
         return replace(inverted, outside=outside, parameters={**parameters, "steps_done": done})
 
-    def _stream(self, image, steps, stop) -> Iterator:
+    def _stream(self, image, steps, given, stop) -> Iterator:
         def work(on_step):
-            return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
+            options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
+            return inverse(self.load(), image, given, **options)
 
         return stream(work, stop)
 
     def remix(self, inverted: Inverted | Stored | None, layers: int) -> Values:
         """Mix this session's inverted pictures again with another number of layers."""
         if inverted is None:
-            return {"grid": None, "report": "", "keep": None}
+            raise imaging.refuse("These pictures are not inverted yet. Press Mix first.")
         with spoken_errors():
             if isinstance(inverted, Stored):
                 inverted = _opened(self.load(), inverted)
@@ -113,10 +115,21 @@ class _Part:
                 for style in inverted.styles
             ]
         grid = _grid(inverted.content_pictures, inverted.style_pictures, mixed)
-        codes = {name: inversion.w for name, inversion in _named(inverted).items()}
-        keep = _keepsake(mixed, codes, int(layers), inverted.parameters)
+        keep = _keepsake(
+            mixed, self._codes(inverted, int(layers)), int(layers), inverted.parameters
+        )
+        keep = replace(keep, about=self.at.about(self.load()))
         words = _words(int(layers), self.at) + inverted.outside
         return {"grid": grid, "report": words, "keep": keep}
+
+    def _codes(self, inverted: Inverted, layers: int) -> dict[str, Any]:
+        """The codes of the pictures, and of their mixtures."""
+        mixed = [
+            [self.load().mixed(content, style, layers) for content in inverted.contents]
+            for style in inverted.styles
+        ]
+        codes = {name: inversion.w for name, inversion in _named(inverted).items()}
+        return codes | _named_mixes(mixed)
 
 
 def _keepsake(mixed: Sequence, codes: Any, layers: int, parameters: Mapping) -> Keepsake:
@@ -173,15 +186,16 @@ def _example(entry: Stored) -> dict[str, Any]:
     return {
         "contents": contents, "styles": styles, "layers": layers, "grid": grid,
         "report": _words(layers), "inverted": entry, "keep": keep,
-        "drawn contents": seeds.get("contents", []), "drawn styles": seeds.get("styles", []),
+        "of": mark(contents, styles), "drawn contents": seeds.get("contents", []),
+        "drawn styles": seeds.get("styles", []),
     }  # fmt: skip
 
 
 def _running(i: int, count: int, news) -> str:
-    return said(f"<b>Picture {i + 1} of {count}</b>") + running(news)
+    return said(f"<b>Picture {i + 1} of {count}</b>") + running(news, i, count)
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     """Put this part into the open tab."""
     part = _Part(load, at)
     gr.HTML(SAYS)
@@ -210,7 +224,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
         with gr.Column(min_width=280):
             start = first.get("layers", MIX_LAYERS)
             layers = Dial(1, at.layers - 1, start, step=1, label="Layers from the style")
-            steps, run, halt = run_buttons("Mix", fewest=10, steps=MIX_STEPS)
+            ui = run_buttons("Mix", fewest=10, steps=MIX_STEPS)
             report = gr.HTML(first.get("report"), elem_id="mix-report")
     grid = gr.Image(
         first.get("grid"), label="Contents across, styles down", interactive=False, format="png",
@@ -218,21 +232,22 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
         alt_text="A grid: contents in the first row, styles in the first column, mixtures between.",
     )  # fmt: skip
     drawn = [drawn_contents, drawn_styles]
-    keep, _ = take_home("indomain_mix_files", first.get("keep"))
-    inverted, stop = gr.State(first.get("inverted")), gr.State(Stop())
+    keep, _ = take_home("indomain_mix_files", first.get("keep"), exchange.offer)
+    exchange.receive("contents", "mix", contents)
+    exchange.receive("styles", "mix", styles)
+    inverted, of = gr.State(first.get("inverted")), gr.State(first.get("of"))
     mixed = {"grid": grid, "report": report, "keep": keep}
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.mix, mixed | {"inverted": inverted}), api_name="indomain_mix",
-        inputs=[contents, styles, layers, steps, *drawn, stop], **run_options(report),
-    )  # fmt: skip
+    every = mixed | {"inverted": inverted}
+    results = Belonging([contents, styles], of, every, lambda: dict.fromkeys(every))
+    inputs = [contents, styles, layers, ui.steps, *drawn, exchange.given]
+    wire_run(ui, part.mix, every, inputs, "indomain_mix", results)
     layers.input(
         **filling(part.remix, mixed), inputs=[inverted, layers], api_name="indomain_remix",
         **GPU, **FOLLOW,
     )  # fmt: skip
     if examples is not None:
         filled = {
-            "contents": contents, "styles": styles, "layers": layers, **mixed,
+            "contents": contents, "styles": styles, "layers": layers, **mixed, "of": of,
             "inverted": inverted, "drawn contents": drawn_contents, "drawn styles": drawn_styles,
         }  # fmt: skip
         stored.wire(examples, found, _example, filled, "indomain_stored_mixture")

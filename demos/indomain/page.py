@@ -15,6 +15,7 @@ import gradio as gr
 from demos.header.readiness import Source
 from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
 from demos.indomain.setting import CLAY_HEADS, Setting, setting_of
+from demos.kit.handover import exchange_of
 from demos.kit.inputs import QUIET
 from demos.kit.stored import notice
 
@@ -61,7 +62,8 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
 
 def _parts(load: Callable, at: Setting) -> None:
     """All parts of the page for one domain."""
-    with gr.Tabs(overflow_behavior="wrap"):
+    exchange = exchange_of(PAPER, at.side, at.rendered)
+    with gr.Tabs(overflow_behavior="wrap") as tabs:
         for part, name in (
             (diffuse, "Diffuse"),
             (invert, "Invert"),
@@ -70,4 +72,6 @@ def _parts(load: Callable, at: Setting) -> None:
             (mix, "Mix"),
         ):
             with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
-                part.build(load, at)
+                part.build(load, exchange, at)
+    exchange.build_reader(load, "indomain_read_latent")
+    exchange.wire(tabs)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from examples.stored import StoredResults
@@ -19,6 +19,7 @@ class Paper:
     public. citation: BibTeX. pipeline, page: "module:name" of the class of the pipeline and of the
     function that builds the page, "" while the paper is in preparation. clay_alone: why the page is
     for clay heads alone, "" where it takes every domain that the manifest has for the paper.
+    places: inputs of the page that a picture can be sent to, by key, with words for them.
     kinds, networks: of stored results, and the weights that they come from.
     """
 
@@ -33,6 +34,7 @@ class Paper:
     citation: str
     pipeline: str = ""
     page: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
     clay_alone: str = ""
     kinds: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()

@@ -154,6 +154,17 @@ class FakeEditGAN:
         start = Embedding(w=codes["embedding"], **embedding)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
 
+    def placed(self, w, image=None) -> Embedding:
+        self.calls.append(("placed",))
+        w = torch.as_tensor(w)
+        image = image or Image.new("RGB", (SIDE, SIDE), "#caa58c")
+        measures = SimpleNamespace(psnr=math.inf, lpips=0.31, identity=1.0)
+        return Embedding(w, image, face(w[0, 0].numpy()), image, (), 0.01, measures)
+
+    def read_codes(self, path) -> dict[str, Embedding]:
+        codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
+        return {name: self.placed(w) for name, w in codes.items()}
+
     def changed_parts(self, before, after) -> tuple:
         before, after = self.check_mask(before), self.check_mask(after)
         area = np.bincount(np.stack([before, after]).ravel(), minlength=len(PARTS))

@@ -5,6 +5,8 @@ Used by the tests of the pages only. Its "inversion" is a blur that sharpens wit
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import time
 from dataclasses import dataclass, field, replace
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
@@ -69,6 +72,7 @@ class FakeInDomain:
     seconds_a_step: float = 0.0
     calls: list = field(default_factory=list)
     steps_done: int = 0
+    fingerprint: str = hashlib.sha256(b"drawing").hexdigest()
 
     def _run(self, images: list, steps: int, on_step):
         losses, way, shown = [], [], images
@@ -97,13 +101,38 @@ class FakeInDomain:
         return Inversion(_code(image), shown[0], method, seconds, losses, measures)
 
     def keep(self, path, inversions) -> Path:
-        save_file({name: inversion.w for name, inversion in inversions.items()}, path)
+        codes = {name: inversion.w for name, inversion in inversions.items()}
+        save_file(codes, path, {"config": json.dumps({"generator": self.fingerprint})})
         return path
+
+    def placed(self, w, image=None) -> Inversion:
+        self.calls.append(("placed",))
+        shown = image or Image.fromarray((255 * np.asarray(w)[0, 0, :192]).astype(np.uint8)
+                                         .reshape(8, 8, 3)).resize((128, 128))  # fmt: skip
+        measures = image and replace(self.measure(image, shown), inside=True)
+        return Inversion(np.asarray(w), shown, "given code", 0.01, (), measures)
+
+    def read_codes(self, path) -> dict[str, Inversion]:
+        with safe_open(path, framework="numpy") as file:
+            made_by = json.loads(file.metadata()["config"])["generator"]
+            codes = {name: file.get_tensor(name) for name in file.keys()}
+        if made_by != self.fingerprint:
+            raise ValueError(f"stored codes must be for the generator; got {made_by[:12]}.")
+        return {name: self.placed(w) for name, w in codes.items()}
 
     def restore(self, path, others) -> dict[str, Inversion]:
         self.calls.append(("restore", tuple(others)))
         codes = load_file(path)
         return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
+
+    def between(self, a, b, count=7) -> np.ndarray:
+        return np.concatenate([a.w + i / (count - 1) * (b.w - a.w) for i in range(count)])
+
+    def changed(self, inversion, changes) -> np.ndarray:
+        return (inversion.w + sum(changes.values()) / 100).astype(np.float32)
+
+    def mixed(self, content, style, layers=4) -> np.ndarray:
+        return np.concatenate([content.w[:, : 12 - layers], style.w[:, 12 - layers :]], 1)
 
     def interpolate(self, a, b, count=7) -> list:
         return [Image.blend(a.image, b.image, i / (count - 1)) for i in range(count)]

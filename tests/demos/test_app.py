@@ -77,7 +77,7 @@ def test_diffuse_returns_pictures_words_and_files(client, face):
     names = sorted(Path(f).name for f in files)
     assert names == ["diffused-1.png", "diffused-2.png", "latent.safetensors", "parameters.json"]
     code = next(f for f in files if f.endswith(".safetensors"))
-    assert load_file(code)["w1"].shape == (1, 12, 512)
+    assert load_file(code)["diffused-1"].shape == (1, 12, 512)
 
 
 def parameters(client, part: str) -> dict:
