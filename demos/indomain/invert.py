@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, inverted, origin
+from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, inversion_of, origin
 from demos.kit import stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
@@ -89,7 +89,7 @@ class _Part:
     def _stream(self, image, method, steps, given, stop) -> Iterator:
         def work(on_step):
             options = {"method": method, "steps": int(steps), "on_step": on_step}
-            return inverted(self.load(), image, given, **options)
+            return inversion_of(self.load(), image, given, **options)
 
         return stream(work, stop)
 

@@ -12,7 +12,7 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inverted, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inversion_of, origin
 from demos.kit import stored
 from demos.kit.beside import laid_out, lay_beside
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
@@ -89,7 +89,7 @@ class _Part:
 
         def work(on_step):
             options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
-            return inverted(self.load(), image, given, **options)
+            return inversion_of(self.load(), image, given, **options)
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
@@ -226,21 +226,21 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     history = gr.State(first.get("history", []))
     edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
     edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
-    filled_by_run = {
+    made = {
         "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
         "history": history, "keep": keep,
     }  # fmt: skip
-    every = filled_by_run | edited | dials | lay_beside(keep, "inversion", "manipulate")
+    every = made | edited | dials | lay_beside(keep, "inversion", "manipulate")
     results = Belonging(portrait.inputs, of, every, lambda: _cleared(every, dials))
     inputs = [*portrait.origin, ui.steps, exchange.given]
     api = "indomain_manipulate_invert"
-    ran = wire_run(ui, part.invert, filled_by_run, inputs, api, results)
+    ran = wire_run(ui, part.invert, made, inputs, api, results)
     ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
-        filled |= {"words": words, "of": of, **filled_by_run, **dials}
+        filled |= {"words": words, "of": of, **made, **dials}
         stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
     _wire_edits(edit, dials, history, switch, back, reset)
 

@@ -10,8 +10,7 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, Setting, stored_origins
-from demos.indomain.setting import inverted as inverse
+from demos.indomain.setting import CLAY_HEADS, Setting, inversion_of, stored_origins
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
@@ -96,7 +95,7 @@ class _Part:
     def _stream(self, image, steps, given, stop) -> Iterator:
         def work(on_step):
             options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
-            return inverse(self.load(), image, given, **options)
+            return inversion_of(self.load(), image, given, **options)
 
         return stream(work, stop)
 

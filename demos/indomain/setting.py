@@ -32,7 +32,7 @@ class Attribute:
         return self.label.partition(",")[0]
 
 
-def inverted(
+def inversion_of(
     pipeline: Any, image: Image.Image, given: Mapping[str, Any], *, method: str, **options: Any
 ) -> Any:
     """A picture's inversion: that of the code that it came with, else a search for one."""

@@ -310,13 +310,16 @@ def test_refinement_is_an_edit_of_its_own(embedded, fake_editgan):
     assert total[1, 0] == 0.5
 
 
-def test_a_refinement_asks_for_nothing_new():
+def test_a_refinement_asks_for_nothing_new(monkeypatch):
+    asked = []
+    monkeypatch.setattr("demos.editgan.panel.truth", lambda *of: asked.append(of) or now.image)
     now = SimpleNamespace(image=Image.new("RGB", (128, 128)), w=torch.zeros(1, 12, 512), losses=())
     subject = Subject(now, now.image, TEST.start, WHOLE, {"smile": (vector("smile", 7), 1.0)}, now)
     edit = _Edit(vector("untitled edit"), now.w + 1, (3.0, 2.0, 1.0), now.image)
     refined = subject.refined("refinement", edit, 30)
     assert list(refined.scales) == ["smile", "refinement"] and refined.asked == {"smile": 1.0}
     assert "with this change: smile." in answered(refined)["verdict"]
+    assert asked == [(TEST.start, {"smile": 1.0})]
     kept = refined.renamed("refinement", "mine")
     assert kept.asked == {"smile": 1.0} and kept.made["mine"].steps_done == 3
 
