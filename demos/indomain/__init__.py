@@ -22,6 +22,7 @@ PAPER = Paper(
 }""",
     pipeline="pipelines.indomain:InDomain",
     page="demos.indomain.page:build",
+    api="demos.indomain.api:functions",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

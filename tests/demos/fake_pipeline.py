@@ -1,19 +1,24 @@
-"""A pipeline with the interface of `pipelines.indomain.InDomain`, made of numpy and PIL alone.
+"""A pipeline with the interface of `pipelines.indomain.InDomain`, whose generator is a blur.
 
 Used by the tests of the pages only. Its "inversion" is a blur that sharpens with the steps.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance, ImageFilter
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from pipelines.latents import load_codes, only, save_codes
+
+GENERATOR = hashlib.sha256(b"blur").hexdigest()
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 
 
@@ -97,8 +102,12 @@ class FakeInDomain:
         return Inversion(_code(image), shown[0], method, seconds, losses, measures)
 
     def keep(self, path, inversions) -> Path:
-        save_file({name: inversion.w for name, inversion in inversions.items()}, path)
-        return path
+        codes = {name: torch.from_numpy(inversion.w) for name, inversion in inversions.items()}
+        return save_codes(path, codes, GENERATOR)
+
+    def reopen(self, path) -> Inversion:
+        w = only(load_codes(path, GENERATOR, (12, 512))).numpy()
+        return Inversion(w, _picture(w), "latent file", 0.0)
 
     def restore(self, path, others) -> dict[str, Inversion]:
         self.calls.append(("restore", tuple(others)))
@@ -153,3 +162,9 @@ class FakeInDomain:
 
 def _code(image: Image.Image) -> np.ndarray:
     return np.resize(np.asarray(image.resize((8, 8)), np.float32) / 255, (1, 12, 512))
+
+
+def _picture(w: np.ndarray) -> Image.Image:
+    """The picture that `_code` was made of, as far as a code of 8 x 8 pixels knows it."""
+    pixels = w.ravel()[: 8 * 8 * 3].reshape(8, 8, 3)
+    return Image.fromarray((pixels * 255).round().astype(np.uint8)).resize((128, 128))
