@@ -40,11 +40,14 @@ def publish(prefix: str, functions: Iterable[Callable]) -> None:
 def keep_private(demo: gr.Blocks) -> None:
     """Take every listener of a widget out of the API: its values mean nothing outside its page.
 
-    Names are given to functions first; a listener keeps its own behind PAGE.
+    Names are given to functions first; a listener keeps its own behind PAGE. Gradio documents the
+    type of an argument; here what is accepted is added.
     """
     for listener in demo.fns.values():
         if hasattr(listener.fn, "documented"):
             listener.api_name = listener.fn.__name__
+            for block, words in zip(listener.inputs, listener.fn.documented, strict=True):
+                block._api_info["additional_description"] = words
         else:
             listener.api_visibility = "private"
             listener.api_name = f"{PAGE}{listener.api_name}"
@@ -80,7 +83,7 @@ def endpoint(name: str, function: Callable) -> Callable[..., Iterator]:
                     value["seconds"] = round(time.perf_counter() - begin, 3)
             yield shown if len(shown) > 1 else shown[0]
 
-    called.documented = True
+    called.documented = [kind.words for kind in kinds.values()]
     called.__name__, called.__doc__ = name, _documentation(function, kinds)
     plain = {p.name: get_args(p.annotation)[0] for p in signature.parameters.values()}
     result = outputs[0] if len(outputs) == 1 else tuple[outputs]
