@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 import gradio as gr
 
 import pipelines  # noqa: F401 - decides how OpenMP waits, before anything loads torch
-from demos import home
+from demos import clay, home
 from demos.header import picker
 from demos.header.readiness import Source
 from demos.hub.borrowing import borrowed
-from demos.kit import imaging, theme
+from demos.kit import api, imaging, theme
 from demos.kit.bridge import Pipelines
 from demos.kit.inputs import bibtex
 from demos.kit.paper import Paper, load
@@ -41,11 +41,14 @@ def build(
     imaging.keep_files_whole()
     with gr.Blocks(title="GAN inversion, live", delete_cache=(3600, 3600)) as demo:
         home.build(papers, source)
+        api.publish("clay", clay.FUNCTIONS)
     for paper in (paper for paper in papers if paper.page):
         with demo.route(paper.name, f"/{paper.slug}"):
             domain = picker.build([paper], loads[paper.slug], source)
             paper.build(loads[paper.slug], domain, source)
             bibtex(paper.citation)
+            api.publish(paper.slug, paper.functions(loads[paper.slug]))
+    api.keep_private(demo)
     return demo.queue(max_size=32)
 
 

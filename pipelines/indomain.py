@@ -26,7 +26,7 @@ from pipelines.boundary import Boundary, boundaries_from
 from pipelines.components import GENERATOR, PERCEPTUAL, Components
 from pipelines.descent import Report, descend, reporter
 from pipelines.images import as_images, as_tensor, box_mask
-from pipelines.latents import fingerprint, load_codes, save_codes
+from pipelines.latents import fingerprint, load_codes, only, save_codes
 from pipelines.measures import Measured, Measures
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -187,6 +187,7 @@ class InDomain(Measured):
         return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
 
     @stage
+<<<<<<< HEAD
     def placed(
         self, w: Float[Tensor, "1 layers dim"], image: Image.Image | None = None
     ) -> Inversion:
@@ -205,6 +206,17 @@ class InDomain(Measured):
         shape = (self.layers, self.generator.w_dim)
         codes = load_codes(path, self.fingerprint, shape)
         return {name: self.placed(w) for name, w in codes.items()}
+=======
+    def reopen(self, path: str | Path) -> Inversion:
+        """The inversion of a file of `keep` that holds one, its picture made anew.
+
+        ValueError for the codes of another generator, and for a file that holds several.
+        """
+        codes = load_codes(path, self.fingerprint, (self.layers, self.generator.w_dim))
+        w, start = only(codes), time.perf_counter()
+        (image,) = self._synthesise(w)
+        return Inversion(w, image, "latent file", time.perf_counter() - start)
+>>>>>>> api
 
     # ---- stages on pictures ------------------------------------------------------------------
 

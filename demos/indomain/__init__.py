@@ -32,6 +32,7 @@ PAPER = Paper(
         "contents": "Mix, as content",
         "styles": "Mix, as style",
     },  # fmt: skip
+    api="demos.indomain.api:functions",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

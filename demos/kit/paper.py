@@ -17,9 +17,15 @@ class Paper:
     slug: the paper in one word, as in folders, addresses and the manifest. name: in navigation.
     says: what it does, in a sentence or two. article, code: addresses; code "" where none is
     public. citation: BibTeX. pipeline, page: "module:name" of the class of the pipeline and of the
+<<<<<<< HEAD
     function that builds the page, "" while the paper is in preparation. clay_alone: why the page is
     for clay heads alone, "" where it takes every domain that the manifest has for the paper.
     places: inputs of the page that a picture can be sent to, by key, with words for them.
+=======
+    function that builds the page, "" while the paper is in preparation. api: "module:name" of what
+    gives the paper's documented functions, "" where it has none. clay_alone: why the page is for
+    clay heads alone, "" where it takes every domain that the manifest has for the paper.
+>>>>>>> api
     kinds, networks: of stored results, and the weights that they come from.
     """
 
@@ -34,7 +40,11 @@ class Paper:
     citation: str
     pipeline: str = ""
     page: str = ""
+<<<<<<< HEAD
     places: Mapping[str, str] = field(default_factory=dict)
+=======
+    api: str = ""
+>>>>>>> api
     clay_alone: str = ""
     kinds: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
@@ -47,6 +57,10 @@ class Paper:
     def build(self) -> Callable:
         """The function that puts the page into the open route, imported now."""
         return pkgutil.resolve_name(self.page)
+
+    def functions(self, load: Callable) -> tuple[Callable, ...]:
+        """The documented functions; load: gives the pipeline."""
+        return pkgutil.resolve_name(self.api)(load) if self.api else ()
 
 
 def load(pipeline: str, domain: str) -> Any:

@@ -99,5 +99,6 @@ LAUNCH = {
     "show_error": True,
     "ssr_mode": False,
     "max_file_size": "10mb",
+    "mcp_server": True,  # the documented functions as tools of assistants
     "run_history": False,  # it would keep visitors' pictures in their browser
 }

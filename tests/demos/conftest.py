@@ -9,7 +9,6 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 from pathlib import Path
 
 import pytest
-from gradio_client import Client
 
 import app
 from demos.kit import theme
@@ -17,6 +16,7 @@ from tests.demos.browsing import ARGUMENTS, CHROMIUM, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.shelves import make_all, stocked
+from tests.demos.visitor import Visitor
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def served(fake, fake_editgan, shelves):
 @pytest.fixture
 def client(served):
     """A visitor of the running app, with a session of their own."""
-    with_session = Client(served, verbose=False)
+    with_session = Visitor(served)
     yield with_session
     with_session.close()
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from examples.clay.parts import PART_PALETTE, PARTS
 from pipelines.editing_vector import EditingVector
-from pipelines.latents import load_codes, save_codes
+from pipelines.latents import load_codes, only, save_codes
 
 SIDE, LAYERS, WIDTH = 128, 12, 512
 DOMAIN, GENERATOR = "clay-heads", hashlib.sha256(b"drawing").hexdigest()
@@ -154,6 +154,7 @@ class FakeEditGAN:
         start = Embedding(w=codes["embedding"], **embedding)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
 
+<<<<<<< HEAD
     def placed(self, w, image=None) -> Embedding:
         self.calls.append(("placed",))
         w = torch.as_tensor(w)
@@ -164,6 +165,21 @@ class FakeEditGAN:
     def read_codes(self, path) -> dict[str, Embedding]:
         codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
         return {name: self.placed(w) for name, w in codes.items()}
+=======
+    def keep_code(self, path, w) -> Path:
+        return save_codes(path, {"code": w}, self.fingerprint)
+
+    def reopen(self, path) -> Embedding:
+        w = only(load_codes(path, self.fingerprint, (LAYERS, WIDTH)))
+        mask = face(w[0, 0].numpy())
+        image = Image.fromarray(self.palette[mask])
+        return Embedding(w, image, mask, image, (), 0.0, None)
+
+    def measure(self, a, b) -> SimpleNamespace:
+        error = float(np.square(np.asarray(a, float) - np.asarray(b, float)).mean())
+        psnr = 10 * math.log10(255**2 / error) if error else math.inf
+        return SimpleNamespace(psnr=psnr, lpips=0.31, identity=1 - min(1.0, error / 9000))
+>>>>>>> api
 
     def changed_parts(self, before, after) -> tuple:
         before, after = self.check_mask(before), self.check_mask(after)

@@ -1,4 +1,4 @@
-"""A pipeline with the interface of `pipelines.indomain.InDomain`, made of numpy and PIL alone.
+"""A pipeline with the interface of `pipelines.indomain.InDomain`, whose generator is a blur.
 
 Used by the tests of the pages only. Its "inversion" is a blur that sharpens with the steps.
 """
@@ -6,17 +6,28 @@ Used by the tests of the pages only. Its "inversion" is a blur that sharpens wit
 from __future__ import annotations
 
 import hashlib
+<<<<<<< HEAD
 import json
+=======
+>>>>>>> api
 import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance, ImageFilter
+<<<<<<< HEAD
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+=======
+from safetensors.numpy import load_file
+>>>>>>> api
 
+from pipelines.latents import load_codes, only, save_codes
+
+GENERATOR = hashlib.sha256(b"blur").hexdigest()
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 
 
@@ -101,9 +112,18 @@ class FakeInDomain:
         return Inversion(_code(image), shown[0], method, seconds, losses, measures)
 
     def keep(self, path, inversions) -> Path:
+<<<<<<< HEAD
         codes = {name: inversion.w for name, inversion in inversions.items()}
         save_file(codes, path, {"config": json.dumps({"generator": self.fingerprint})})
         return path
+=======
+        codes = {name: torch.from_numpy(inversion.w) for name, inversion in inversions.items()}
+        return save_codes(path, codes, GENERATOR)
+
+    def reopen(self, path) -> Inversion:
+        w = only(load_codes(path, GENERATOR, (12, 512))).numpy()
+        return Inversion(w, _picture(w), "latent file", 0.0)
+>>>>>>> api
 
     def placed(self, w, image=None) -> Inversion:
         self.calls.append(("placed",))
@@ -182,3 +202,9 @@ class FakeInDomain:
 
 def _code(image: Image.Image) -> np.ndarray:
     return np.resize(np.asarray(image.resize((8, 8)), np.float32) / 255, (1, 12, 512))
+
+
+def _picture(w: np.ndarray) -> Image.Image:
+    """The picture that `_code` was made of, as far as a code of 8 x 8 pixels knows it."""
+    pixels = w.ravel()[: 8 * 8 * 3].reshape(8, 8, 3)
+    return Image.fromarray((pixels * 255).round().astype(np.uint8)).resize((128, 128))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
@@ -29,7 +29,12 @@ from demos.kit.dials import dials
 from demos.kit.painter import Painting, mask_painter
 from demos.kit.portraits import TEST
 from examples.clay.parts import PARTS
+<<<<<<< HEAD
 from tests.demos.fake_editgan import DOMAIN, GENERATOR, FakeEditGAN, face, vector
+=======
+from tests.demos.fake_editgan import FakeEditGAN, face, vector
+from tests.demos.visitor import Visitor
+>>>>>>> api
 from weights import Domain, Page
 
 WHOLE = (0.5, 0.5, 1)
@@ -40,7 +45,7 @@ MASK = face()
 @pytest.fixture(scope="module")
 def client(served):
     """One visitor for most tests: a picture that is embedded anew forgets all edits."""
-    with_session = Client(served, verbose=False)
+    with_session = Visitor(served)
     yield with_session
     with_session.close()
 
@@ -247,7 +252,7 @@ def test_damaged_paintings(value, words):
 
 
 def test_nothing_is_embedded_yet(bare):
-    client = Client(bare, verbose=False)
+    client = Visitor(bare)
     with pytest.raises(Exception, match="Press Embed first"):
         optimise(client)
     with pytest.raises(Exception, match="Press Embed first"):
@@ -375,7 +380,7 @@ def test_a_vector_of_ones_own_is_deleted_and_its_edit_stays(embedded, tmp_path):
 
 
 def test_an_edit_takes_no_name_of_ones_own_vectors(served, portrait, tmp_path):
-    client = Client(served, verbose=False)
+    client = Visitor(served)
     embed(client, portrait)
     for name in ("upper lip", "refinement"):
         path = vector(name, nose_tip=3.0).save(tmp_path / f"{name}.safetensors")
@@ -466,7 +471,7 @@ def test_a_visitor_who_leaves_stops_the_run(portrait):
     slow = FakeEditGAN(seconds_a_step=0.05)
     demo = app.build({"editgan": lambda: slow})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-    client = Client(url, verbose=False)
+    client = Visitor(url)
     embed(client, portrait)
     job = client.submit(painted(larger_lip()), [], 300, api_name="/editgan_optimise")
     deadline = time.monotonic() + 20

@@ -9,7 +9,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -35,6 +35,7 @@ from pipelines.latents import fingerprint, load_codes
 from pipelines.networks.stylegan2 import Generator
 from tests.demos.fake_editgan import FakeEditGAN, face
 from tests.demos.shelves import shipped, stocked
+from tests.demos.visitor import Visitor
 
 INDOMAIN, EDITGAN = indomain.stored, editgan.stored
 SHELVES = [paper.stored for paper in PAPERS if paper.page]
@@ -167,7 +168,7 @@ def test_nothing_is_loaded_to_show_them(shelves):
     with stocked(shelves):
         demo = app.build(dict.fromkeys(SLUGS, lambda: pytest.fail("a result loads no networks")))
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-    client = Client(url, verbose=False)
+    client = Visitor(url)
     shown = client.predict(list(CHOSEN["diffuse"])[1], api_name="/indomain_stored_diffusion")
     assert len(shown[2]) == 2 and "after 100 steps" in shown[8]
     *_, table, report = client.predict("Portrait two", api_name="/indomain_stored_inversion")
@@ -361,7 +362,7 @@ def test_a_stored_edit_of_another_generator_is_refused_and_the_page_serves(shelv
     with stocked(shelves):
         demo = app.build({"editgan": lambda: FakeEditGAN(fingerprint="0" * 64, library={})})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-    client = Client(url, verbose=False)
+    client = Visitor(url)
     for endpoint in ("/editgan_apply", "/editgan_reweigh"):
         with pytest.raises(Exception, match="made with other weights than those that are loaded"):
             client.predict([], NO_STROKES, api_name=endpoint)
