@@ -302,7 +302,6 @@ class EditGAN(Measured):
         self.check_vector(vector)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
 
-<<<<<<< HEAD
     @stage
     def placed(
         self, w: Float[Tensor, "1 layers dim"], image: Image.Image | None = None
@@ -323,23 +322,18 @@ class EditGAN(Measured):
         shape = (self.generator.num_ws, self.generator.w_dim)
         codes = load_codes(path, self.fingerprint, shape)
         return {name: self.placed(w) for name, w in codes.items()}
-=======
+
     def keep_code(self, path: str | Path, w: Float[Tensor, "1 layers dim"]) -> Path:
         """Write one code, for `reopen`."""
         return save_codes(path, {"code": w}, self.fingerprint)
 
-    @stage
     def reopen(self, path: str | Path) -> Embedding:
         """The picture of a file of `keep_code` and its part mask, to be edited further.
 
         ValueError for the code of another generator, and for a file that holds several.
         """
         shape = (self.generator.num_ws, self.generator.w_dim)
-        w, start = only(load_codes(path, self.fingerprint, shape)), time.perf_counter()
-        x, labels = self.generate(w.to(self.device))
-        (image,), seconds = as_images(x), time.perf_counter() - start
-        return Embedding(w, image, _bytes(labels)[0], image, (), seconds, None)
->>>>>>> api
+        return self.placed(only(load_codes(path, self.fingerprint, shape)))
 
     # ---- the method on tensors -----------------------------------------------------------------
 

@@ -187,7 +187,6 @@ class InDomain(Measured):
         return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
 
     @stage
-<<<<<<< HEAD
     def placed(
         self, w: Float[Tensor, "1 layers dim"], image: Image.Image | None = None
     ) -> Inversion:
@@ -206,17 +205,14 @@ class InDomain(Measured):
         shape = (self.layers, self.generator.w_dim)
         codes = load_codes(path, self.fingerprint, shape)
         return {name: self.placed(w) for name, w in codes.items()}
-=======
+
     def reopen(self, path: str | Path) -> Inversion:
         """The inversion of a file of `keep` that holds one, its picture made anew.
 
         ValueError for the codes of another generator, and for a file that holds several.
         """
         codes = load_codes(path, self.fingerprint, (self.layers, self.generator.w_dim))
-        w, start = only(codes), time.perf_counter()
-        (image,) = self._synthesise(w)
-        return Inversion(w, image, "latent file", time.perf_counter() - start)
->>>>>>> api
+        return self.placed(only(codes))
 
     # ---- stages on pictures ------------------------------------------------------------------
 

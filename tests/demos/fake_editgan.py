@@ -154,7 +154,6 @@ class FakeEditGAN:
         start = Embedding(w=codes["embedding"], **embedding)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
 
-<<<<<<< HEAD
     def placed(self, w, image=None) -> Embedding:
         self.calls.append(("placed",))
         w = torch.as_tensor(w)
@@ -165,21 +164,17 @@ class FakeEditGAN:
     def read_codes(self, path) -> dict[str, Embedding]:
         codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
         return {name: self.placed(w) for name, w in codes.items()}
-=======
+
     def keep_code(self, path, w) -> Path:
         return save_codes(path, {"code": w}, self.fingerprint)
 
     def reopen(self, path) -> Embedding:
-        w = only(load_codes(path, self.fingerprint, (LAYERS, WIDTH)))
-        mask = face(w[0, 0].numpy())
-        image = Image.fromarray(self.palette[mask])
-        return Embedding(w, image, mask, image, (), 0.0, None)
+        return self.placed(only(load_codes(path, self.fingerprint, (LAYERS, WIDTH))))
 
     def measure(self, a, b) -> SimpleNamespace:
         error = float(np.square(np.asarray(a, float) - np.asarray(b, float)).mean())
         psnr = 10 * math.log10(255**2 / error) if error else math.inf
         return SimpleNamespace(psnr=psnr, lpips=0.31, identity=1 - min(1.0, error / 9000))
->>>>>>> api
 
     def changed_parts(self, before, after) -> tuple:
         before, after = self.check_mask(before), self.check_mask(after)

@@ -29,12 +29,8 @@ from demos.kit.dials import dials
 from demos.kit.painter import Painting, mask_painter
 from demos.kit.portraits import TEST
 from examples.clay.parts import PARTS
-<<<<<<< HEAD
 from tests.demos.fake_editgan import DOMAIN, GENERATOR, FakeEditGAN, face, vector
-=======
-from tests.demos.fake_editgan import FakeEditGAN, face, vector
 from tests.demos.visitor import Visitor
->>>>>>> api
 from weights import Domain, Page
 
 WHOLE = (0.5, 0.5, 1)
