@@ -80,7 +80,7 @@ class Baselines:
         if method == "hybrid":
             start = self.encoder(x)
         else:
-            start = self.space.mean.expand(len(x), 1 if method == "w" else layers, -1)
+            start = self.space.mean.to(x).expand(len(x), 1 if method == "w" else layers, -1)
         distance = rebuilding(self.perceptual, x, self.perceptual_weight)
 
         def loss(w: Tensor) -> tuple[Tensor, Tensor]:

@@ -449,7 +449,7 @@ class SAMInversion(Measured):
         if direction in self.boundaries:
             return self.boundaries[direction].move(1.0).to(self.device)
         number = self.directions.index(direction) - len(self.boundaries)
-        return self.space.directions[number].expand(shape)
+        return self.space.directions[number].to(self.device).expand(shape)
 
     def _untrained(self, what: str, component: str) -> str:
         why = self.missing.get(component)
