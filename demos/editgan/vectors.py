@@ -222,7 +222,9 @@ def build(page: PageContents) -> VectorControls:
         read = gr.UploadButton("Load a vector", size="md", file_types=[".safetensors"])
         words = gr.HTML(elem_id="vector-words")
         with gr.Row(equal_height=True):
-            mine = gr.Dropdown([], label="Saved or loaded here", elem_id="own-vectors")
+            mine = gr.Dropdown(
+                [], label="Saved or loaded here", elem_id="own-vectors", allow_custom_value=True
+            )  # fmt: skip
             delete = gr.Button("Delete", size="md", min_width=140)
     return VectorControls(library, steps, run, which, name, save, file, read, words, mine, delete)
 
