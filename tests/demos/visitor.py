@@ -21,5 +21,6 @@ class Visitor(Client):
             endpoint.is_valid = True
 
     def _infer_fn_index(self, api_name: str | None, fn_index: int | None) -> int:
-        listener = self.listeners.get(api_name)
-        return listener or super()._infer_fn_index(api_name, fn_index)
+        if api_name in self.listeners:
+            return self.listeners[api_name]
+        return super()._infer_fn_index(api_name, fn_index)
