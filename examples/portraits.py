@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Bool
 from PIL import Image
 
 from examples.clay.edits import EDITS
 from examples.clay.parameters import SEEDS
+from examples.clay.parts import CLASSES
 
 if TYPE_CHECKING:
     from examples.clay import Portrait
 
 TEST = SEEDS["test"]
+UNSEEN = (TEST, SEEDS["validation"])  # the examples of the pages are chosen from validation
+
+
+def unseen(seed: int) -> bool:
+    """Whether no network was trained on the portrait of a seed."""
+    return any(seed in split for split in UNSEEN)
 
 
 def rendered(seed: int, changes: Mapping[str, float] | None = None) -> Image.Image:
@@ -31,3 +40,15 @@ def truth(seed: int, changes: Mapping[str, float] | None = None) -> Portrait:
         if change:
             overrides |= EDITS[name].apply(original.parameters, change)
     return portrait(seed, **overrides) if overrides else original
+
+
+def hair(seed: int) -> Bool[np.ndarray, "h w"]:
+    """Where the portrait of a seed has hair."""
+    from examples.clay import portrait
+
+    return portrait(seed).mask == CLASSES.index("hair")
+
+
+def hairy(seed: int) -> bool:
+    """Whether a portrait's hair covers a twentieth of it: enough to compare colours."""
+    return bool(hair(seed).mean() >= 0.05)

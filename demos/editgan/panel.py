@@ -211,6 +211,7 @@ def build_result(page: PageContents) -> dict[str, Component]:
     """Before and after, report, new mask, true answer and its verdict, and the edits so far."""
     pair = gr.ImageSlider(
         page.pair, label="Before and after", format="png", height=360, elem_id="editgan-compare",
+        interactive=False,
         buttons=["fullscreen"], elem_classes="filled",
     )  # fmt: skip
     report = gr.HTML(page.report, elem_id="editgan-report")

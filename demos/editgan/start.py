@@ -23,6 +23,7 @@ from demos.kit.inputs import (
     QUIET,
     PortraitInput,
     aligned,
+    picture_of,
     portrait_input,
 )
 from demos.kit.outputs import Values
@@ -49,6 +50,7 @@ class _Part:
         The true answer to an edit is known when the picture is the never-seen portrait of `seed`.
         Yields the embedding, a report, the pictures, the mask and the painter's value.
         """
+        picture = picture_of(picture, seed)
         source, seed = aligned(picture, x, y, zoom), seed_of(picture, seed)
 
         def work(on_step):
@@ -121,7 +123,8 @@ def _note(vector: Any) -> str:
     measured = vector.success or {}
     if "success" not in measured or "portraits" not in measured:
         return "of your own, not measured"
-    return f"works on {measured['success']:.0%} of {measured['portraits']:.0f} held-out portraits"
+    count = measured["portraits"]
+    return f"works on {measured['success'] * count:.0f} of {count:.0f} other portraits"
 
 
 def _thumbnail(vector: Any) -> str:
@@ -172,7 +175,7 @@ def build_input(page: PageContents) -> PictureControls:
                 page.seed,
             )
             paintings = gr.Radio(
-                list(_paintings()), value=None, label="Paintings, outside the domain",
+                list(_paintings()), value=None, label="Paintings, which the generator never saw",
                 info="Test portraits turned into paintings by image filters.",
                 elem_classes="bare", visible=bool(_paintings()),
             )  # fmt: skip

@@ -17,6 +17,7 @@ from PIL import Image
 from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin, stored_origins
 from demos.kit import imaging, stored
+from demos.kit.address import Opening, into_portrait
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.cropbox import crop_box_input
 from demos.kit.downloads import Keepsake, take_home
@@ -28,6 +29,7 @@ from demos.kit.inputs import (
     aligned,
     at_most,
     gallery_input,
+    picture_of,
     portrait_input,
 )
 from demos.kit.outputs import Values, filling
@@ -75,6 +77,7 @@ class _Part:
         and size as fractions of the target's square. The seed goes into the parameters when the
         target is its never-seen portrait, as do those of contexts drawn in this session.
         """
+        picture = picture_of(picture, seed)
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         box = imaging.crop_box(x, y, width, height)
@@ -234,13 +237,13 @@ def _example(entry: Stored) -> dict[str, Any]:
     return inputs | shown | {"keep": keep, "drawn": v.get("seeds", {}).get("contexts", [])}
 
 
-def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("diffuse") if at.rendered else []
     first = dict(zip(CROP, PUBLISHED_CROP, strict=True)) | (_example(found[0]) if found else {})
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_diffusion", ("target-1", "diffused-1"))
     with gr.Row():
         with gr.Column(min_width=280):
             target = portrait_input(
@@ -283,9 +286,8 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     if examples is not None:
         shown = {"picture": target.picture, "seed": target.seed, "contexts": contexts}
         shown |= dict(zip(CROP, crop, strict=True)) | outputs | {"drawn": drawn, "of": of}
-        stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
-            **preview, **QUIET
-        )
+        stored.wire(examples, found, _example, shown).then(**preview, **QUIET)
+    return into_portrait(target)
 
 
 def _pairs(first: Values) -> list[Image.Image]:
@@ -309,6 +311,7 @@ def _result_panels(first: Values) -> dict[str, Component]:
             report = gr.HTML(first.get("report"), elem_id="diffuse-report")
         compare = gr.ImageSlider(
             first.get("compare"), label="Before and after, first context", format="png", height=470,
+            interactive=False,
             buttons=["fullscreen"], elem_classes="filled",
         )  # fmt: skip
     sheet = gr.Image(

@@ -11,6 +11,7 @@ import gradio as gr
 from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inversion_of, origin
 from demos.kit import imaging, stored
+from demos.kit.address import Opening, into_portrait
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, fresh_folder, take_home
 from demos.kit.handover import Exchange
@@ -19,6 +20,7 @@ from demos.kit.inputs import (
     QUIET,
     Dial,
     aligned,
+    picture_of,
     portrait_input,
     refuse,
 )
@@ -51,6 +53,7 @@ class _Part:
         Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
         A seed goes into the parameters when the picture is its never-seen portrait.
         """
+        first, second = picture_of(first, seed1), picture_of(second, seed2)
         pair = ((first, x1, y1, zoom1, seed1), (second, x2, y2, zoom2, seed2))
         ends = [aligned(*framed, self.at.side) for *framed, _ in pair]
         frames: dict[str, list] = {}
@@ -156,14 +159,14 @@ def _example(entry: Stored) -> dict[str, Any]:
     return inputs | shown | pick(frames, 0.5)
 
 
-def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("interpolate") if at.rendered else []
     domain = {"domain": at.name, "side": at.side, "faces": at.faces}
     shown = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_interpolation", ("first-1", "second-1"))
     with gr.Row():
         with gr.Column(min_width=280):
             first = portrait_input(
@@ -218,5 +221,6 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
             "first": first.picture, "seed1": first.seed, "second": second.picture,
             "seed2": second.seed, "of": of, **outputs, **pair,
         }  # fmt: skip
-        stored.wire(examples, found, _example, filled, "indomain_stored_interpolation")
+        stored.wire(examples, found, _example, filled)
     export.click(film, frames, films, api_name="indomain_interpolate_film")
+    return into_portrait(first)

@@ -14,6 +14,7 @@ from PIL import Image
 from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inversion_of, origin
 from demos.kit import stored
+from demos.kit.address import Opening, into_portrait
 from demos.kit.beside import laid_out, lay_beside
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
@@ -24,6 +25,7 @@ from demos.kit.inputs import (
     QUIET,
     Dial,
     aligned,
+    picture_of,
     portrait_input,
     refuse,
 )
@@ -36,13 +38,13 @@ from examples.stored import Stored
 
 SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
 </p></div>"""
-TRUTH = """For a never-seen portrait the renderer knows what the very same person looks like older,
+TRUTH = """For a rendered portrait the renderer knows what the very same person looks like older,
 turned or with glasses: the true answer, to hold the edit against."""
 PHOTO = """A unit is the published boundary's own. Nobody knows the true answer for a photograph:
 that part of the page needs the renderer of clay heads."""
 NO_SUBJECT = "There is no inverted picture yet. Press Invert first."
 NOTHING = (0,) * len(CLAY_HEADS.attributes)
-NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
+NO_TRUTH = "Only a rendered portrait has a true answer: nobody knows it for an uploaded picture."
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class _Part:
         The true answer is known when the picture is the never-seen portrait of `seed`. Yields the
         inversion and a report.
         """
+        picture = picture_of(picture, seed)
         image = aligned(picture, x, y, zoom, self.at.side)
         seed = seed_of(picture, seed) if self.at.rendered else None
 
@@ -147,13 +150,21 @@ def remember(history: list[tuple], *changes: float) -> list[tuple]:
     """The history with the newest changes; moving one slider on and on is one entry."""
     before = history[-2] if len(history) > 1 else (0,) * len(changes)
     moved = sum(a != b for a, b in zip(before, changes, strict=True))
-    return [*(history[:-1] if moved <= 1 else history), changes]
+    reset = history and not any(history[-1])  # stays, so that Undo comes by it
+    return [*(history[:-1] if moved <= 1 and not reset else history), changes]
 
 
 def undo(history: list[tuple], count: int = len(NOTHING)) -> tuple:
     """The history without its newest entry, and the values of `count` sliders then."""
     earlier = history[:-1]
     return earlier, *(earlier[-1] if earlier else (0,) * count)
+
+
+def cleared(history: list[tuple], count: int = len(NOTHING)) -> tuple:
+    """The history with all sliders at zero as its newest entry, which Undo takes back; zeros."""
+    nothing = (0,) * count
+    undoable = history and any(history[-1])
+    return [*history, nothing] if undoable else history, *nothing
 
 
 def in_words(changes: dict[str, float], at: Setting = CLAY_HEADS) -> str:
@@ -195,13 +206,13 @@ def _example(entry: Stored) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
     found = PAPER.stored.read("manipulate") if at.rendered else []
     first = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_manipulation", ("picture", "edited"))
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             portrait = portrait_input(
@@ -241,8 +252,9 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
         filled |= {"words": words, "of": of, **made, **dials}
-        stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
+        stored.wire(examples, found, _example, filled)
     _wire_edits(edit, dials, history, switch, back, reset)
+    return into_portrait(portrait)
 
 
 def _cleared(every: Values, dials: Values) -> Values:
@@ -256,13 +268,15 @@ def _wire_edits(edit, dials, history, switch, back, reset) -> None:
         dial.input(remember, [history, *sliders], history, **QUIET, **FOLLOW).then(**edit, **silent)
     switch.input(**edit, **silent)
 
-    def earlier(entries: list[tuple]) -> Values:
-        before, *values = undo(entries, len(dials))
-        return {"history": before, **dict(zip(dials, values, strict=True))}
+    def moving(change: Callable) -> Callable:
+        def handler(entries: list[tuple]) -> Values:
+            entries, *values = change(entries, len(dials))
+            return {"history": entries, **dict(zip(dials, values, strict=True))}
 
-    takes_back = earlier, (lambda _: {"history": [], **dict.fromkeys(dials, 0)})
-    for button, change in zip((back, reset), takes_back, strict=True):
-        moved = filling(change, {"history": history, **dials})
+        return handler
+
+    for button, change in ((back, undo), (reset, cleared)):
+        moved = filling(moving(change), {"history": history, **dials})
         button.click(**moved, inputs=history, **QUIET).then(**edit, **silent)
 
 

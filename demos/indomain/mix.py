@@ -12,6 +12,7 @@ from PIL import Image
 from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, Setting, inversion_of, stored_origins
 from demos.kit import imaging, stored
+from demos.kit.address import Opening, into_gallery
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
 from demos.kit.handover import Exchange
@@ -194,13 +195,13 @@ def _running(i: int, count: int, news) -> str:
     return said(f"<b>Picture {i + 1} of {count}</b>") + running(news, i, count)
 
 
-def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("mix") if at.rendered else []
     first = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_mixture", ("content-1", "mix-1-1"))
     with gr.Row():
         with gr.Column(min_width=280):
             contents, drawn_contents = gallery_input(
@@ -249,4 +250,5 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> None:
             "contents": contents, "styles": styles, "layers": layers, **mixed, "of": of,
             "inverted": inverted, "drawn contents": drawn_contents, "drawn styles": drawn_styles,
         }  # fmt: skip
-        stored.wire(examples, found, _example, filled, "indomain_stored_mixture")
+        stored.wire(examples, found, _example, filled)
+    return into_gallery(contents, drawn_contents)

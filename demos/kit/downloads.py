@@ -31,7 +31,7 @@ def take_home(
     keep = gr.State(first)
     if offer is not None:
         offer(keep, first)
-    with gr.Accordion("Take it with you", open=False):
+    with gr.Accordion("Take it with you", open=False, elem_classes="fine"):
         with gr.Row(equal_height=True):
             sidecar = gr.Checkbox(label="With the parameters as JSON", value=False, scale=2)
             button = gr.Button("Prepare the files", scale=1, size="md")

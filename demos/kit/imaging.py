@@ -270,11 +270,12 @@ def sheet(
     return figure
 
 
-def data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image, format: str = "PNG") -> str:
     """A picture as a data URI, for pictures inside HTML."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, format)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{format.lower()};base64,{content}"
 
 
 def there_and_back(frames: Sequence[Image.Image]) -> list[Image.Image]:

@@ -12,6 +12,7 @@ import pytest
 
 import app
 from demos.kit import theme
+from demos.papers import PAPERS
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
@@ -42,7 +43,8 @@ def served(fake, fake_editgan, shelves):
     """The address of the running app, whose pages show stored results at the start."""
     with stocked(shelves):
         demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    options = theme.LAUNCH | app.presented(PAPERS)
+    _, url, _ = demo.launch(**options, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
 

@@ -119,7 +119,7 @@ def drawn(client, nth: int, *paths: str) -> tuple[list[str], int]:
     buttons = [
         component["id"]
         for component in client.config["components"]
-        if component["props"].get("value") == "Add a never-seen portrait"
+        if component["props"].get("value") == "Add a new portrait"
     ]
     (listener,) = (
         found["id"]

@@ -28,8 +28,8 @@ def embed(page: Page, steps: int = 10, seconds: int = 60, seed: int = TEST.start
     """A never-seen portrait, embedded; its mask is in the painter."""
     shown = page.locator(".image-frame img").first
     before = shown.get_attribute("src") or ""
-    page.get_by_label("Test seed").fill(str(seed))
-    page.get_by_label("Test seed").press("Enter")
+    page.get_by_label("Portrait number").fill(str(seed))
+    page.get_by_label("Portrait number").press("Enter")
     expect(shown).not_to_have_attribute("src", before, timeout=60 * SECONDS)
     fill_number(page, "Optimisation steps", steps)
     press(page, "Embed")
