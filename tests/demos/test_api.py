@@ -15,6 +15,8 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import safetensors.numpy
+import torch
 from gradio_client import Client, handle_file
 from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
@@ -29,6 +31,7 @@ from demos.kit.api import PAGE, endpoint
 from demos.kit.arguments import as_file
 from examples.clay.parts import PART_PALETTE, PARTS
 from examples.portraits import TEST
+from pipelines.latents import save_codes
 from tests.demos import fake_editgan
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
@@ -57,7 +60,7 @@ def inputs(tmp_path_factory) -> dict[str, Path]:
 CALLS: dict[str, dict[str, Any]] = {
     "clay_portrait": {"seed": TEST.start, "changes": SMILE},
     "indomain_invert": {"picture": Path("picture"), "method": "in-domain", "steps": 5},
-    "indomain_manipulate": {"subject": Path("indomain latent"), "changes": SMILE},
+    "indomain_manipulate": {"subject": Path("indomain latent"), "changes": SMILE, "steps": 5},
     "indomain_interpolate": {
         "first": Path("picture"), "second": Path("indomain latent"), "count": 3, "steps": 5,
     },
@@ -70,6 +73,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "editgan_embed": {"picture": Path("picture"), "steps": 5},
     "editgan_vector": {
         "subject": Path("editgan latent"), "vector": "smile", "scale": 1.5, "refine": 3,
+        "steps": 5,
     },
     "editgan_paint": {
         "subject": Path("editgan latent"), "mask": Path("painted"), "parts": None, "steps": 5,
@@ -147,6 +151,8 @@ def _seen(result: Any) -> Any:
     if isinstance(result, bytes) and result[:4] == b"\x89PNG":
         picture = Image.open(io.BytesIO(result)).convert("RGB")
         return picture.size, picture.tobytes()
+    if isinstance(result, bytes):  # a latent file, whose header has no fixed order
+        return {name: w.tobytes() for name, w in safetensors.numpy.load(result).items()}
     if isinstance(result, dict):
         return {key: value for key, value in result.items() if key != "seconds"}
     return len(result) if isinstance(result, list) else result
@@ -271,11 +277,13 @@ def test_other_values_out_of_range_are_said(inputs):
 
 
 def test_files_that_are_no_latents_of_this_generator_are_said(inputs, tmp_path):
-    shape, several, cut = (tmp_path / f"{n}.safetensors" for n in ("shape", "several", "cut"))
+    names = ("shape", "several", "cut", "other")
+    shape, several, cut, other = (tmp_path / f"{name}.safetensors" for name in names)
     save_file({"code": np.zeros((1, 3, 4), np.float32)}, shape)
     save_file({"a": np.zeros((1, 12, 512), np.float32)}, several)
     cut.write_bytes(inputs["indomain latent"].read_bytes()[:3000])
-    for path in (shape, several, cut, inputs["editgan latent"]):
+    save_codes(other, {"code": torch.zeros(1, 12, 512)}, "0" * 64)
+    for path in (shape, several, cut, other):
         with pytest.raises(Exception, match="must be|Download it again"):
             result("manipulate", "indomain")(path, SMILE)
 
@@ -289,6 +297,6 @@ def test_numbers_that_json_has_not_are_null(inputs):
 def test_a_vector_that_was_painted_edits_another_picture(inputs):
     latent, painted = inputs["editgan latent"], inputs["painted"]
     *_, told, _, vector = result("paint", "editgan")(latent, painted, steps=3)
-    assert told["parts"] == ["lower lip"] and told["as_painted"] > 0.9
+    assert "lower lip" in told["parts"] and told["as_painted"] > 0.9
     again = result("vector", "editgan")(inputs["picture"], Path(vector["path"]), steps=2)
     assert again[2]["mask_changed"] == told["mask_changed"] > 0
