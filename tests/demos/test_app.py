@@ -336,7 +336,7 @@ def test_missing_and_too_many_pictures(client, face):
         diffuse(client, None, gallery(face))
     with pytest.raises(Exception, match="1 to 4 contexts; got 0"):
         diffuse(client, face, [])
-    with pytest.raises(Exception, match="1 to 4 contexts; got 5"):
+    with pytest.raises(Exception, match="4 pictures are the most here; got 5"):
         diffuse(client, face, gallery(*[face] * 5))
     with pytest.raises(Exception, match="test split"):
         client.predict(5, api_name="/indomain_never_seen_portrait")

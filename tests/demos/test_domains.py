@@ -22,6 +22,7 @@ from demos.header.readiness import Source
 from demos.indomain import manipulate, setting
 from demos.kit import theme
 from demos.kit.bridge import BOARD, CLAY, Pipelines, Stop, stream
+from demos.kit.inputs import GPU
 from demos.kit.words import strangers
 from demos.papers import PAPERS
 from tests.demos.browsing import CHROMIUM, SECONDS, new_portrait, overhang, panel, press
@@ -267,12 +268,14 @@ def test_the_line_says_what_runs_and_what_waits(shelf) -> None:
     through(handler)
     assert BOARD.running == []
 
-    class Blocks:
-        _queue = (1, 2)
-
-    token = LocalContext.blocks.set(Blocks())
-    assert "Nothing is running. 2 requests wait." in picker.now_running()
-    LocalContext.blocks.reset(token)
+    events = [SimpleNamespace(fn=SimpleNamespace(name=name)) for name in ("diffuse", "mix_styles")]
+    place = {GPU["concurrency_id"]: SimpleNamespace(queue=events)}
+    queue = SimpleNamespace(event_queue_per_concurrency_id=place)
+    token = LocalContext.blocks.set(SimpleNamespace(_queue=queue))
+    try:
+        assert "Nothing is running. Waiting: diffuse, mix styles." in picker.now_running()
+    finally:
+        LocalContext.blocks.reset(token)
 
 
 def test_a_stage_that_fails_leaves_the_board() -> None:
