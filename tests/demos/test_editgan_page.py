@@ -238,8 +238,8 @@ def test_masks_that_cannot_be_optimised(embedded, labels, words):
     [
         ({"labels": "not base64!", "part": 1}, "base64 text"),
         ({"labels": "AAAA", "part": 1}, "must be square; got 3"),
-        ({"labels": "AAAA", "part": "lip"}, "must be a whole number; got 'lip'"),
-        ({"labels": "AAAA", "part": 300}, "must be a whole number; got 300"),
+        ({"labels": "AAAA", "part": "lip"}, "must be a whole number below 256; got 'lip'"),
+        ({"labels": "AAAA", "part": 300}, "must be a whole number below 256; got 300"),
     ],
 )
 def test_damaged_paintings(value, words):
