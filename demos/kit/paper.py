@@ -35,7 +35,7 @@ class Paper:
     citation: str
     pipeline: str = ""
     page: str = ""
-    places: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict, hash=False)
     api: str = ""
     clay_alone: str = ""
     kinds: tuple[str, ...] = ()
