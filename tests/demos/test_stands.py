@@ -175,7 +175,7 @@ def test_an_upload_that_was_cleaned_away_is_said_without_its_path(tmp_path):
 )  # fmt: skip
 def test_masks_of_other_sizes_and_labels_are_refused(side, label, part, words):
     with gr.Blocks():
-        canvas = paint.build(PageContents())[0]
+        canvas = paint.build(PageContents()).canvas
     value = Painting(np.full((side, side), label, np.uint8), part).value
     with pytest.raises(gr.Error, match=words):
         canvas.preprocess(value)
@@ -263,7 +263,8 @@ def test_an_absent_mirror_does_not_end_clay(monkeypatch, tmp_path):
 
 def test_a_vector_beyond_all_learnt_ones_is_refused():
     import torch
-    from pipelines.networks.editing_vector import _check_finite
+
+    from pipelines.editing_vector import _check_finite
 
     delta = torch.full((2, 4), 1.5)
     _check_finite("smile", delta)

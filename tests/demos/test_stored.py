@@ -48,7 +48,10 @@ WHOLE = (0.5, 0.5, 1)
 
 def filled(demo: gr.Blocks) -> dict[str, list]:
     """By endpoint: the components that a stored result fills, of every choice of results."""
-    return {fn.api_name: fn.outputs for fn in demo.fns.values() if "_stored_" in str(fn.api_name)}
+    named = {str(fn.api_name): fn.outputs for fn in demo.fns.values()}
+    return {
+        name.removeprefix("page_"): outputs for name, outputs in named.items() if "_stored_" in name
+    }
 
 
 def is_empty(component) -> bool:
