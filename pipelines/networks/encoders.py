@@ -101,13 +101,16 @@ class LayerwiseEncoder(nn.Module, PyTorchModelHubMixin):
             raise ValueError(
                 f"picture must be (batch, 3, {side}, {side}); got {tuple(x.shape)}. Resize it."
             )
-        vectors = self._vectors(self._features(x))
+        return self._codes(F.pixel_unshuffle(x, 2))
+
+    def _codes(self, cells: Float[Tensor, "b c h2 w2"]) -> Float[Tensor, "b layers dim"]:
+        vectors = self._vectors(self._features(cells))
         ws = [head(vectors[layer * LEVELS // self.num_ws]) for layer, head in enumerate(self.heads)]
         return self.w_mean + torch.stack(ws, dim=1)
 
-    def _features(self, x: Tensor) -> list[Tensor]:
-        """Features of every depth, deepest first."""
-        x = F.leaky_relu(self.stem(F.pixel_unshuffle(x, 2)), 0.2)
+    def _features(self, cells: Tensor) -> list[Tensor]:
+        """Features of every depth, deepest first, of 2 x 2 pixels a cell."""
+        x = F.leaky_relu(self.stem(cells), 0.2)
         features = [x]
         for block in self.blocks:
             features.append(block(features[-1]))
@@ -120,3 +123,54 @@ class LayerwiseEncoder(nn.Module, PyTorchModelHubMixin):
             total = total + level(feature)
             vectors.append(F.leaky_relu(total, 0.2))
         return vectors
+
+
+class OffsetEncoder(LayerwiseEncoder):
+    """One code for all layers and an offset a layer, ws_i = w_mean + head_0 + head_i, head_0 alone
+    at the first: few and small offsets keep codes near to W, where edits work."""
+
+    def forward(
+        self, x: Float[Tensor, "b 3 h w"], offsets: int | None = None
+    ) -> Float[Tensor, "b layers dim"]:
+        """Codes of RGB pictures in [-1, 1]; offsets: how many are added, from the coarsest on."""
+        heads = super().forward(x) - self.w_mean
+        first = heads[:, :1]
+        count = self.num_ws - 1 if offsets is None else offsets
+        if not 0 <= count <= self.num_ws - 1:
+            raise ValueError(f"offsets must be 0 to {self.num_ws - 1}; got {count}. None: all.")
+        kept = torch.arange(self.num_ws, device=x.device) <= count
+        added = torch.cat([torch.zeros_like(first), heads[:, 1:]], dim=1) * kept[:, None]
+        return self.w_mean + first + added
+
+
+class GuidedEncoder(LayerwiseEncoder):
+    """E of a picture and a guide of the same size; without `w_mean`: what is to be added to codes.
+
+    guides: channels of the guide; the others as for `LayerwiseEncoder`.
+    """
+
+    def __init__(
+        self,
+        guides: int = 3,
+        num_ws: int = 12,
+        resolution: int = 128,
+        width: int = 16,
+        level_size: int = 192,
+        w_dim: int = 512,
+    ):
+        super().__init__(num_ws, resolution, width, level_size, w_dim)
+        self.guides = guides
+        self.stem = nn.Conv2d(12 + 4 * guides, width, 3, padding=1)
+
+    def forward(
+        self, x: Float[Tensor, "b 3 h w"], guide: Float[Tensor, "b guides h w"]
+    ) -> Float[Tensor, "b layers dim"]:
+        """Changes of codes for RGB pictures in [-1, 1] of side `resolution`."""
+        side = self.resolution
+        expected = (len(x), 3, side, side), (len(x), self.guides, side, side)
+        if (tuple(x.shape), tuple(guide.shape)) != expected:
+            raise ValueError(
+                f"picture and guide must be {expected[0]} and {expected[1]}; "
+                f"got {tuple(x.shape)} and {tuple(guide.shape)}. Resize them."
+            )
+        return self._codes(F.pixel_unshuffle(torch.cat([x, guide], dim=1), 2)) - self.w_mean

@@ -271,26 +271,50 @@ class Synthesis(nn.Module):
         features: bool = False,
         deltas: Tensors | None = None,
         masks: Tensors | None = None,
+        edited: Float[Tensor, "b layers d"] | None = None,
     ) -> Float[Tensor, "b rgb h w"] | tuple[Float[Tensor, "b rgb h w"], dict[str, Tensor]]:
         """Image in about [-1, 1].
 
         noise: the stored "const" fields, new "random" ones, or "none". deltas: block output name
         ("b16.conv1") -> (b, c, h, w), added after that block, times masks[name] (b, 1, h, w) where
         given. features: also return every layer's output by name ("b4.conv1", "b8.conv0", ...),
-        deltas included. Raises ValueError for wrong shapes and names.
+        deltas included. edited: other ws, whose image is returned instead: everywhere but where a
+        mask is 1, which follows `ws` up to that block, its colour included, and `edited` after it.
+        Raises ValueError for wrong shapes and names.
         """
         self.check(ws, noise, deltas or {}, masks or {})
+        if edited is not None:
+            if features or noise == "random":
+                raise ValueError(
+                    "edited ws need the same noise twice and give no features; "
+                    f"got {noise!r} noise, features={features}. Leave both out."
+                )
+            self.check(edited, noise, {}, {})
+            return self._edited(ws, edited, noise, deltas or {}, masks or {})
         deltas, masks, seen = deltas or {}, masks or {}, {}
         x = rgb = None
         for block, block_ws in self.per_block(ws.float()):
             x, rgb, outputs = block(x, rgb, block_ws, noise)
-            name = f"{block.name}.conv1"
-            if name in deltas:
-                x = x + (masks[name] * deltas[name] if name in masks else deltas[name])
-                outputs[name] = x
+            x = outputs[f"{block.name}.conv1"] = _shifted(block, x, deltas, masks)
             if features:
                 seen.update(outputs)
         return (rgb, seen) if features else rgb
+
+    def _edited(
+        self, ws: Tensor, edited: Tensor, noise: Noise, deltas: Tensors, masks: Tensors
+    ) -> Float[Tensor, "b rgb h w"]:
+        """Both images side by side; where a mask is, the second goes on from the first."""
+        x = rgb = changed = changed_rgb = None
+        pairs = zip(self.per_block(ws.float()), self.per_block(edited.float()), strict=True)
+        for (block, block_ws), (_, other_ws) in pairs:
+            x, rgb, _ = block(x, rgb, block_ws, noise)
+            changed, changed_rgb, _ = block(changed, changed_rgb, other_ws, noise)
+            if f"{block.name}.conv1" in deltas:
+                mask = masks.get(f"{block.name}.conv1", 1.0)
+                changed = changed + mask * (x - changed)
+                changed_rgb = changed_rgb + mask * (rgb - changed_rgb)
+            x, changed = (_shifted(block, f, deltas, masks) for f in (x, changed))
+        return changed_rgb
 
     def check(self, ws: Tensor, noise: str, deltas: Tensors, masks: Tensors) -> None:
         """Raise ValueError for what `forward` cannot use."""
@@ -318,6 +342,14 @@ class Synthesis(nn.Module):
                     f"{name}: mask must be {(len(ws), 1, level, level)}; got {tuple(mask.shape)}. "
                     "Resize it to the block's resolution."
                 )
+
+
+def _shifted(block: SynthesisBlock, x: Tensor, deltas: Tensors, masks: Tensors) -> Tensor:
+    """A block's output with its delta, if it has one, times its mask, if it has one."""
+    name = f"{block.name}.conv1"
+    if name not in deltas:
+        return x
+    return x + (masks[name] * deltas[name] if name in masks else deltas[name])
 
 
 class Generator(nn.Module, PyTorchModelHubMixin):

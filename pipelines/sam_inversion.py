@@ -1,0 +1,482 @@
+"""Spatially-Adaptive Multilayer Selection for GAN Inversion and Editing (Parmar, Li, Lu, Zhang,
+Zhu, Singh; CVPR 2022; "SAM" is no abbreviation of Segment Anything here).
+
+Stages: `invertibility` (how badly each latent would rebuild each segment; `latent_map` makes a map
+of latents of it, at any threshold), then `invert` (optimisation) or `encode` (one forward pass),
+then `edit`. `baseline` inverts by the methods of Table 4.1. Numbers are those of the thesis of the
+first author, which has the same method (Chapter 3).
+
+Symbols: x, a picture; w (w+), its layer-wise codes; F_k, features after layer k; delta (Delta f),
+what is added to them; m, the mask of a feature latent; tau, the error under which a latent will do;
+e_l, the error of latent l; G, the synthesis network; d, the perceptual distance.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
+
+import weights
+from pipelines.baselines import BASELINES, E4E, ENCODED, OPTIMISED, RESTYLE, Baselines
+from pipelines.boundary import Boundary, boundaries_from
+from pipelines.components import PERCEPTUAL, Components
+from pipelines.descent import Report, descend, joined, parted, rebuilding, reporter
+from pipelines.images import as_images, as_tensor
+from pipelines.invertibility import (
+    SIDE,
+    W_PLUS,
+    InvertibilityMaps,
+    checked,
+    every_pixel,
+    feature_layers,
+    latent_map,
+    level_of,
+    masks_of,
+    resized,
+    segments_of,
+)
+from pipelines.latent_space import LatentSpace
+from pipelines.latents import fingerprint
+from pipelines.measures import Measured, Measures
+from pipelines.networks.bisenet import BiSeNet
+from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.invertibility import InvertibilityNet
+from pipelines.networks.irse import FaceJudge
+from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.parser import FaceParser
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.psp import AtItsSize, Encoder4Editing
+from pipelines.networks.sam_encoders import SAMEncoders
+from pipelines.networks.stylegan2 import Generator
+from pipelines.runtime import OnStep, stage
+
+# What this paper asks of a domain -> the components that can give it, by class.
+START = {"indomain-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
+PARSER = {"parser": FaceParser}
+PRINCIPAL = "principal direction {}"  # names of GANSpace's directions, from 1
+COMPONENTS = {"e4e": "offset-encoder", "restyle": "restyle-encoder"}
+RECIPES = {
+    "encode": "python -m pipelines.training.sam_encoders",
+    "e4e": "python -m pipelines.training.baseline_encoders --kind e4e",
+    "restyle": "python -m pipelines.training.baseline_encoders --kind restyle",
+}
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What suits a domain: tau, Adam's rate and the weights of Eqs. 3.5 to 3.8.
+
+    perceptual: of d. feature: of the mean square of Delta f (Eq. 3.7). variation, prior: of the two
+    terms of Eq. 3.6, each a mean over the numbers of w.
+    """
+
+    tau: float = 0.225
+    rate: float = 0.05
+    perceptual: float = 1.0
+    feature: float = 5.0
+    variation: float = 1e-3
+    prior: float = 1e-4  # the published 1e-8 is of a sum over 18 x 512 numbers
+
+
+PUBLISHED = Tuning()
+TUNINGS = {"clay-heads": Tuning(tau=0.9, perceptual=0.25)}
+
+
+@dataclass(frozen=True, eq=False)
+class Inversion:
+    """Result of `invert`, `encode` and `baseline`, detached and on the CPU (safe in gr.State).
+
+    w and deltas, by block output name, make image; latent_map: the latent of each place, an index
+    into `latents`. method: "optimised", "encoded" or one of BASELINES. tuned: the generator's
+    weights that PTI changed. measures: of image beside the picture.
+    """
+
+    w: Float[Tensor, "1 layers dim"]
+    deltas: Mapping[str, Float[Tensor, "1 c h w"]]
+    latent_map: UInt8[np.ndarray, "h w"]
+    latents: tuple[str, ...]
+    image: Image.Image
+    method: str
+    seconds: float
+    measures: Measures
+    losses: tuple[float, ...] = ()
+    tuned: Mapping[str, Tensor] | None = field(default=None, repr=False)
+
+
+class SAMInversion(Measured):
+    """Inverts each segment of a picture in the earliest latent that can rebuild it.
+
+    generator, encoder (where w+ starts), invertibility (S), parser, perceptual, judge and encoders
+    are ready modules; parser None: superpixels alone; invertibility, judge and encoders may be None
+    where a domain has none. rivals: encoders by name of ENCODED; boundaries by attribute. All are
+    frozen and placed as `Runtime.decide` says for device and offload. missing: why a component is
+    not here, a sentence each.
+    """
+
+    paper = "sam_inversion"
+
+    def __init__(
+        self,
+        generator: Generator,
+        encoder: LayerwiseEncoder | AtItsSize,
+        invertibility: InvertibilityNet | None,
+        parser: FaceParser | BiSeNet | None,
+        perceptual: PerceptualDistance,
+        judge: PortraitJudge | FaceJudge | None = None,
+        encoders: SAMEncoders | None = None,
+        rivals: Mapping[str, nn.Module] | None = None,
+        boundaries: Mapping[str, Boundary] | None = None,
+        device: str | torch.device | None = None,
+        offload: bool | str | None = None,
+        missing: Mapping[str, str] | None = None,
+        tuning: Tuning = PUBLISHED,
+    ):
+        self.generator, self.encoder, self.predictor = generator, encoder, invertibility
+        self.parser, self.perceptual, self.judge = parser, perceptual, judge
+        self.encoders, self.rivals = encoders, dict(rivals or {})
+        self.boundaries, self.missing = dict(boundaries or {}), dict(missing or {})
+        self.tuning, self.size = tuning, generator.resolution
+        self.blocks = feature_layers(self.size)  # F_k -> the block output that it is
+        self.latents = (W_PLUS, *self.blocks)
+        self.fingerprint = fingerprint(generator.synthesis)
+        _check_fit(self.latents, tuple(self.blocks.values()), invertibility, encoders)
+        # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
+        distance = (perceptual.lpips.scaling_layer, perceptual.lpips.net)
+        networks = (generator.synthesis, generator.mapping, encoder, invertibility, parser, judge)
+        self.place(
+            (*networks, encoders, *self.rivals.values(), *distance), device, offload, self.size
+        )
+
+    @classmethod
+    def arguments(cls, found: Components) -> dict[str, Any]:
+        """What the constructor takes of a domain; `WeightsError` names the recipe of what lacks."""
+        if found.lacking:
+            raise weights.WeightsError(found.lacking)
+        start = found.network(START)
+        rivals = {"e4e": found.network(E4E), "restyle": found.network(RESTYLE)}
+        return {
+            "generator": found.network({"generator": Generator}),
+            "encoder": AtItsSize(start).eval() if isinstance(start, Encoder4Editing) else start,
+            "invertibility": found.network({"invertibility": InvertibilityNet}),
+            "parser": found.network(
+                PARSER if found.domain == "clay-heads" else {"parser": BiSeNet}
+            ),
+            "perceptual": found.network(PERCEPTUAL),
+            "judge": found.judge(),
+            "encoders": found.network({"sam-encoders": SAMEncoders}),
+            "rivals": {name: net for name, net in rivals.items() if net is not None},
+            "boundaries": boundaries_from(found.tensors("boundaries")),
+            "missing": found.missing,
+            "tuning": TUNINGS.get(found.domain, PUBLISHED),
+        }
+
+    @functools.cached_property
+    def space(self) -> LatentSpace:
+        """Principal directions and the Gaussian prior of W, from samples."""
+        return LatentSpace.explore(self.generator.mapping, self.device)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """Names that `edit` knows: attributes, then GANSpace's components."""
+        count = len(self.space.directions)
+        return (*self.boundaries, *(PRINCIPAL.format(i) for i in range(1, count + 1)))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those of BASELINES that this domain has the networks for."""
+        return tuple(m for m in BASELINES if m in OPTIMISED or m in self.rivals)
+
+    # ---- stages on pictures ----------------------------------------------------------------------
+
+    @stage
+    def invertibility(
+        self,
+        image: Image.Image,
+        *,
+        segments: Int[np.ndarray, "h w"] | None = None,
+        refine: bool = True,
+    ) -> InvertibilityMaps:
+        """Predicted error of each latent at each pixel, and averaged over segments (Sec. 3.1).
+
+        segments: a label a pixel (square, any size) instead of the parser's parts and superpixels:
+        what a better segmenter would give. refine: False makes each pixel a segment (Fig. 4.6).
+        """
+        if self.predictor is None:
+            raise ValueError(
+                "invertibility must have its network; got none in this domain. Train it: "
+                "python -m pipelines.training.invertibility."
+            )
+        x = self._seen(self._load(image))
+        errors = {name: e[0, 0].cpu().numpy() for name, e in self.predictor(x).items()}
+        if not refine:
+            return InvertibilityMaps.refined(errors, every_pixel(*x.shape[-2:]))
+        if segments is None:
+            parts = None if self.parser is None else self.parser.parse(x)[0].cpu().numpy()
+            return InvertibilityMaps.refined(errors, segments_of(x[0], parts))
+        return InvertibilityMaps.refined(errors, resized(segments, x.shape[-1]))
+
+    @stage
+    def invert(
+        self,
+        image: Image.Image,
+        *,
+        tau: float | None = None,
+        maps: InvertibilityMaps | None = None,
+        chosen: UInt8[np.ndarray, "h w"] | None = None,
+        regularise: bool = True,
+        steps: int = 100,
+        image_every: int = 10,
+        on_step: OnStep | None = None,
+    ) -> Inversion:
+        """Codes and feature changes that rebuild a picture, by optimisation (Eqs. 3.3 to 3.8).
+
+        tau: None for the domain's. maps: of `invertibility`, which is asked for where they are not
+        given. chosen: a map of latents instead of both, an index a pixel. regularise: use Eq. 3.7
+        (Fig. 4.5). steps: 0 to 1000; on_step may return True to stop with the result so far, and
+        is handed the picture every `image_every` steps.
+        """
+        start = time.perf_counter()
+        x, chosen = self._load(image), self._chosen(image, tau, maps, chosen)
+        tuning = self.tuning if regularise else replace(self.tuning, feature=0.0)
+        w, deltas, losses = self.project(
+            x, torch.from_numpy(chosen)[None], steps=steps, tuning=tuning,
+            report=reporter("optimise", on_step, image_every),
+        )  # fmt: skip
+        return self._result(x, w, deltas, chosen, "optimised", start, losses)
+
+    @stage
+    def encode(
+        self,
+        image: Image.Image,
+        *,
+        tau: float | None = None,
+        maps: InvertibilityMaps | None = None,
+        chosen: UInt8[np.ndarray, "h w"] | None = None,
+    ) -> Inversion:
+        """The same by one encoder a latent, in one forward pass (Sec. 3.3); arguments as `invert`.
+
+        Raises ValueError where the encoders are not trained.
+        """
+        if self.encoders is None:
+            raise ValueError(self._untrained("encode", "sam-encoders"))
+        start = time.perf_counter()
+        x, chosen = self._load(image), self._chosen(image, tau, maps, chosen)
+        w, deltas = self.encoded(x, torch.from_numpy(chosen)[None])
+        return self._result(x, w, deltas, chosen, "encoded", start)
+
+    @stage
+    def edit(
+        self, inversion: Inversion, direction: str | Float[Tensor, "layers dim"], strength: float
+    ) -> Image.Image:
+        """The picture with w+ changed (Sec. 3.4); segments in F_k see the change after layer k.
+
+        direction: one of `directions`, or what to add to w+. strength: in the attribute's own unit
+        or in standard deviations; 0 gives the reconstruction back.
+        """
+        if not np.isfinite(strength):
+            raise ValueError(f"strength must be a finite number; got {strength!r}. Try 1.")
+        move = strength * self._move(direction)
+        return as_images(self._render(inversion, inversion.w + move.cpu()))[0]
+
+    @stage(times=lambda given: {"pti": 2}.get(given["method"], given["method"] in OPTIMISED))
+    def baseline(
+        self,
+        image: Image.Image,
+        *,
+        method: str,
+        steps: int = 100,
+        image_every: int = 10,
+        on_step: OnStep | None = None,
+    ) -> Inversion:
+        """The whole picture in one latent, by one of BASELINES; "pti" takes `steps` twice."""
+        if method not in BASELINES:
+            raise ValueError(f"method must be one of {', '.join(BASELINES)}; got {method!r}.")
+        if method in ENCODED and method not in self.rivals:
+            raise ValueError(self._untrained(method, COMPONENTS[method]))
+        start, x = time.perf_counter(), self._load(image)
+        rivals = Baselines(
+            self.generator, self.encoder, self.perceptual, self.space, self.rivals,
+            self.tuning.perceptual,
+        )  # fmt: skip
+        report = reporter(method, on_step, image_every)
+        found = rivals.project(x, method, steps=steps, report=report)
+        chosen = np.zeros((min(self.size, SIDE),) * 2, np.uint8)
+        return self._result(x, found.w, {}, chosen, method, start, found.losses, found.tuned)
+
+    # ---- the method on tensors -------------------------------------------------------------------
+
+    @torch.no_grad()
+    def project(
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        chosen: Int[Tensor, "b h2 w2"],
+        *,
+        steps: int = 100,
+        tuning: Tuning | None = None,
+        report: Report | None = None,
+    ) -> tuple[Float[Tensor, "b layers dim"], dict[str, Tensor], tuple[float, ...]]:
+        """w+ and Delta f of pictures in [-1, 1] on `device`, and the mean loss before each step.
+
+        chosen: the latent of each place by index. Pictures of a batch do not influence each other.
+        """
+        tuning = tuning or self.tuning
+        masks = self._masks(chosen)
+        distance = rebuilding(self.perceptual, x, tuning.perceptual)
+        # w+ starts at the encoder's code, every Delta f at 0.
+        first = [self.encoder(x), *(self._zeros(name, len(x)) for name in masks)]
+        shapes = [part.shape[1:] for part in first]
+
+        def loss(row: Tensor) -> tuple[Tensor, Tensor]:
+            w, *changes = parted(row, shapes)
+            deltas = dict(zip(masks, changes, strict=True))
+            rebuilt = self.generator.synthesis(w, deltas=deltas, masks=masks)  # Eqs. 3.3 and 3.4
+            each = distance(rebuilt)  # Eq. 3.5
+            each = each + tuning.variation * (w - w[:, :1]).square().mean((1, 2))  # Eq. 3.6
+            each = each + tuning.prior * self.space.prior(w)
+            for delta in changes:  # Eq. 3.7
+                each = each + tuning.feature * delta.square().mean((1, 2, 3))
+            return each, rebuilt
+
+        row, losses = descend(loss, joined(first), steps, tuning.rate, report, anneal=True)
+        w, *changes = parted(row, shapes)
+        return w, dict(zip(masks, changes, strict=True)), losses
+
+    @torch.no_grad()
+    def encoded(
+        self, x: Float[Tensor, "b 3 h w"], chosen: Int[Tensor, "b h2 w2"]
+    ) -> tuple[Float[Tensor, "b layers dim"], dict[str, Tensor]]:
+        """w+ and Delta f of pictures in [-1, 1] by one encoder a latent."""
+        hot = F.one_hot(chosen.to(self.device).long(), len(self.latents)).permute(0, 3, 1, 2)
+        hot = F.interpolate(hot.float(), x.shape[-2:], mode="nearest")
+        offset, deltas = self.encoders(x, hot, list(self._masks(chosen)))
+        # Departs from paper: the encoder of W+ says what to add to the domain's own encoder's
+        # code, as optimisation starts there too; so minutes of training are enough.
+        return self.encoder(x) + offset, dict(deltas)
+
+    # ---- between the two -------------------------------------------------------------------------
+
+    def _load(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
+        return as_tensor(image, self.size).to(self.device)
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """Pictures as maps are made of them, SIDE px at most."""
+        return F.adaptive_avg_pool2d(x, SIDE) if x.shape[-1] > SIDE else x
+
+    def _chosen(
+        self,
+        image: Image.Image,
+        tau: float | None,
+        maps: InvertibilityMaps | None,
+        chosen: np.ndarray | None,
+    ) -> UInt8[np.ndarray, "h w"]:
+        """The map of latents that is asked for; ValueError for one that cannot be used."""
+        if chosen is None:
+            maps = self.invertibility(image) if maps is None else maps
+            return latent_map(maps, self.tuning.tau if tau is None else tau)
+        return checked(chosen, self.latents)
+
+    def _masks(self, chosen: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
+        return masks_of(chosen.to(self.device), tuple(self.blocks.values()))
+
+    def _zeros(self, name: str, count: int) -> Float[Tensor, "b c h w"]:
+        side = level_of(name)
+        channels = len(getattr(self.generator.synthesis, f"b{side}").conv1.bias)
+        return torch.zeros(count, channels, side, side, device=self.device)
+
+    def _render(self, inversion: Inversion, edited: Tensor | None = None) -> Tensor:
+        """The picture of an inversion, or of it with other codes after each segment's layer."""
+        chosen = torch.from_numpy(inversion.latent_map)[None]
+        options: dict[str, Any] = {
+            "deltas": {n: d.to(self.device) for n, d in inversion.deltas.items()},
+            "masks": {n: m for n, m in self._masks(chosen).items() if n in inversion.deltas},
+        }
+        if edited is not None:
+            options["edited"] = edited.to(self.device)
+        synthesis: Callable = self.generator.synthesis
+        if inversion.tuned is not None:
+            theta = {name: p.to(self.device) for name, p in inversion.tuned.items()}
+            synthesis = functools.partial(_with, synthesis, theta)
+        ws = inversion.w.to(self.device)
+        return self.runtime.picture(functools.partial(synthesis, **options), ws)
+
+    def _result(
+        self,
+        x: Tensor,
+        w: Tensor,
+        deltas: Mapping[str, Tensor],
+        chosen: np.ndarray,
+        method: str,
+        start: float,
+        losses: Sequence[float] = (),
+        tuned: Mapping[str, Tensor] | None = None,
+    ) -> Inversion:
+        """An inversion with its picture and its measures beside x."""
+        away = {name: delta.cpu() for name, delta in deltas.items()}
+        theta = None if tuned is None else {name: p.cpu() for name, p in tuned.items()}
+        bare = Inversion(
+            w.cpu(), away, chosen, self.latents, Image.new("RGB", (1, 1)), method, 0.0,
+            Measures(0.0, 0.0, None), tuple(losses), theta,
+        )  # fmt: skip
+        rebuilt = self._render(bare)
+        seconds = time.perf_counter() - start
+        (measures,) = self.compare(x, rebuilt)
+        return replace(bare, image=as_images(rebuilt)[0], seconds=seconds, measures=measures)
+
+    def _move(self, direction: str | Tensor) -> Float[Tensor, "layers dim"]:
+        """What strength 1 adds to w+."""
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        if isinstance(direction, Tensor):
+            if tuple(direction.shape) != shape:
+                raise ValueError(f"direction must be {shape}; got {tuple(direction.shape)}.")
+            return direction.to(self.device)
+        if direction not in self.directions:
+            raise ValueError(
+                f"direction must be one of {', '.join(self.directions)}; got {direction!r}."
+            )
+        if direction in self.boundaries:
+            return self.boundaries[direction].move(1.0).to(self.device)
+        number = self.directions.index(direction) - len(self.boundaries)
+        return self.space.directions[number].expand(shape)
+
+    def _untrained(self, what: str, component: str) -> str:
+        why = self.missing.get(component)
+        return (
+            f"{what} must have its trained encoders; got none in this domain"
+            f"{f' ({why})' if why else ''}. Train them: {RECIPES[what]}."
+        )
+
+
+def _with(synthesis: nn.Module, theta: Mapping[str, Tensor], ws: Tensor, **options: Any) -> Tensor:
+    """A synthesis network's picture with other weights."""
+    return functional_call(synthesis, dict(theta), (ws,), options)
+
+
+def _check_fit(
+    latents: tuple[str, ...],
+    blocks: tuple[str, ...],
+    invertibility: InvertibilityNet | None,
+    encoders: SAMEncoders | None,
+) -> None:
+    """Raise unless the networks speak of the latents that this generator has."""
+    if invertibility is not None and tuple(invertibility.heads) != latents:
+        raise weights.WeightsError(
+            f"expected an invertibility network for {', '.join(latents)}, the latents of this "
+            f"generator; got one for {', '.join(invertibility.heads)}; train it with "
+            "python -m pipelines.training.invertibility."
+        )
+    if encoders is not None and encoders.names != blocks:
+        raise weights.WeightsError(
+            f"expected encoders for {', '.join(blocks)}, the feature layers of this generator; "
+            f"got {', '.join(encoders.names)}; train them with {RECIPES['encode']}."
+        )
