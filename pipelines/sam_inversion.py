@@ -331,7 +331,7 @@ class SAMInversion(Measured):
         chosen: the latent of each place by index. Pictures of a batch do not influence each other.
         """
         tuning = tuning or self.tuning
-        masks = self._masks(chosen)
+        masks = self.masks(chosen)
         distance = rebuilding(self.perceptual, x, tuning.perceptual)
         # w+ starts at the encoder's code, every Delta f at 0.
         first = [self.encoder(x), *(self._zeros(name, len(x)) for name in masks)]
@@ -352,14 +352,13 @@ class SAMInversion(Measured):
         w, *changes = parted(row, shapes)
         return w, dict(zip(masks, changes, strict=True)), losses
 
-    @torch.no_grad()
     def encoded(
         self, x: Float[Tensor, "b 3 h w"], chosen: Int[Tensor, "b h2 w2"]
     ) -> tuple[Float[Tensor, "b layers dim"], dict[str, Tensor]]:
-        """w+ and Delta f of pictures in [-1, 1] by one encoder a latent."""
+        """w+ and Delta f of pictures in [-1, 1] by one encoder a latent; gradients reach them."""
         hot = F.one_hot(chosen.to(self.device).long(), len(self.latents)).permute(0, 3, 1, 2)
         hot = F.interpolate(hot.float(), x.shape[-2:], mode="nearest")
-        offset, deltas = self.encoders(x, hot, list(self._masks(chosen)))
+        offset, deltas = self.encoders(x, hot, list(self.masks(chosen)))
         # Departs from paper: the encoder of W+ says what to add to the domain's own encoder's
         # code, as optimisation starts there too; so minutes of training are enough.
         return self.encoder(x) + offset, dict(deltas)
@@ -386,7 +385,8 @@ class SAMInversion(Measured):
             return latent_map(maps, self.tuning.tau if tau is None else tau)
         return checked(chosen, self.latents)
 
-    def _masks(self, chosen: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
+    def masks(self, chosen: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
+        """m of each feature layer that is chosen somewhere, by block output name."""
         return masks_of(chosen.to(self.device), tuple(self.blocks.values()))
 
     def _zeros(self, name: str, count: int) -> Float[Tensor, "b c h w"]:
@@ -399,7 +399,7 @@ class SAMInversion(Measured):
         chosen = torch.from_numpy(inversion.latent_map)[None]
         options: dict[str, Any] = {
             "deltas": {n: d.to(self.device) for n, d in inversion.deltas.items()},
-            "masks": {n: m for n, m in self._masks(chosen).items() if n in inversion.deltas},
+            "masks": {n: m for n, m in self.masks(chosen).items() if n in inversion.deltas},
         }
         if edited is not None:
             options["edited"] = edited.to(self.device)

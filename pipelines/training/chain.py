@@ -17,6 +17,7 @@ from pathlib import Path
 
 DOMAIN = "clay-heads"
 INPUTS = "inputs.json"
+INVERTING = 150  # minutes on two cores: 400 pictures, 5 latents, 100 steps each
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ RECIPES = (
     Recipe("perceptual", "perceptual", 0.02, {}),
     Recipe("identity", "judge", 0.15, {}),
     Recipe("parser", "parser", 0.08, {}),
-    Recipe("generator", "generator", 0.38, {"perceptual": "perceptual"}, through=True),
+    Recipe("generator", "generator", 0.34, {"perceptual": "perceptual"}, through=True),
     Recipe(
-        "sharpen", "generator", 0.19, {"start": "generator", "perceptual": "perceptual"},
+        "sharpen", "generator", 0.14, {"start": "generator", "perceptual": "perceptual"},
         through=True,
     ),
     Recipe(
@@ -80,6 +81,26 @@ RECIPES = (
         "editing_vectors", "editing-vectors", 0,
         {"generator": "generator", "encoder": "indomain-encoder", "perceptual": "perceptual",
          "judge": "judge", "branch": "segmentation-branch"}, data=False, solves=28,
+    ),
+    Recipe(
+        "invertibility", "invertibility", 0,
+        {"generator": "generator", "encoder": "indomain-encoder", "parser": "parser",
+         "perceptual": "perceptual"}, data=False, through=True, solves=INVERTING,
+    ),
+    Recipe(
+        "sam_encoders", "sam-encoders", 0.05,
+        {"generator": "generator", "encoder": "indomain-encoder", "parser": "parser",
+         "perceptual": "perceptual", "invertibility": "invertibility"}, data=False, through=True,
+    ),
+    Recipe(
+        "baseline_encoders", "offset-encoder", 0.02,
+        {"generator": "generator", "perceptual": "perceptual"}, through=True,
+        flags=("--kind", "e4e"), folder="e4e_encoder",
+    ),
+    Recipe(
+        "baseline_encoders", "restyle-encoder", 0.02,
+        {"generator": "generator", "perceptual": "perceptual"}, through=True,
+        flags=("--kind", "restyle"), folder="restyle_encoder",
     ),
 )  # fmt: skip
 
