@@ -22,6 +22,7 @@ from PIL import Image
 from examples.clay.dataset import latents, split_seeds, write
 from examples.clay.effect import effects
 from examples.clay.parameters import PROPS, SEEDS, draw
+from examples.clay.parts import PALETTE
 from examples.clay.portraits import Portrait, portrait
 
 PORTRAITS = Path(__file__).parent / "portraits"
@@ -74,16 +75,27 @@ def bench(count: int, size: int) -> tuple[float, float]:
 
 
 def write_examples(directory: Path, count: int, size: int) -> None:
-    """Test portraits as PNG files, with all that is known about them in portraits.json."""
+    """Test portraits as PNG files, with all that is known about them in portraits.json.
+
+    sheet.png shows the first 16 with their masks.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    records = []
+    records, pictures, masks = [], [], []
     for i, seed in enumerate(SEEDS["test"][:count]):
         p = portrait(seed, size)
         Image.fromarray(p.image).save(directory / f"{i:04d}.png", optimize=True)
         Image.fromarray(p.mask).save(directory / f"{i:04d}-mask.png", optimize=True)
         Image.fromarray(p.sketch).save(directory / f"{i:04d}-sketch.png", optimize=True)
         records.append({"file": f"{i:04d}.png", **_record(p)})
+        pictures.append(p.image)
+        masks.append(PALETTE[p.mask])
     (directory / "portraits.json").write_text(json.dumps(records, indent=1) + "\n")
+    rows = [
+        np.hstack(row[i : i + 8]) for i in (0, 8) for row in (pictures, masks) if row[i : i + 8]
+    ]
+    width = max(row.shape[1] for row in rows)
+    rows = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    Image.fromarray(np.vstack(rows)).save(directory / "sheet.png", optimize=True)
 
 
 def _record(p: Portrait) -> dict[str, object]:

@@ -304,7 +304,7 @@ def loop(x, y, z, f, k):
     up = y - high - 0.05 * wave(t + 0.3 * k) - (0.10 - 0.08 * k) * f.prop_shift * x
     up -= 0.06 * rise(0.1, -0.4, z)
     round_ = angle(up, across)
-    thick = 0.165 + 0.012 * k + 0.014 * wave(3.0 * t + 0.37 * k + 0.2 * f.phase)
+    thick = 0.165 + 0.012 * k + 0.014 * wave(3.0 * t + 0.37 * k + 12.0 * f.prop_look)
     return length2(across, up * 0.92) - thick, t, round_
 
 

@@ -44,7 +44,9 @@ IMPORTANCE = {
     "bg_value": 3, "bg_saturation": 2, "bg_hue2": 2, "bg_value2": 2, "bg_scale": 2, "bg_x": 1.5,
     "bg_y": 1.5, "cloth_hue": 3, "cloth_value": 2, "clothes": 1.5, "light_azimuth": 4,
     "ambient": 2, "smile": 2, "mouth_open": 2, "lid_open": 2, "beard_density": 4,
-    "beard_cheeks": 4, "face_width": 2, "face_length": 2,
+    "beard_cheeks": 4, "face_width": 4, "face_length": 2.5, "eye_spacing": 2, "eye_size": 2,
+    "mouth_height": 2, "forehead": 2, "fullness": 2, "jaw_width": 2, "chin_size": 1.5,
+    "neck_width": 1.5, "nose_length": 1.5, "ear_size": 1.5, "brow_height": 1.5,
 }  # fmt: skip
 OFFSET = 2.5  # mean of every number of w, so that the mapping's last leaky ReLU stays linear
 REPEATED = (

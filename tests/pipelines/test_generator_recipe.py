@@ -242,8 +242,8 @@ def test_codes_are_written_linearly_and_share_the_variance():
         512, rel=0.05
     )  # one for each of w's numbers
     # As important, as much variance along the parameter's own directions.
-    yaw, age, jaw = (_variance(writer, written, name) for name in ("yaw", "age", "jaw_width"))
-    assert yaw / jaw == pytest.approx(10, rel=0.15) and age / jaw == pytest.approx(2, rel=0.15)
+    yaw, age, lips = (_variance(writer, written, name) for name in ("yaw", "age", "lip_fullness"))
+    assert yaw / lips == pytest.approx(10, rel=0.15) and age / lips == pytest.approx(2, rel=0.15)
 
 
 def _variance(writer: codes.CodeWriter, written: torch.Tensor, name: str) -> float:

@@ -72,7 +72,8 @@ def test_all_three_learn_and_the_mapping_stays(trainer) -> None:
 
 def batch_of(trainer: recipe.Sharpener) -> tuple[Loop, recipe.Batch, torch.Tensor]:
     loop = trainer.loop("wishes", 1.0)
-    z, real, weight = next(iter(trainer.batches(loop)))
+    read = next(iter(trainer.batches(loop)))
+    z, real, weight = read.z, read.real, trainer.weights[read.parts][:, None]
     batch = trainer.encoded_and_paired(loop, reader(trainer.generator), z, real, weight)
     return loop, batch, weight
 
@@ -112,7 +113,7 @@ def test_without_the_discriminator_nothing_is_mixed(trainer, monkeypatch) -> Non
 
 def test_the_leash_pulls_codes_to_where_the_latent_is(trainer) -> None:
     loop, batch, _ = batch_of(trainer)
-    z, *_ = next(iter(trainer.batches(loop)))
+    z = next(iter(trainer.batches(loop))).z
     expected = batch.ws[:4] - trainer.generator.mapping(z)[:4]
     torch.testing.assert_close(batch.residual, expected)
 
