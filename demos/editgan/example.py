@@ -15,11 +15,12 @@ from PIL import Image
 
 from demos.editgan.paint import optimised_report
 from demos.editgan.panel import PageContents, Panel, keepsake, mask_picture, verdict
-from demos.editgan.session import WHOLE, Subject, kept_fields
+from demos.editgan.session import WHOLE, Made, Subject, kept_fields
 from demos.editgan.start import PictureControls, embedded_report
 from demos.kit import painter, stored
 from demos.kit.imaging import data_uri
 from demos.kit.outputs import Values
+from demos.kit.runs import mark
 from examples.clay.parts import PART_PALETTE, PARTS
 from examples.stored import Stored
 
@@ -33,7 +34,8 @@ def page(entry: Stored) -> PageContents:
     embedding, edit = (SimpleNamespace(w=None, **kept) for kept in kept_fields(entry))
     vector = SimpleNamespace(q_edit=v["q_edit"])
     subject = Subject(
-        embedding, p["picture"], v["seed"], WHOLE, {v["edit"]: (vector, 1.0)}, edit
+        embedding, p["picture"], v["seed"], WHOLE, {v["edit"]: (vector, 1.0)}, edit,
+        len(embedding.losses), {v["edit"]: Made(len(edit.losses), len(edit.losses))},
     )  # fmt: skip
     part = PARTS.index(v["q_edit"][0])
     return PageContents(
@@ -44,7 +46,7 @@ def page(entry: Stored) -> PageContents:
         keep=keepsake(CLAY_PARTS, subject, entry.codes),
         report=optimised_report(edit, np.asarray(p["painted"])),
         answer=p["truth"], verdict=verdict(subject, p["truth"]), scales=subject.scales,
-        parts=PARTS, story=_story(entry),
+        parts=PARTS, story=_story(entry), of=mark(p["picture"], *WHOLE),
     )  # fmt: skip
 
 

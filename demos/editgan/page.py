@@ -12,7 +12,6 @@ import gradio as gr
 from demos.editgan import PAPER, example, paint, start, vectors
 from demos.editgan.panel import PageContents, Panel, build_result
 from demos.header.readiness import Source
-from demos.kit.bridge import Stop
 from demos.kit.downloads import take_home
 from demos.kit.stored import choice, notice
 
@@ -57,9 +56,9 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
     panel = Panel(
         **result, library=library.library, painter=painting.canvas, parts=painting.parts,
         inferred=gr.State([]), which=library.which, subject=gr.State(page.subject),
-        own=gr.State({}), keep=keep, stop=gr.State(Stop()),
+        own=gr.State({}), keep=keep,
     )  # fmt: skip
-    start.wire(load, panel, picture)
+    start.wire(load, panel, picture, story)
     paint.wire(load, panel, painting)
     vectors.wire(load, panel, tab, library)
     if names is not None:

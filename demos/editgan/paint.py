@@ -15,9 +15,10 @@ from demos.kit import painter, part_masks
 from demos.kit.bridge import Stop, spoken_errors, stoppable
 from demos.kit.downloads import fresh_folder
 from demos.kit.imaging import SIDE, open_picture, refuse
-from demos.kit.inputs import FOLLOW, QUIET, Dial, run_buttons, run_options, stop_button
+from demos.kit.inputs import FOLLOW, QUIET
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import Painting, mask_painter
+from demos.kit.runs import RunControls, run_buttons, wire_run
 from demos.kit.words import curve, said, step_count
 from examples.clay.parts import PARTS
 
@@ -95,7 +96,8 @@ class _Part:
         with spoken_errors():
             pipeline = self.load()
             wanted = named_after(edit.vector.q_edit)
-            after = subject.edited(free_name(wanted, subject.edits, pipeline.library, own), edit)
+            name = free_name(wanted, subject.edits, pipeline.library, own)
+            after = subject.edited(name, edit, int(steps))
             report = optimised_report(edit, asked.labels, stop.pressed)
             # The strokes are spent: none of them lies over the new mask.
             rest = {"report": report, "scales": after.scales, "parts": [], "inferred": []}
@@ -162,9 +164,7 @@ class PaintControls:
     pixels: gr.Radio
     buttons: Mapping[str, gr.Button]
     parts: gr.Dropdown
-    steps: Dial
-    run: gr.Button
-    halt: gr.Button
+    run: RunControls
     save: gr.Button
     read: gr.UploadButton
     file: gr.File
@@ -187,13 +187,13 @@ def build(page: PageContents) -> PaintControls:
         list(page.parts), value=[], multiselect=True, label="Parts that may change: Q_edit",
         info="Inferred from what is painted; add or remove parts.", elem_id="q-edit",
     )  # fmt: skip
-    steps, run, halt = run_buttons("Optimise", fewest=10)
+    run = run_buttons("Optimise", fewest=10)
     with gr.Accordion("Masks as files", open=False):
         with gr.Row(equal_height=True):
             save = gr.Button("Prepare the mask", size="md", min_width=140)
             read = gr.UploadButton("Upload a mask", size="md", file_types=["image"], min_width=140)
         file = gr.File(label="Mask", show_label=False, interactive=False, elem_id="mask-file")
-    return PaintControls(canvas, pixels, buttons, parts, steps, run, halt, save, read, file)
+    return PaintControls(canvas, pixels, buttons, parts, run, save, read, file)
 
 
 def _button(name: str) -> gr.Button:
@@ -216,14 +216,10 @@ def wire(load: Callable, panel: Panel, ui: PaintControls) -> None:
             show_progress="hidden",
         )  # fmt: skip
     parts.input(**outline, **QUIET, **FOLLOW)
-    stop_button(ui.halt, panel.stop, ui.run)
-    ui.run.click(
-        **filling(
-            part.optimise, panel.outputs("report", *CHANGED, "scales", "parts", "inferred")
-        ),
-        inputs=[panel.subject, canvas, parts, ui.steps, panel.own, panel.stop],
-        api_name="editgan_optimise", **run_options(panel.report),
-    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    outputs = panel.outputs("report", *CHANGED, "scales", "parts", "inferred")
+    inputs = [panel.subject, canvas, parts, ui.run.steps, panel.own]
+    ran = wire_run(ui.run, part.optimise, outputs, inputs, "editgan_optimise")
+    ran.success(**panel.answering, **QUIET, **FOLLOW)
     ui.save.click(part.save, canvas, ui.file, api_name="editgan_mask_file", show_progress="hidden")
     ui.read.upload(
         part.read, [ui.read, panel.subject, canvas], canvas, api_name="editgan_read_mask",

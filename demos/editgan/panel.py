@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from demos.kit.imaging import refuse
 from demos.kit.inputs import aligned
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import MaskPainter, Painting
-from demos.kit.words import decibels, running, said
+from demos.kit.words import curve, decibels, running, said
 from examples.editgan.results import PAINTED
 from examples.stored import Stored
 
@@ -50,7 +50,6 @@ class Panel:
     subject: gr.State
     own: gr.State
     keep: gr.State
-    stop: gr.State
 
     def outputs(self, *names: str) -> dict[str, Component]:
         """Some of the components, by name."""
@@ -84,6 +83,7 @@ class PageContents:
     scales: Mapping[str, float] = field(default_factory=dict)
     parts: tuple[str, ...] = ()
     story: str = ""
+    of: str | None = None
 
 
 def held(subject: Subject | Stored | None, load: Callable) -> Subject:
@@ -134,8 +134,11 @@ def keepsake(pipeline: Any, subject: Subject, codes: Path | None = None) -> Keep
         "method": "EditGAN",
         "seed": subject.seed,
         "crop": subject.crop,
+        "steps": subject.steps,
+        "steps_done": len(subject.embedding.losses),
+        "seconds": subject.embedding.seconds,
         "edits": [
-            {"name": name, "scale": scale, "q_edit": list(vector.q_edit)}
+            {"name": name, "scale": scale, "q_edit": list(vector.q_edit)} | _made(subject, name)
             for name, (vector, scale) in subject.edits.items()
         ],
         "parts": list(pipeline.parts),
@@ -150,9 +153,14 @@ def keepsake(pipeline: Any, subject: Subject, codes: Path | None = None) -> Keep
     return Keepsake(pictures, codes, parameters)
 
 
+def _made(subject: Subject, name: str) -> dict[str, Any]:
+    """How an edit was optimised; nothing for a vector that was only added."""
+    return asdict(subject.made[name]) if name in subject.made else {}
+
+
 def answered(subject: Subject | None) -> Values:
     """The true answer to this session's edits where the renderer knows it, and how far it is."""
-    scales = subject.scales if subject else {}
+    scales = subject.asked if subject else {}
     picture = truth(subject.seed, scales) if scales and subject.from_library else None
     if picture is None:
         return {"answer": gr.update(value=None, visible=False), "verdict": _no_truth(subject)}
@@ -163,7 +171,7 @@ def answered(subject: Subject | None) -> Values:
 
 def verdict(subject: Subject, answer: Image.Image) -> str:
     """How far the edit is from the true answer, and how far the unedited picture was."""
-    names = ", ".join(name.removeprefix(PAINTED) for name in subject.scales)
+    names = ", ".join(name.removeprefix(PAINTED) for name in subject.asked)
     return said(
         f"The true answer is the same person rendered with this change: {escape(names)}. The edit "
         f"is {decibels(psnr(subject.now.image, answer))} from it, the unedited picture "
@@ -194,7 +202,7 @@ def live(work: Callable, before: Image.Image, stop: Stop) -> Iterator[Values]:
         if isinstance(news, Done):
             return news.result
         pair = {"pair": (before, news.images[0])} if news.images else {}
-        yield pair | {"report": running(news)}
+        yield pair | {"state": running(news), "report": curve(news.losses)}
 
 
 def build_result(page: PageContents) -> dict[str, Component]:

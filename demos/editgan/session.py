@@ -7,7 +7,7 @@ made anew from the embedding and the remaining ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,10 +24,20 @@ Edits = Mapping[str, tuple[Any, float]]  # vectors with their scales, by name
 
 
 @dataclass(frozen=True)
+class Made:
+    """An edit that was optimised here: steps asked for and done; whether it refines the others."""
+
+    steps: int
+    steps_done: int
+    refinement: bool = False
+
+
+@dataclass(frozen=True)
 class Subject:
     """An embedded picture and its edits; `now` is the embedding or the pipeline's last edit.
 
-    seed is that of a never-seen portrait, else None; crop is x, y and zoom of the input.
+    seed is that of a never-seen portrait, else None; crop is x, y and zoom of the input; steps were
+    asked for to embed it. made: the edits that were optimised here, by name.
     """
 
     embedding: Any
@@ -36,6 +46,8 @@ class Subject:
     crop: tuple[float, float, float]
     edits: Edits
     now: Any
+    steps: int = 0
+    made: Mapping[str, Made] = field(default_factory=dict)
 
     @property
     def base(self) -> Any:
@@ -48,32 +60,41 @@ class Subject:
         return {name: scale for name, (_, scale) in self.edits.items()}
 
     @property
+    def asked(self) -> dict[str, float]:
+        """The edits that ask for a change; a refinement only makes them come out better."""
+        refining = {name for name, made in self.made.items() if made.refinement}
+        return {name: scale for name, scale in self.scales.items() if name not in refining}
+
+    @property
     def from_library(self) -> bool:
-        """Whether every edit was learnt by the library's recipe, and none painted here."""
-        return all(vector.seed is not None for vector, _ in self.edits.values())
+        """Whether every change was learnt by the library's recipe, and none painted here."""
+        return all(self.edits[name][0].seed is not None for name in self.asked)
 
     def made_of(self, pipeline: Any, edits: Edits, on_step: Callable | None = None) -> Subject:
         """The same picture with these edits instead, made anew from the embedding."""
         now, strengths = self.embedding, list(edits.values())
         if strengths:
             now = pipeline.apply(self.embedding, strengths, on_step=on_step)
-        return replace(self, edits=dict(edits), now=now)
+        made = {name: how for name, how in self.made.items() if name in edits}
+        return replace(self, edits=dict(edits), now=now, made=made)
 
-    def edited(self, name: str, edit: Any) -> Subject:
+    def edited(self, name: str, edit: Any, steps: int, refinement: bool = False) -> Subject:
         """The picture after one more edit, which stands in the history under this name."""
         vector = replace(edit.vector, name=name)
-        return replace(self, edits={**self.edits, name: (vector, 1.0)}, now=edit)
+        made = {**self.made, name: Made(steps, len(edit.losses), refinement)}
+        return replace(self, edits={**self.edits, name: (vector, 1.0)}, now=edit, made=made)
 
-    def refined(self, name: str, edit: Any) -> Subject:
+    def refined(self, name: str, edit: Any, steps: int) -> Subject:
         """The picture after refinement: what that added to the edits is an entry of its own."""
         added = replace(edit.vector, delta=(edit.w - self.now.w)[0])
-        return self.edited(name, replace(edit, vector=added))
+        return self.edited(name, replace(edit, vector=added), steps, refinement=True)
 
     def renamed(self, old: str, new: str) -> Subject:
         """The same with one edit under another name, at its place in the history."""
         pairs = [(new if name == old else name, entry) for name, entry in self.edits.items()]
         edits = {name: (replace(vector, name=name), scale) for name, (vector, scale) in pairs}
-        return replace(self, edits=edits)
+        made = {new if name == old else name: how for name, how in self.made.items()}
+        return replace(self, edits=edits, made=made)
 
 
 def opened(pipeline: Any, entry: Stored) -> Subject:
@@ -83,9 +104,9 @@ def opened(pipeline: Any, entry: Stored) -> Subject:
     embedding, edit = pipeline.restore(entry.codes, *kept_fields(entry), v["q_edit"])
     # The painted mask is the renderer's, which therefore knows the true answer.
     edit = replace(edit, vector=replace(edit.vector, seed=v["seed"]))
-    return Subject(embedding, embedding.source, v["seed"], WHOLE, {}, embedding).edited(
-        v["edit"], edit
-    )
+    steps = len(embedding.losses)
+    start = Subject(embedding, embedding.source, v["seed"], WHOLE, {}, embedding, steps)
+    return start.edited(v["edit"], edit, len(edit.losses))
 
 
 def kept_fields(entry: Stored) -> tuple[dict[str, Any], dict[str, Any]]:

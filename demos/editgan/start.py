@@ -19,16 +19,13 @@ from demos.kit.dials import relisted
 from demos.kit.inputs import (
     FOLLOW,
     QUIET,
-    Dial,
     PortraitInput,
     aligned,
     portrait_input,
-    run_buttons,
-    run_options,
-    stop_button,
 )
-from demos.kit.outputs import Values, filling
+from demos.kit.outputs import Values
 from demos.kit.portraits import seed_of
+from demos.kit.runs import Belonging, RunControls, run_buttons, wire_run
 from demos.kit.words import curve, decibels, running, said, step_count
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
@@ -58,10 +55,10 @@ class _Part:
         for news in stream(work, stop):
             if not isinstance(news, Done):
                 shown = {"embedded": news.images[0]} if news.images else {}
-                yield shown | {"embedding": running(news)}
+                yield shown | {"state": running(news), "embedding": curve(news.losses)}
                 continue
             found = news.result
-            subject = Subject(found, source, seed, (x, y, zoom), {}, found)
+            subject = Subject(found, source, seed, (x, y, zoom), {}, found, int(steps))
             with spoken_errors():
                 words = embedded_report(found, stop.pressed)
                 shown = {"embedded": found.image, "embedding": words}
@@ -99,6 +96,17 @@ def _begun(pipeline: Any, subject: Subject, own: dict) -> Values:
     }  # fmt: skip
 
 
+def forgotten() -> Values:
+    """The page without a picture: what was made of the one before is gone, its edits too."""
+    empty = dict.fromkeys(("subject", "pair", "mask", "keep", "embedded"))
+    return empty | {
+        "painter": gr.update(**painter.EMPTY), "which": gr.update(choices=[], value=None),
+        "library": relisted(LOW, HIGH, [], {}), "scales": [], "report": "", "embedding": "",
+        "parts": gr.update(value=[]), "inferred": [], "verdict": "", "story": "",
+        "answer": gr.update(value=None, visible=False),
+    }  # fmt: skip
+
+
 def library_rows(vectors: dict[str, Any]) -> list[list[str]]:
     """Name, note and thumbnail of every vector, for its slider."""
     return [[name, _note(v), _thumbnail(v)] for name, v in vectors.items()]
@@ -132,9 +140,8 @@ class PictureControls:
     """The picture's components; `embedding` is the report on it."""
 
     portrait: PortraitInput
-    steps: Dial
-    run: gr.Button
-    halt: gr.Button
+    run: RunControls
+    of: gr.State
     embedded: gr.Image
     embedding: gr.HTML
     paintings: gr.Radio
@@ -144,7 +151,7 @@ class PictureControls:
         """What a stored example fills of them."""
         return {
             "picture": self.portrait.picture, "seed": self.portrait.seed,
-            "embedded": self.embedded, "embedding": self.embedding,
+            "embedded": self.embedded, "embedding": self.embedding, "of": self.of,
         }  # fmt: skip
 
 
@@ -171,21 +178,21 @@ def build_input(page: PageContents) -> PictureControls:
                 alt_text="The generator's nearest picture.", elem_classes="filled",
                 elem_id="editgan-embedded",
             )  # fmt: skip
-            steps, run, halt = run_buttons("Embed", fewest=10)
+            run = run_buttons("Embed", fewest=10)
             report = gr.HTML(page.embedding, elem_id="editgan-embedding-report")
-    return PictureControls(portrait, steps, run, halt, embedded, report, paintings)
+    return PictureControls(portrait, run, gr.State(page.of), embedded, report, paintings)
 
 
-def wire(load: Callable, panel: Panel, ui: PictureControls) -> None:
+def wire(load: Callable, panel: Panel, ui: PictureControls, story: gr.HTML) -> None:
     """Connect the input to the page."""
     part, portrait = _Part(load), ui.portrait
     outputs = {"embedded": ui.embedded, "embedding": ui.embedding}
     outputs |= panel.outputs(*CHANGED, "library", "scales", "report", "parts", "inferred")
-    stop_button(ui.halt, panel.stop, ui.run)
-    ui.run.click(
-        **filling(part.embed, outputs), api_name="editgan_embed",
-        inputs=[*portrait.origin, ui.steps, panel.own, panel.stop], **run_options(ui.embedding),
-    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    every = outputs | panel.outputs("answer", "verdict") | {"story": story}
+    inputs = [*portrait.origin, ui.run.steps, panel.own]
+    results = Belonging(portrait.inputs, ui.of, every, forgotten)
+    ran = wire_run(ui.run, part.embed, outputs, inputs, "editgan_embed", results)
+    ran.success(**panel.answering, **QUIET, **FOLLOW)
     ui.paintings.input(
         painting, ui.paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
         show_progress="hidden",

@@ -25,9 +25,10 @@ from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.dials import Dials, dials, relisted
 from demos.kit.downloads import fresh_folder
 from demos.kit.imaging import refuse
-from demos.kit.inputs import FOLLOW, GPU, QUIET, run_options, stop_button
+from demos.kit.inputs import FOLLOW, GPU, QUIET
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import Painting
+from demos.kit.runs import RunControls, run_button, wire_run
 from demos.kit.words import curve, said, step_count
 
 SAYS = """<div class="prose-page"><p class="aside">A vector found on one portrait is added to
@@ -107,7 +108,7 @@ class _Part:
         edit = yield from live(work, before.embedding.image, stop)
         with spoken_errors():
             name = free_name("refinement", before.edits, self.load().library, own)
-            after, report = before.refined(name, edit), _report(edit, stop)
+            after, report = before.refined(name, edit, int(steps)), _report(edit, stop)
             changed = shown(self.load(), after, before.now.mask, painting)
             yield changed | {"report": report, "scales": after.scales}
 
@@ -174,8 +175,7 @@ class VectorControls:
 
     library: Dials
     steps: gr.Radio
-    run: gr.Button
-    halt: gr.Button
+    run: RunControls
     which: gr.Dropdown
     name: gr.Textbox
     save: gr.Button
@@ -192,9 +192,7 @@ def build(page: PageContents) -> VectorControls:
         elem_id="editgan-library",
     )  # fmt: skip
     steps = gr.Radio(STEPS, value=30, label="Refinement steps")
-    with gr.Row():
-        run = gr.Button("Refine", variant="primary", scale=3)
-        halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+    run = run_button("Refine")
     with gr.Accordion("Your own vectors", open=False):
         names = list(page.scales)
         which = gr.Dropdown(
@@ -207,7 +205,7 @@ def build(page: PageContents) -> VectorControls:
         file = gr.File(label="Vector", show_label=False, interactive=False, elem_id="vector-file")
         read = gr.UploadButton("Load a vector", size="md", file_types=[".safetensors"])
         words = gr.HTML(elem_id="vector-words")
-    return VectorControls(library, steps, run, halt, which, name, save, file, read, words)
+    return VectorControls(library, steps, run, which, name, save, file, read, words)
 
 
 def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
@@ -227,12 +225,10 @@ def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
             **filling(handler, panel.outputs("report", *CHANGED, other)),
             inputs=[panel.subject, moved, panel.own, panel.painter], api_name=api, **GPU, **FOLLOW,
         ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
-    stop_button(ui.halt, panel.stop, ui.run)
-    ui.run.click(
-        **filling(part.refine, panel.outputs("report", *CHANGED, "scales", "library")),
-        inputs=[panel.subject, ui.steps, panel.painter, panel.own, panel.stop],
-        api_name="editgan_refine", **run_options(panel.report),
-    ).success(**panel.answering, **QUIET, **FOLLOW)  # fmt: skip
+    outputs = panel.outputs("report", *CHANGED, "scales", "library")
+    inputs = [panel.subject, ui.steps, panel.painter, panel.own]
+    ran = wire_run(ui.run, part.refine, outputs, inputs, "editgan_refine")
+    ran.success(**panel.answering, **QUIET, **FOLLOW)
     saved = panel.outputs("subject", "own", "scales", "library", "which") | {"file": ui.file}
     ui.save.click(
         **filling(part.save, saved), inputs=[panel.subject, ui.which, ui.name, panel.own],

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.context import Context, LocalContext
+from gradio.context import Context
 
 from demos.header import readiness
 from demos.header.readiness import Papers, Source
 from demos.kit.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
 from demos.kit.inputs import QUIET, stop_button
 from demos.kit.outputs import Values, filling
+from demos.kit.runs import waiting
 from demos.kit.words import said
 from weights import Domain, Missing, Offline, WeightsError
 
@@ -221,13 +222,12 @@ def _progress(news: Progress) -> str:
 
 
 def now_running() -> str:
-    """What runs on this machine and how many requests wait, as one line."""
-    blocks = LocalContext.blocks.get(None)
-    waiting = len(blocks._queue) if blocks is not None else 0
+    """What runs on this machine and what waits, the next first, as one line."""
+    waits = waiting()
     running = "; ".join(map(html.escape, BOARD.running))
     words = f"Running now: {running}." if running else "Nothing is running."
-    queued = f" {waiting} {'request waits' if waiting == 1 else 'requests wait'}."
-    return f'<p class="now" role="status">{words}{queued if waiting else ""}</p>'
+    queued = f" Waiting: {html.escape(', '.join(waits))}." if waits else ""
+    return f'<p class="now" role="status">{words}{queued}</p>'
 
 
 def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:

@@ -15,7 +15,7 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, Setting, origin, stored_origins
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin, stored_origins
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.cropbox import crop_box_input
@@ -28,11 +28,9 @@ from demos.kit.inputs import (
     at_most,
     gallery_input,
     portrait_input,
-    run_buttons,
-    run_options,
-    stop_button,
 )
 from demos.kit.outputs import Values, filling
+from demos.kit.runs import Belonging, RunControls, mark, run_button, run_buttons, wire_run
 from demos.kit.words import curve, decibels, running, said, same_person, step_count, strangers
 from examples.indomain.results import PUBLISHED_CROP, STEPS
 from examples.stored import Stored
@@ -79,14 +77,15 @@ class _Part:
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         box = imaging.crop_box(x, y, width, height)
-        begun = said("Encoding the stitched pictures …")
-        yield {"live": _stitched(target, squares, box), "report": begun} | dict.fromkeys(
-            ("compare", "sheet", "keep")
-        )
-        result = yield from self._live(target, squares, box, steps, "in-domain", stop)
-        other = None
-        if rival and not stop.pressed:
-            other = yield from self._live(target, squares, box, steps, "image2stylegan", stop)
+        begun = {"live": _stitched(target, squares, box)}
+        yield begun | dict.fromkeys(("report", "compare", "sheet", "keep"))
+        methods = ("in-domain", "image2stylegan")[: 1 + rival]
+        found: list[Any] = []
+        for i, method in enumerate(methods):
+            if not (found and stop.pressed):
+                news = self._stream(target, squares, box, steps, method, stop)
+                found.append((yield from _live(news, i, len(methods))))
+        result, other = found[0], found[1] if len(found) > 1 else None
         with spoken_errors():
             kept, whole = self.load().measure_within(target, result.images[0], box)
             outside = strangers(_inside(self.load(), target, squares))
@@ -98,17 +97,6 @@ class _Part:
         }
         codes = {f"w{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
         yield shown | {"keep": _keepsake(result, codes, whence, box, int(steps))}
-
-    def _live(self, target, contexts, box, steps, method, stop) -> Iterator[Values]:
-        """Yields pictures and report on the way; returns the result."""
-        for news in self._stream(target, contexts, box, steps, method, stop):
-            if isinstance(news, Done):
-                return news.result
-            heading = "" if method == "in-domain" else said("<b>Image2StyleGAN</b>, to compare")
-            shown = {"report": heading + running(news)}
-            if method == "in-domain" and news.images:
-                shown["live"] = imaging.row(news.images)
-            yield shown
 
     def _stream(self, target, contexts, box, steps, method, stop) -> Iterator:
         def work(on_step):
@@ -128,16 +116,29 @@ class _Part:
         boxes = [imaging.crop_box(x, y, size, size) for size in CROP_SIZES]
         above = [imaging.pasted(target, context, box) for box in boxes]
         below: list[Image.Image] = []
-        for size, box in zip(CROP_SIZES, boxes, strict=True):
+        for i, (size, box) in enumerate(zip(CROP_SIZES, boxes, strict=True)):
             for news in self._stream(target, [context], box, steps, "in-domain", stop):
                 if isinstance(news, Done):
                     below += news.result.images
                 else:
-                    yield {"report": said(f"Crop of {size:.0%}. {news.words}")}
+                    words = said(f"<b>Crop of {size:.0%}</b>")
+                    yield {"state": words + running(news, i, len(boxes))}
             words = said(f"{len(below)} of {len(boxes)} crop sizes done.")
             yield {"strip": _size_strip(above, below), "report": words}
             if stop.pressed:
                 return
+
+
+def _live(news_of_run: Iterator, run: int, runs: int) -> Iterator[Values]:
+    """Yields state, curve and, of the first run, the pictures on the way; returns the result."""
+    for news in news_of_run:
+        if isinstance(news, Done):
+            return news.result
+        heading = said("<b>Image2StyleGAN</b>, to compare") if run else ""
+        shown = {"state": heading + running(news, run, runs), "report": curve(news.losses)}
+        if news.images and not run:
+            shown["live"] = imaging.row(news.images)
+        yield shown
 
 
 def _stitched(target: Image.Image, contexts: Sequence[Image.Image], box: imaging.Box):
@@ -224,6 +225,7 @@ def _example(entry: Stored) -> dict[str, Any]:
     keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS)
     inputs = {"picture": target, "seed": v["seed"], "contexts": contexts}
     inputs |= dict(zip(CROP, v["crop"], strict=True))
+    inputs["of"] = mark(target, *WHOLE, contexts, *v["crop"])
     return inputs | shown | {"keep": keep, "drawn": v.get("seeds", {}).get("contexts", [])}
 
 
@@ -247,7 +249,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 domain=at.name, seeds=first.get("drawn", ()),
             )  # fmt: skip
             with gr.Group():
-                steps, run, halt, rival = _run_group()
+                ui, rival = _run_group()
         with gr.Column(min_width=280):
             box, crop = _crop_input([first[name] for name in CROP], first.get("picture"))
     pasted = gr.Image(
@@ -258,23 +260,22 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     outputs = _result_panels(first)
     keep, _ = take_home("indomain_diffuse_files", first.get("keep"))
     outputs["keep"] = keep
-    sizes, strip = _crop_size_panel()
-    stop = gr.State(Stop())
-    inputs = [*target.inputs, contexts]
-    stop_button(halt, stop, run, sizes)
-    run.click(
-        **filling(part.diffuse, outputs), api_name="indomain_diffuse",
-        inputs=[*target.origin, contexts, *crop, steps, rival, drawn, stop],
-        **run_options(outputs["report"]),
+    inputs, of = [*target.inputs, contexts], gr.State(first.get("of"))
+    results = Belonging([*inputs, *crop], of, outputs, lambda: dict.fromkeys(outputs))
+    wire_run(
+        ui, part.diffuse, outputs, [*target.origin, contexts, *crop, ui.steps, rival, drawn],
+        "indomain_diffuse", results,
     )  # fmt: skip
-    sizes.click(
-        **filling(part.crop_sizes, strip), inputs=[*inputs, *crop[:2], steps, stop],
-        api_name="indomain_crop_sizes", **run_options(strip["report"]),
+    sizes, strip = _crop_size_panel()
+    results = Belonging([*inputs, *crop[:2]], gr.State(), strip, lambda: dict.fromkeys(strip))
+    wire_run(
+        sizes, part.crop_sizes, strip, [*inputs, *crop[:2], ui.steps], "indomain_crop_sizes",
+        results,
     )  # fmt: skip
     preview = _wire_preview(part, target, contexts, box, crop, pasted)
     if examples is not None:
         shown = {"picture": target.picture, "seed": target.seed, "contexts": contexts}
-        shown |= dict(zip(CROP, crop, strict=True)) | outputs | {"drawn": drawn}
+        shown |= dict(zip(CROP, crop, strict=True)) | outputs | {"drawn": drawn, "of": of}
         stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
             **preview, **QUIET
         )
@@ -285,10 +286,9 @@ def _pairs(first: Values) -> list[Image.Image]:
     return [imaging.pasted(first["picture"], context, box) for context in first["contexts"]]
 
 
-def _run_group() -> tuple:
-    steps, run, halt = run_buttons("Diffuse", fewest=10)
-    rival = gr.Checkbox(label="Compare with Image2StyleGAN: twice as long")
-    return steps, run, halt, rival
+def _run_group() -> tuple[RunControls, gr.Checkbox]:
+    ui = run_buttons("Diffuse", fewest=10)
+    return ui, gr.Checkbox(label="Compare with Image2StyleGAN: twice as long")
 
 
 def _result_panels(first: Values) -> dict[str, Component]:
@@ -312,10 +312,10 @@ def _result_panels(first: Values) -> dict[str, Component]:
     return {"live": live, "report": report, "compare": compare, "sheet": sheet}
 
 
-def _crop_size_panel() -> tuple[gr.Button, dict[str, Component]]:
+def _crop_size_panel() -> tuple[RunControls, dict[str, Component]]:
     with gr.Accordion("The effect of crop size", open=False):
         gr.HTML(said("The larger the crop, the better the likeness; hair comes along with it."))
-        sizes = gr.Button("Try five sizes on the first context", size="md")
+        sizes = run_button("Try five sizes on the first context")
         report = gr.HTML()
         strip = gr.Image(
             label="Copy-paste above, diffused below", interactive=False, format="png",

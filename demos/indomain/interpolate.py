@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin
 from demos.kit import imaging, stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, fresh_folder, take_home
@@ -20,16 +20,15 @@ from demos.kit.inputs import (
     aligned,
     portrait_input,
     refuse,
-    run_buttons,
-    run_options,
-    stop_button,
 )
 from demos.kit.outputs import Values, filling
-from demos.kit.words import running, said, strangers
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import curve, running, said, strangers
 from examples.indomain.results import STEPS
 from examples.stored import Stored
 
 ROWS = {"in-domain": "In-domain", "image2stylegan": "Image2StyleGAN"}
+NO_FRAMES = "There is no interpolation of these pictures yet. Press Interpolate first."
 SAYS = """<div class="prose-page"><p class="aside">Halfway between two codes should stand a person,
 not a double exposure. The upper row keeps to the domain; the lower row only copied the pixels of
 its two ends.</p></div>"""
@@ -61,11 +60,12 @@ class _Part:
                     if isinstance(news, Done):
                         inverted.append(news.result)
                     else:
-                        yield {"report": _running(method, i, news)}
+                        shown = {"state": _running(method, i, news)}
+                        yield shown | {"report": curve(news.losses)}
             found |= {f"{method}-{'ab'[i]}": v for i, v in enumerate(inverted)}
             with spoken_errors():
                 frames[method] = self.load().interpolate(*inverted, count=int(count))
-            yield {"strip": _strip(frames, ends), "report": said("…"), "frames": frames}
+            yield {"strip": _strip(frames, ends), "report": "", "frames": frames}
         whence = [self.at.origin(*end) for end in given]
         words, keep = self._end(frames, found, whence, int(steps), stop.pressed)
         yield {"strip": _strip(frames, ends), "report": words, "frames": frames, "keep": keep}
@@ -88,7 +88,8 @@ class _Part:
 
 
 def _running(method: str, end: int, news) -> str:
-    return said(f"<b>{ROWS[method]}</b>, {('first', 'second')[end]} picture") + running(news)
+    words = said(f"<b>{ROWS[method]}</b>, {('first', 'second')[end]} picture")
+    return words + running(news, 2 * list(ROWS).index(method) + end, 2 * len(ROWS))
 
 
 def _words(count: float, stopped: bool) -> str:
@@ -114,14 +115,16 @@ def _keep(frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: in
 
 def pick(frames: dict | None, place: float) -> Values:
     """This session's frames by both methods at a place from 0 (first picture) to 1 (second)."""
-    rows = {method: (frames or {}).get(method) for method in ROWS}
+    if not frames:
+        raise refuse(NO_FRAMES)
+    rows = {method: frames.get(method) for method in ROWS}
     return {m: row[round(place * (len(row) - 1))] if row else None for m, row in rows.items()}
 
 
 def film(frames: dict | None) -> list[str]:
     """A GIF and an MP4 of the in-domain interpolation, there and back."""
     if not frames:
-        raise refuse("There is no interpolation yet. Press Interpolate first.")
+        raise refuse(NO_FRAMES)
     folder = fresh_folder()
     large = [frame.resize((max(256, frame.width),) * 2) for frame in frames["in-domain"]]
     gif = imaging.save_gif(large, folder / "interpolation.gif")
@@ -137,6 +140,7 @@ def _example(entry: Stored) -> dict[str, Any]:
     done = {f"{method}-{end}": STEPS for method in ROWS for end in "ab"}
     keep = _keep(frames, {}, done, [origin(seed) for seed in seeds], STEPS)
     inputs = {"first": ends[0], "seed1": seeds[0], "second": ends[1], "seed2": seeds[1]}
+    inputs["of"] = mark(ends[0], *WHOLE, ends[1], *WHOLE)
     shown = {"strip": _strip(frames, ends), "report": words, "frames": frames, "keep": keep}
     return inputs | shown | pick(frames, 0.5)
 
@@ -162,7 +166,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
             )  # fmt: skip
         with gr.Column(min_width=280):
             count = Dial(3, 15, 7, step=1, label="Pictures in the strip")
-            steps, run, halt = run_buttons("Interpolate", fewest=10)
+            ui = run_buttons("Interpolate", fewest=10)
             report = gr.HTML(shown.get("report"), elem_id="interpolate-report")
     strip = gr.Image(
         shown.get("strip"), label="In-domain above, Image2StyleGAN below", interactive=False,
@@ -185,20 +189,21 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
             label="Films", show_label=False, file_count="multiple", interactive=False, scale=2
         )
     keep, _ = take_home("indomain_interpolate_files", shown.get("keep"))
-    frames, stop = gr.State(shown.get("frames")), gr.State(Stop())
+    frames, of = gr.State(shown.get("frames")), gr.State(shown.get("of"))
     outputs = {"strip": strip, "report": report, "frames": frames, "keep": keep}
     picked = {**filling(pick, pair), "inputs": [frames, place]}
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.interpolate, outputs),
-        inputs=[*first.origin, *second.origin, count, steps, stop],
-        api_name="indomain_interpolate", **run_options(report),
-    ).then(**picked, **QUIET)  # fmt: skip
+    every = outputs | pair | {"films": films}
+    results = Belonging(
+        [*first.inputs, *second.inputs], of, every, lambda: dict.fromkeys(every)
+    )  # fmt: skip
+    inputs = [*first.origin, *second.origin, count, ui.steps]
+    ran = wire_run(ui, part.interpolate, outputs, inputs, "indomain_interpolate", results)
+    ran.success(**picked, **QUIET)
     place.input(**picked, api_name="indomain_interpolate_frame", show_progress="hidden", **FOLLOW)
     if examples is not None:
         filled = {
             "first": first.picture, "seed1": first.seed, "second": second.picture,
-            "seed2": second.seed, **outputs, **pair,
+            "seed2": second.seed, "of": of, **outputs, **pair,
         }  # fmt: skip
         stored.wire(examples, found, _example, filled, "indomain_stored_interpolation")
     export.click(film, frames, films, api_name="indomain_interpolate_film")

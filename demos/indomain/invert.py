@@ -11,13 +11,14 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, METHODS, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, origin
 from demos.kit import stored
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
-from demos.kit.inputs import aligned, portrait_input, run_buttons, run_options, stop_button
-from demos.kit.outputs import Values, filling
-from demos.kit.words import decibels, faithful, running, said
+from demos.kit.inputs import aligned, portrait_input
+from demos.kit.outputs import Values
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import curve, decibels, faithful, running, said
 from examples.indomain.results import STEPS
 from examples.stored import Stored
 
@@ -52,8 +53,8 @@ class _Part:
                     numbers[method] = _numbers(news.result)
                 else:
                     shown = self._pictures({**found, method: news})
-                    yield shown | {"report": _running(method, news)}
-            yield self._finished(found, numbers) | {"report": said("…")}
+                    yield shown | {"state": self._state(method, news), "report": curve(news.losses)}
+            yield self._finished(found, numbers) | {"report": ""}
             if stop.pressed:
                 break
         whence = self.at.origin(picture, x, y, zoom, seed)
@@ -63,6 +64,14 @@ class _Part:
     def _pictures(self, found: dict) -> dict[str, Any]:
         """Each method's picture by its name: finished, on its way, or not begun."""
         return {method: _picture(found.get(method)) for method in self.at.methods}
+
+    def _state(self, method: str, news) -> str:
+        """How far all methods are by their optimisations, beside which encoders take no time."""
+        slow = [m for m in self.at.methods if not m.endswith(("conventional", "guided"))]
+        if method not in slow:
+            return said(f"<b>{METHODS[method][0]}</b>")
+        progress = running(news, slow.index(method), len(slow))
+        return said(f"<b>{METHODS[method][0]}</b>") + progress
 
     def _finished(self, found: dict, numbers: dict) -> dict[str, Any]:
         """The pictures with the numbers of the methods that are done."""
@@ -111,11 +120,8 @@ def _example(entry: Stored) -> dict[str, Any]:
     parameters = {"picture": origin(v["seed"]), "steps": STEPS, "methods": v["numbers"]}
     keep = Keepsake({"picture": picture, **images}, {}, parameters)
     shown = {"table": table(v["numbers"]), "report": report, "keep": keep}
-    return {"picture": picture, "seed": v["seed"]} | images | shown
-
-
-def _running(method: str, news) -> str:
-    return said(f"<b>{METHODS[method][0]}</b>") + running(news)
+    inputs = {"picture": picture, "seed": v["seed"], "of": mark(picture, *WHOLE)}
+    return inputs | images | shown
 
 
 def _picture(value: Any) -> Any:
@@ -158,7 +164,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 seed_value=first.get("seed"),
                 domain=at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
-            steps, run, halt = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
+            ui = run_buttons(f"Invert by {COUNTS[count]}", fewest=10)
         with gr.Column(scale=3, min_width=280):
             shown = _method_images(at.methods, first)
             report = gr.HTML(first.get("report"), elem_id="invert-report")
@@ -166,14 +172,12 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     numbers = gr.JSON(visible=False)
     keep, _ = take_home("indomain_invert_files", first.get("keep"))
     outputs = shown | {"table": numbers_table, "report": report, "numbers": numbers, "keep": keep}
-    stop = gr.State(Stop())
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.invert, outputs), inputs=[*portrait.origin, steps, stop],
-        api_name="indomain_invert", **run_options(report),
-    )  # fmt: skip
+    of = gr.State(first.get("of"))
+    results = Belonging(portrait.inputs, of, outputs, lambda: dict.fromkeys(outputs))
+    inputs = [*portrait.origin, ui.steps]
+    wire_run(ui, part.invert, outputs, inputs, "indomain_invert", results)
     if examples is not None:
-        filled = {"picture": portrait.picture, "seed": portrait.seed} | outputs
+        filled = {"picture": portrait.picture, "seed": portrait.seed, "of": of} | outputs
         del filled["numbers"]  # no one sees them, and an example has them in its table
         stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
 

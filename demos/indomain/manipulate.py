@@ -24,13 +24,11 @@ from demos.kit.inputs import (
     aligned,
     portrait_input,
     refuse,
-    run_buttons,
-    run_options,
-    stop_button,
 )
 from demos.kit.outputs import Values, filling
 from demos.kit.portraits import never_seen, seed_of
-from demos.kit.words import compared, faithful, running, said
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import compared, curve, faithful, running, said
 from examples.indomain.results import STEPS
 from examples.stored import Stored
 
@@ -40,6 +38,7 @@ TRUTH = """For a never-seen portrait the renderer knows what the very same perso
 turned or with glasses: the true answer, to hold the edit against."""
 PHOTO = """A unit is the published boundary's own. Nobody knows the true answer for a photograph:
 that part of the page needs the renderer of clay heads."""
+NO_SUBJECT = "There is no inverted picture yet. Press Invert first."
 NOTHING = (0,) * len(CLAY_HEADS.attributes)
 NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
 
@@ -84,7 +83,7 @@ class _Part:
         for news in stream(work, stop):
             if not isinstance(news, Done):
                 shown = {"inversion": news.images[0]} if news.images else {}
-                yield shown | {"fidelity": running(news)}
+                yield shown | {"state": running(news), "fidelity": curve(news.losses)}
                 continue
             subject = InvertedPicture(news.result, image, seed, (x, y, zoom), int(steps))
             with spoken_errors():
@@ -101,7 +100,7 @@ class _Part:
         Returns the edited picture, the true answer when asked for and known, and both in words.
         """
         if subject is None:
-            raise refuse("There is no inverted picture yet. Press Invert first.")
+            raise refuse(NO_SUBJECT)
         if isinstance(subject, Stored):
             with spoken_errors():
                 subject = _opened(self.load(), subject)
@@ -175,7 +174,8 @@ def _example(entry: Stored) -> dict[str, Any]:
         "picture": p["picture"], "seed": v["seed"], "inversion": p["inverted"],
         "edited": p["edited"], "truth": p["truth"], "words": words,
         "fidelity": faithful(SimpleNamespace(**v["fidelity"])), "subject": entry,
-        "history": [changes], "keep": keep, **dict(zip(CLAY_HEADS.names, changes, strict=True)),
+        "history": [changes], "keep": keep, "of": mark(p["picture"], *WHOLE),
+        **dict(zip(CLAY_HEADS.names, changes, strict=True)),
     }  # fmt: skip
 
 
@@ -192,11 +192,11 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 "Picture", "The picture to edit.", "indomain_manipulate_never_seen_portrait",
                 first.get("picture"), first.get("seed"), at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
-            steps, run, halt = run_buttons("Invert", fewest=10)
+            ui = run_buttons("Invert", fewest=10)
             fidelity = gr.HTML(first.get("fidelity"), elem_id="manipulate-fidelity")
         with gr.Column(scale=2, min_width=280):
             images = _images(at, first)
-            words = gr.HTML(first.get("words"), elem_id="manipulate-words")
+            words = gr.HTML(first.get("words", said(NO_SUBJECT)), elem_id="manipulate-words")
             dials = _dials(at, first)
             with gr.Row(equal_height=True):
                 switch = gr.Checkbox(
@@ -205,7 +205,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
     keep, _ = take_home("indomain_manipulate_files", first.get("keep"))
-    subject, stop = gr.State(first.get("subject")), gr.State(Stop())
+    subject, of = gr.State(first.get("subject")), gr.State(first.get("of"))
     history = gr.State(first.get("history", []))
     edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
     edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
@@ -213,18 +213,25 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
         "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
         "history": history, "keep": keep,
     }  # fmt: skip
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.invert, inverted), inputs=[*portrait.origin, steps, stop],
-        api_name="indomain_manipulate_invert", **run_options(fidelity),
-    ).success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
+    every = inverted | edited | dials
+    results = Belonging(portrait.inputs, of, every, lambda: _cleared(every, dials))
+    ran = wire_run(
+        ui, part.invert, inverted, [*portrait.origin, ui.steps], "indomain_manipulate_invert",
+        results,
+    )  # fmt: skip
+    ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
-        filled |= {"words": words, **inverted, **dials}
+        filled |= {"words": words, "of": of, **inverted, **dials}
         stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
     _wire_edits(edit, dials, history, switch, back, reset)
+
+
+def _cleared(every: Values, dials: Values) -> Values:
+    start = {"history": [], "words": said(NO_SUBJECT)}
+    return {**dict.fromkeys(every), **dict.fromkeys(dials, 0), **start}
 
 
 def _wire_edits(edit, dials, history, switch, back, reset) -> None:

@@ -20,12 +20,10 @@ from demos.kit.inputs import (
     Dial,
     at_most,
     gallery_input,
-    run_buttons,
-    run_options,
-    stop_button,
 )
 from demos.kit.outputs import Values, filling
-from demos.kit.words import running, said, strangers
+from demos.kit.runs import Belonging, mark, run_buttons, wire_run
+from demos.kit.words import curve, running, said, strangers
 from examples.indomain.results import MIX_LAYERS, MIX_STEPS
 from examples.stored import Stored
 
@@ -75,7 +73,8 @@ class _Part:
                 if isinstance(news, Done):
                     inversions.append(news.result)
                 else:
-                    yield {"report": _running(i, len(every), news)}
+                    shown = {"state": _running(i, len(every), news)}
+                    yield shown | {"report": curve(news.losses)}
         middle = len(squares[0])
         inverted = Inverted(inversions[:middle], inversions[middle:], *squares)
         whence = {
@@ -101,7 +100,7 @@ class _Part:
     def remix(self, inverted: Inverted | Stored | None, layers: int) -> Values:
         """Mix this session's inverted pictures again with another number of layers."""
         if inverted is None:
-            return {"grid": None, "report": "", "keep": None}
+            raise imaging.refuse("These pictures are not inverted yet. Press Mix first.")
         with spoken_errors():
             if isinstance(inverted, Stored):
                 inverted = _opened(self.load(), inverted)
@@ -173,12 +172,13 @@ def _example(entry: Stored) -> dict[str, Any]:
     return {
         "contents": contents, "styles": styles, "layers": layers, "grid": grid,
         "report": _words(layers), "inverted": entry, "keep": keep,
-        "drawn contents": seeds.get("contents", []), "drawn styles": seeds.get("styles", []),
+        "of": mark(contents, styles), "drawn contents": seeds.get("contents", []),
+        "drawn styles": seeds.get("styles", []),
     }  # fmt: skip
 
 
 def _running(i: int, count: int, news) -> str:
-    return said(f"<b>Picture {i + 1} of {count}</b>") + running(news)
+    return said(f"<b>Picture {i + 1} of {count}</b>") + running(news, i, count)
 
 
 def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
@@ -210,7 +210,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
         with gr.Column(min_width=280):
             start = first.get("layers", MIX_LAYERS)
             layers = Dial(1, at.layers - 1, start, step=1, label="Layers from the style")
-            steps, run, halt = run_buttons("Mix", fewest=10, steps=MIX_STEPS)
+            ui = run_buttons("Mix", fewest=10, steps=MIX_STEPS)
             report = gr.HTML(first.get("report"), elem_id="mix-report")
     grid = gr.Image(
         first.get("grid"), label="Contents across, styles down", interactive=False, format="png",
@@ -219,20 +219,19 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     )  # fmt: skip
     drawn = [drawn_contents, drawn_styles]
     keep, _ = take_home("indomain_mix_files", first.get("keep"))
-    inverted, stop = gr.State(first.get("inverted")), gr.State(Stop())
+    inverted, of = gr.State(first.get("inverted")), gr.State(first.get("of"))
     mixed = {"grid": grid, "report": report, "keep": keep}
-    stop_button(halt, stop, run)
-    run.click(
-        **filling(part.mix, mixed | {"inverted": inverted}), api_name="indomain_mix",
-        inputs=[contents, styles, layers, steps, *drawn, stop], **run_options(report),
-    )  # fmt: skip
+    every = mixed | {"inverted": inverted}
+    results = Belonging([contents, styles], of, every, lambda: dict.fromkeys(every))
+    inputs = [contents, styles, layers, ui.steps, *drawn]
+    wire_run(ui, part.mix, every, inputs, "indomain_mix", results)
     layers.input(
         **filling(part.remix, mixed), inputs=[inverted, layers], api_name="indomain_remix",
         **GPU, **FOLLOW,
     )  # fmt: skip
     if examples is not None:
         filled = {
-            "contents": contents, "styles": styles, "layers": layers, **mixed,
+            "contents": contents, "styles": styles, "layers": layers, **mixed, "of": of,
             "inverted": inverted, "drawn contents": drawn_contents, "drawn styles": drawn_styles,
         }  # fmt: skip
         stored.wire(examples, found, _example, filled, "indomain_stored_mixture")

@@ -28,38 +28,60 @@ SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class Stop:
-    """A visitor's stop signal, kept in `gr.State`: every session's copy starts afresh.
+    """A visitor's stop signal for one button, kept in `gr.State`: every session's copy is its own.
 
     A press counts from when a run is asked for, so also while it waits in the queue, to its end.
+    made_of: the mark of the inputs that the run was asked for with.
     """
 
     def __init__(self) -> None:
         self._event = threading.Event()
-        self._asked = False
+        self._stage = ""  # waits, runs, withdrawn, stopped or done; nothing before the first run
+        self._seconds = 0.0  # that the last run took
+        self.made_of = ""
 
     def __deepcopy__(self, memo: dict) -> Stop:
         return Stop()
 
-    def ask(self) -> None:
-        self._asked = True
+    def ask(self, made_of: str = "") -> None:
+        self._event.clear()
+        self._stage, self.made_of = "waits", made_of
 
-    def press(self) -> None:
-        if self._asked:
+    def press(self) -> bool:
+        """Stop what waits or runs; whether it still waited."""
+        waited = self._stage == "waits"
+        if waited or self._stage == "runs":
             self._event.set()
+        if waited:
+            self._stage = "withdrawn"
+        return waited
 
     @contextlib.contextmanager
     def run(self) -> Iterator[None]:
         """The run that a press stops; after it, presses count for the next one alone."""
-        self._asked = True
+        self._stage, begun = "runs", time.monotonic()
         try:
             yield
         finally:
-            self._asked = False
+            self._seconds = time.monotonic() - begun
+            self._stage = "stopped" if self.pressed else "done"
             self._event.clear()
 
     @property
     def pressed(self) -> bool:
         return self._event.is_set()
+
+    @property
+    def words(self) -> str:
+        """What there is to say after a press or at the end, "" before the first run."""
+        if self._stage == "runs":
+            return "Stopping after this step …" if self.pressed else ""
+        told = {
+            "withdrawn": "Stopped while it waited: nothing was run.",
+            "stopped": "Stopped: this is the result so far.",
+            "done": f"Done in {self._seconds:.1f} s.",
+        }
+        return told.get(self._stage, "")
 
 
 def stoppable(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
@@ -170,10 +192,16 @@ class Progress:
     total: int
     losses: tuple[float, ...]
     images: tuple[Image.Image, ...]
+    seconds: float = 0.0  # since the first step
 
     @property
     def words(self) -> str:
         return f"{self.stage.capitalize()}: step {self.index} of {self.total}"
+
+    @property
+    def seconds_a_step(self) -> float | None:
+        """So far; None where there is nothing yet to judge by."""
+        return self.seconds / (self.index - 1) if self.index > 1 and self.seconds else None
 
 
 @dataclass(frozen=True)
@@ -224,14 +252,17 @@ def _reporter(
 ) -> Callable[[Any], bool]:
     losses: list[float] = []
     images: tuple[Image.Image, ...] = ()
+    first: float | None = None
 
     def on_step(step: Any) -> bool:
-        nonlocal images
+        nonlocal images, first
+        first = time.monotonic() if first is None else first
         images = tuple(step.images) if step.images else images
         if step.loss is not None:
             losses.append(float(step.loss))
         put(step)
-        news.put(Progress(step.stage, step.index, step.total, tuple(losses), images))
+        passed = time.monotonic() - first
+        news.put(Progress(step.stage, step.index, step.total, tuple(losses), images, passed))
         return stopped()
 
     return on_step

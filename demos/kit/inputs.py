@@ -1,4 +1,4 @@
-"""What several pages share: checked inputs, portrait input, run controls."""
+"""What several pages share: checked inputs, portrait and gallery input."""
 
 from __future__ import annotations
 
@@ -212,15 +212,6 @@ def at_most(
     return [squared(picture, side=side) for picture in pictures]
 
 
-def run_buttons(label: str, fewest: int = 0, most: int = 300, steps: int = 100) -> tuple:
-    """Steps dial, a run button and a Stop button."""
-    dial = Dial(fewest, most, steps, step=10, label="Optimisation steps")
-    with gr.Row():
-        run = gr.Button(label, variant="primary", scale=3)
-        halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
-    return dial, run, halt
-
-
 def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
     """Let `halt` stop what each of `runs` starts, also while that still waits in the queue.
 
@@ -230,11 +221,6 @@ def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
     halt.click(lambda s: s.press(), stop, None, **at_once)
     for run in runs:
         run.click(lambda s: s.ask(), stop, None, **at_once)
-
-
-def run_options(report: gr.HTML) -> dict[str, Any]:
-    """Listener options of a long run: one at a time, the place in the queue shown at `report`."""
-    return GPU | {"show_progress": "minimal", "show_progress_on": [report]}
 
 
 def bibtex(entry: str) -> None:

@@ -39,11 +39,22 @@ role="img" aria-label="{words}"><line x1="0" y1="99" x2="100" y2="99"/><path d="
 <span>{losses[-1]:.4g}</span></figcaption></figure></div>"""
 
 
-def running(progress: Progress) -> str:
-    """A running stage in words, with its loss curve."""
-    share = 100 * progress.index / max(progress.total, 1)
-    return f"""<div role="status">{said(progress.words)}<div class="meter"><i style="width:
-{share:.1f}%"></i></div>{curve(progress.losses)}</div>"""
+def running(progress: Progress, run: int = 0, runs: int = 1) -> str:
+    """A running stage in words, with its share and the time that is left.
+
+    run, runs: which of several like stages it is, from 0, and how many there are.
+    """
+    share = (run + progress.index / max(progress.total, 1)) / runs
+    words = progress.words
+    if progress.seconds_a_step is not None:
+        steps = (runs - run) * progress.total - progress.index
+        words += f", {_time(steps * progress.seconds_a_step)} left"
+    return f"""<div role="status">{said(words)}<div class="meter"><i style="width:
+{share:.1%}"></i></div></div>"""
+
+
+def _time(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 90 else f"about {seconds / 60:.0f} min"
 
 
 def decibels(psnr: float) -> str:

@@ -1,0 +1,173 @@
+"""A run at its button: asked for, waiting, going on, ended; and results that belong to their input.
+
+Stop and a line of state stand at the button. The line answers a press at once, holds the place in
+the queue, tells how far the run is and how long it still takes, and says how it ended. A result is
+cleared as soon as the inputs are no longer those that it was made of, whatever changed them.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from gradio.context import LocalContext
+from gradio.events import Dependency
+from PIL import Image
+
+from demos.kit.bridge import Stop
+from demos.kit.inputs import FOLLOW, GPU, QUIET, Dial
+from demos.kit.outputs import Values, filling
+from demos.kit.words import said
+
+AT_ONCE = {"queue": False} | QUIET
+WAITS, STARTS = said("Sent: waiting for its turn …"), said("Starting …")
+FAILED = said("That did not work; the message says why.", outside=True)
+
+
+class StateLine(gr.HTML):
+    """Words at a button; results are told elsewhere, so that the API goes without them."""
+
+    is_template = True
+
+    @property
+    def skip_api(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class RunControls:
+    """Steps, the button that runs, Stop, the line of state below, and the visitor's stop signal."""
+
+    steps: Dial | None
+    run: gr.Button
+    halt: gr.Button
+    state: StateLine
+    stop: gr.State
+
+
+def run_buttons(label: str, fewest: int = 0, most: int = 300, steps: int = 100) -> RunControls:
+    """A steps dial above `run_button`; from 0 steps where `fewest` is 0."""
+    dial = Dial(fewest, most, steps, step=10, label="Optimisation steps")
+    return run_button(label, dial)
+
+
+def run_button(label: str, dial: Dial | None = None) -> RunControls:
+    """A run button, Stop beside it, and the line of state below."""
+    with gr.Row():
+        run = gr.Button(label, variant="primary", scale=3)
+        halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+    name = "-".join(label.lower().split())
+    state = StateLine(elem_classes="run-state", elem_id=f"{name}-state")
+    return RunControls(dial, run, halt, state, gr.State(Stop()))
+
+
+@dataclass(frozen=True)
+class Belonging:
+    """Results and what they belong to.
+
+    inputs: the components whose values decide; of: the state with the mark of those that the
+    results on the page were made of; outputs: what `cleared()` empties, by name.
+    """
+
+    inputs: Sequence[Component]
+    of: gr.State
+    outputs: Mapping[str, Component]
+    cleared: Callable[[], Values]
+
+
+def mark(*inputs: Any) -> str:
+    """What tells inputs apart: pictures by size and every byte, numbers by value."""
+    digest = hashlib.sha256()
+    for value in inputs:
+        if isinstance(value, Image.Image):
+            digest.update(f"{value.size}{value.mode}".encode() + value.tobytes())
+        elif isinstance(value, list | tuple):
+            digest.update(mark(*value).encode())
+        else:
+            number = isinstance(value, int | float)
+            digest.update(repr(float(value) if number else value).encode())
+    return digest.hexdigest()
+
+
+def wire_run(
+    ui: RunControls,
+    handler: Callable[..., Iterator],
+    outputs: Mapping[str, Component],
+    inputs: Sequence[Component],
+    api_name: str,
+    results: Belonging | None = None,
+) -> Dependency:
+    """Let the button run `handler`, whose last input is the stop signal; returns the listener."""
+    results = results or Belonging((), gr.State(), {}, dict)
+    filled = {**outputs, "state": ui.state}
+    # A page sends a click's events one after another: the answer comes before the run.
+    ui.run.click(_asked, [ui.stop, *results.inputs], [ui.state, results.of], **AT_ONCE)
+    ran = ui.run.click(
+        **filling(_starting(handler), filled), inputs=[*inputs, ui.stop], api_name=api_name,
+        **GPU | {"show_progress": "minimal", "show_progress_on": [ui.state]},
+    )  # fmt: skip
+    _wire_stop(ui, ran)
+    cleared = results.outputs | {"state": ui.state}
+    words = said(f"These inputs have no result yet: press <b>{ui.run.value}</b>.")
+
+    def ended(stop: Stop, *now: Any) -> Values:
+        """How the run ended; its result goes where the inputs are others by now."""
+        if results.inputs and stop.made_of != mark(*now):
+            return {**results.cleared(), "state": words}
+        return {"state": said(stop.words)}
+
+    def compare(of: str | None, *now: Any) -> Values:
+        if of in (None, mark(*now)):
+            return {}
+        return {**results.cleared(), "state": words}
+
+    ran.success(**filling(ended, cleared), inputs=[ui.stop, *results.inputs], **QUIET)
+    ran.failure(lambda: FAILED, None, ui.state, **QUIET)
+    if results.inputs:
+        gr.on(
+            [component.change for component in results.inputs], **filling(compare, cleared),
+            inputs=[results.of, *results.inputs], **QUIET | FOLLOW,
+        )  # fmt: skip
+    return ran
+
+
+def _asked(stop: Stop, *inputs: Any) -> tuple[str, str]:
+    made_of = mark(*inputs)
+    stop.ask(made_of)
+    return WAITS, made_of
+
+
+def _starting(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
+    """The handler, which says first that its turn has come."""
+
+    @functools.wraps(handler)
+    def run(*inputs: Any) -> Iterator[Values]:
+        yield {"state": STARTS}
+        yield from handler(*inputs)
+
+    return run
+
+
+def _wire_stop(ui: RunControls, ran: Dependency) -> None:
+    """Stop ends a run with its result so far; one that still waits is taken out of the queue."""
+    withdrawn = gr.State(0)
+
+    def press(stop: Stop, count: int) -> tuple[Any, int]:
+        waited = stop.press()
+        return said(stop.words) if stop.words else gr.skip(), count + waited
+
+    ui.halt.click(press, [ui.stop, withdrawn], [ui.state, withdrawn], **AT_ONCE)
+    withdrawn.change(None, None, None, cancels=[ran], **AT_ONCE)
+
+
+def waiting() -> list[str]:
+    """What waits for the one place where networks run, the next first."""
+    blocks = LocalContext.blocks.get(None)
+    queues = blocks._queue.event_queue_per_concurrency_id if blocks is not None else {}
+    found = queues.get(GPU["concurrency_id"])
+    return [event.fn.name.replace("_", " ") for event in found.queue] if found else []

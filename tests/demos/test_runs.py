@@ -1,0 +1,99 @@
+"""A run at its button, without a browser: the stop signal, the time left, results and inputs."""
+
+from __future__ import annotations
+
+import copy
+import time
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from demos.kit.bridge import Progress, Stop
+from demos.kit.runs import WAITS, Belonging, mark, run_button, wire_run
+from demos.kit.words import running
+
+
+def test_a_press_counts_from_asking_to_the_end():
+    stop = Stop()
+    assert stop.press() is False and not stop.pressed and stop.words == ""
+    stop.ask()
+    assert stop.press() is True and "nothing was run" in stop.words
+    stop.ask()
+    assert not stop.pressed, "the press was for the run before"
+    with stop.run():
+        assert stop.press() is False and stop.pressed and "Stopping" in stop.words
+    assert "result so far" in stop.words and not stop.pressed
+    stop.ask()
+    with stop.run():
+        time.sleep(0.06)
+    words = stop.words
+    assert words.startswith("Done in 0.") and stop.press() is False and stop.words == words
+    assert copy.deepcopy(stop).words == ""
+
+
+def test_the_time_left_is_that_of_all_runs():
+    early = Progress("optimise", 1, 100, (), (), 0.0)
+    assert "left" not in running(early)
+    midway = Progress("optimise", 51, 100, (), (), 10.0)  # 0.2 s a step
+    assert "step 51 of 100, about 10 s left" in running(midway)
+    assert "about 70 s left" in running(midway, 1, 5) and "30.2%" in running(midway, 1, 5)
+    assert "about 2 min left" in running(midway, 0, 6)
+
+
+def test_a_mark_tells_inputs_apart():
+    one, two = Image.new("RGB", (8, 8), "teal"), Image.new("RGB", (8, 8), "navy")
+    given = mark(one, 0.5, [two], None)
+    assert given == mark(one.copy(), 0.5, (two.copy(),), None) and mark(1) == mark(1.0)
+    others = [(two, 0.5, [two], None), (one, 0.4, [two], None), (one, 0.5, [one], None)]
+    assert given not in [mark(*other) for other in others]
+    assert mark(one.resize((4, 16))) != mark(one) and mark([one], [two]) != mark([one, two], [])
+
+
+@pytest.fixture
+def listeners():
+    """A page whose result is the input in capitals: its listeners' functions by what they fill."""
+    with gr.Blocks() as demo:
+        given, result, of = gr.Textbox(), gr.Textbox(), gr.State()
+        ui = run_button("Shout")
+
+        def shout(text, stop):
+            yield {"result": text.upper()}
+
+        belonging = Belonging([given], of, {"result": result}, lambda: {"result": ""})
+        wire_run(ui, shout, {"result": result}, [given], "shout", belonging)
+    names = {ui.state: "state", result: "result", of: "of"}
+    return [(fn, names) for fn in demo.fns.values()]
+
+
+def called(listeners, event: str, outputs: list[str], *inputs):
+    """What the one listener to an event with these outputs gives, by name."""
+    (found,) = [
+        (fn, names) for fn, names in listeners
+        if event in [name for _, name in fn.targets]
+        and [names.get(o) for o in fn.outputs] == outputs
+    ]  # fmt: skip
+    given = found[0].fn(*inputs)
+    if isinstance(given, tuple) or "__type__" in given:  # that is an update of nothing
+        return given if isinstance(given, tuple) else {}
+    return {found[1][component]: value for component, value in given.items()}
+
+
+def test_results_go_when_their_inputs_do(listeners):
+    stop = Stop()
+    state, of = called(listeners, "click", ["state", "of"], stop, "hello")
+    assert state == WAITS and of == stop.made_of == mark("hello")
+    compare = "change", ["result", "state"]
+    assert called(listeners, *compare, of, "hello") == {}
+    gone = called(listeners, *compare, of, "hallo")
+    assert gone["result"] == "" and "press <b>Shout</b>" in gone["state"]
+    with stop.run():
+        pass
+    ended = "success", ["result", "state"]
+    assert "Done" in called(listeners, *ended, stop, "hello")["state"]
+    gone = called(listeners, *ended, stop, "hallo")  # the input changed while it ran
+    assert gone["result"] == "" and "press <b>Shout</b>" in gone["state"]
+
+
+def test_before_the_first_result_nothing_is_said(listeners):
+    assert called(listeners, "change", ["result", "state"], None, "hallo") == {}
