@@ -306,6 +306,12 @@ strip.addEventListener('pointerdown', (event) => {
   strip.onpointerup = strip.onpointercancel = () => { strip.onpointermove = null; };
 });
 new ResizeObserver(() => draw()).observe(canvas);
+// Properties of one update may come one after another: all of them are read once they are there.
+let waits = 0;
+function soon() {
+  clearTimeout(waits);
+  waits = setTimeout(load, 0);
+}
 // One string: Gradio takes every single quoted word here for the name of an event.
-watch('segments means errors names colours tau person picture session'.split(' '), load);
+watch('segments means errors names colours tau person picture session'.split(' '), soon);
 load();

@@ -27,9 +27,10 @@ _EQUATION = """<div class="equation"><math><mrow displaystyle="true"><msubsup><m
 <msub><mi>m</mi><mi>k</mi></msub><mo>:</mo><mspace width="0.3em"/><mi>k</mi><mo>=</mo><mi>min</mi>
 <mo>{</mo><mi>l</mi><mo>:</mo><msub><mi>S</mi><mi>l</mi></msub><mo>(</mo><mi>x</mi><mo>)</mo>
 <mo>&lt;</mo><mi>τ</mi><mo>}</mo></mrow></math>
-<p>Eq. 3.3 and Sec. 3.2. w⁺ are layer-wise codes of the whole picture x; F_k the features after
-layer k, Δf_k what is added to them where the mask m_k says so; S_l the error that a network
-predicts for latent l; τ the error under which a latent will do.</p></div>"""
+<p>Eq. 3.3 and Sec. 3.2. w⁺ are layer-wise codes of the whole picture x; F<sub>k</sub> the features
+after layer k, Δf<sub>k</sub> what is added to them where the mask m<sub>k</sub> says so;
+S<sub>l</sub> the error that a network predicts for latent l; τ the error under which a latent will
+do.</p></div>"""
 
 _INTRODUCTION = f"""<div class="prose-page lead"><h1>SAM inversion</h1>
 <div class="beside"><div><p>A code in W+ can be edited in every way, but it rebuilds a face and not

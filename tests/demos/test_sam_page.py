@@ -172,7 +172,8 @@ def test_the_true_answer_keeps_person_and_thing() -> None:
 
 def test_the_map_comes_with_the_picture_within_0_3_s(client, picture) -> None:
     view, report = see(client, picture)[:2]
-    assert view["names"] == list(LATENTS) and view["value"]["tau"] == view["tau"] == 0.4
+    shown = view["props"]
+    assert shown["names"] == list(LATENTS) and view["value"]["tau"] == shown["tau"] == 0.4
     assert "65 segments" in report
     start = time.perf_counter()
     see(client, picture)
@@ -181,13 +182,13 @@ def test_the_map_comes_with_the_picture_within_0_3_s(client, picture) -> None:
 
 def test_nothing_to_see_without_a_picture(client) -> None:
     view, report = client.predict(None, *WHOLE, PARSER, None, *MUG, api_name="/sam_map")[:2]
-    assert view["segments"] == "" and report == ""
+    assert view["props"]["segments"] == "" and report == ""
 
 
 def test_segments_can_be_true_or_single_pixels(client, picture, mug, fake_sam) -> None:
     view, report = see(client, mug, TRUE, SEED)[:2]
     assert fake_sam.calls[-1][1] == Scene(SEED, *MUG).true_parts.max()
-    assert view["person"]
+    assert view["props"]["person"]
     _, report = see(client, picture, PIXELS)[:2]
     assert fake_sam.calls[-1][2] is False and "every pixel" in report
     refused(lambda: see(client, picture, TRUE), "true parts")
