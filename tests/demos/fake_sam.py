@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter
+from scipy.ndimage import uniform_filter
 
 from examples.clay.edits import EDITS
 from pipelines.invertibility import InvertibilityMaps, every_pixel
@@ -117,8 +118,7 @@ def _detail(image, blur: float) -> np.ndarray:
     lost = np.asarray(image, float) - np.asarray(
         image.filter(ImageFilter.GaussianBlur(blur)), float
     )
-    wide = Image.fromarray(np.abs(lost).mean(-1).astype(np.float32)).filter(ImageFilter.BoxBlur(4))
-    return np.asarray(wide) / 20
+    return uniform_filter(np.abs(lost).mean(-1), 9) / 20
 
 
 def _segments(side: int) -> np.ndarray:
