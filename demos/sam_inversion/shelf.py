@@ -18,7 +18,7 @@ from PIL import Image
 
 from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput
-from demos.kit.portraits import TEST, random_seed
+from demos.kit.portraits import TEST, random_seed, seed_of
 from examples.clay.edits import EDITS
 from examples.clay.parameters import PROPS
 
@@ -149,6 +149,13 @@ def wire(shelf: Shelf, portrait: PortraitInput, api_name: str) -> None:
             return gr.skip()
         return Scene(int(seed), *staged).image
 
+    def follow(picture: Image.Image | None, seed: int | None, *staged: Any) -> Any:
+        """A portrait that was drawn bare, by its own button or number, gets its thing."""
+        if picture is None or seed_of(picture, seed) is None:
+            return gr.skip()
+        shown = Scene(int(seed), *staged).image
+        return gr.skip() if shown.tobytes() == picture.tobytes() else shown
+
     changes: list[Callable] = [d.input for d in (shelf.look, shelf.shift, shelf.focus)]
-    # A seed's portrait is drawn bare by its own button: the thing follows.
-    gr.on([portrait.seed.change, *changes], again, inputs, portrait.picture, **QUIET, **FOLLOW)
+    gr.on(changes, again, inputs, portrait.picture, **QUIET, **FOLLOW)
+    portrait.picture.change(follow, [portrait.picture, *inputs], portrait.picture, **QUIET)
