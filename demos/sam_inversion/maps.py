@@ -62,8 +62,6 @@ class _Part:
 
 def _options(scene: Scene | None, segments: str, crop: Sequence, side: int) -> dict[str, Any]:
     """What the pipeline is told of segments."""
-    if segments not in SEGMENTS:
-        raise refuse(f"The segments must be one of {', '.join(SEGMENTS)}; got {segments!r}.")
     if segments != TRUE:
         return {"refine": segments != PIXELS}
     if scene is None:
