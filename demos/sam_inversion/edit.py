@@ -11,7 +11,6 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.kit.bridge import spoken_errors
-from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, GPU, Dial
 from demos.kit.outputs import Values, filling
 from demos.kit.words import decibels, said
@@ -36,7 +35,7 @@ class _Part:
         Returns the pictures by SAM and by the method beside it, the true answer where the renderer
         knows it, and how near both come to it.
         """
-        subject, attribute = inverted(subject), _known(self.at, name)
+        subject, attribute = inverted(subject), self.at.attribute(name)
         change = attribute.change(strength)
         with spoken_errors():
             pipeline = self.load()
@@ -48,14 +47,6 @@ class _Part:
             words = _verdict(pipeline, subject, edited, truth)
         shown = _shown(subject, edited, truth, edit={attribute.name: change})
         return shown | {"words": _in_words(attribute, change) + words}
-
-
-def _known(at: Setting, name: str) -> Attribute:
-    found = [attribute for attribute in at.attributes if attribute.name == name]
-    if not found:
-        offered = ", ".join(attribute.name for attribute in at.attributes)
-        raise refuse(f"The edit must be one of {offered}; got {name!r}.")
-    return found[0]
 
 
 def _shown(subject: Subject, edited: Mapping[str, Image.Image], truth: Any, **told: Any) -> Values:
