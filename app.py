@@ -7,17 +7,19 @@ import demos  # noqa: F401 - settles what Gradio reads from the environment as i
 # isort: split
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 import pipelines  # noqa: F401 - decides how OpenMP waits, before anything loads torch
-from demos import home
+from demos import clay, home
 from demos.header import picker
 from demos.header.readiness import Source
 from demos.hub.borrowing import borrowed
-from demos.kit import imaging, theme
+from demos.kit import api, imaging, share, theme
 from demos.kit.bridge import Pipelines
-from demos.kit.inputs import bibtex
+from demos.kit.introduction import citation
 from demos.kit.paper import Paper, load
 from demos.kit.portraits import warm_up_renderer
 from demos.papers import PAPERS
@@ -39,20 +41,28 @@ def build(
     """
     loads, source = pipelines_of(papers) | dict(loads or {}), source or Source()
     imaging.keep_files_whole()
-    with gr.Blocks(title="GAN inversion, live", delete_cache=(3600, 3600)) as demo:
+    with gr.Blocks(title=share.TITLE, delete_cache=(3600, 3600)) as demo:
         home.build(papers, source)
+        api.publish("clay", clay.FUNCTIONS)
     for paper in (paper for paper in papers if paper.page):
         with demo.route(paper.name, f"/{paper.slug}"):
             domain = picker.build([paper], loads[paper.slug], source)
             paper.build(loads[paper.slug], domain, source)
-            bibtex(paper.citation)
+            citation([paper])
+            api.publish(paper.slug, paper.functions(loads[paper.slug]))
+    api.keep_private(demo)
     return demo.queue(max_size=32)
+
+
+def presented(papers: Sequence[Paper]) -> dict[str, Any]:
+    """The options of `launch` by which every page has its own title and share card."""
+    return {"app_kwargs": {"middleware": [Middleware(share.Presented, papers=papers)]}}
 
 
 def main() -> None:
     loaded = pipelines_of(PAPERS)
     demo = build(loaded)
-    demo.launch(**theme.LAUNCH, prevent_thread_lock=True)
+    demo.launch(**theme.LAUNCH, **presented(PAPERS), prevent_thread_lock=True)
     for task in (*(pipeline.warm_up for pipeline in loaded.values()), warm_up_renderer):
         threading.Thread(target=task, daemon=True).start()
     demo.block_thread()

@@ -10,6 +10,7 @@ import gradio as gr
 
 from demos.header import picker
 from demos.header.readiness import Source
+from demos.kit.introduction import citation, links
 from demos.kit.paper import Paper
 
 _NUMBERS = dict(enumerate("No One Two Three Four Five Six Seven Eight Nine Ten".split()))
@@ -79,6 +80,16 @@ fill="var(--soft)" stroke="var(--line)"/>{_points((122, 318), (242, 342))}
 {_label(140, 566, "the same, edited", "name")}</svg>"""
 
 
+def _counted(papers: Sequence[Paper]) -> str:
+    """How many papers run, and how many do not yet."""
+    run = sum(bool(paper.page) for paper in papers)
+    number, coming = _NUMBERS.get(run, str(run)), len(papers) - run
+    words = f"{number} paper{'' if run == 1 else 's'}, run live"
+    return (
+        f"{words}; {_NUMBERS.get(coming, str(coming)).lower()} in preparation" if coming else words
+    )
+
+
 def _card(paper: Paper) -> str:
     action = (
         f'<a class="go" href="{paper.slug}">Open the page</a>'
@@ -86,21 +97,23 @@ def _card(paper: Paper) -> str:
         else '<span class="state">In preparation</span>'
     )
     return f"""<article class="card{" open" if paper.page else ""}"><h3>{paper.title}</h3>
-<p class="who">{paper.authors}. {paper.year}</p><p>{paper.says}</p>{action}</article>"""
+<p class="who">{paper.authors}. {paper.year}</p><p>{paper.says}</p>
+<p class="links">{links(paper)}</p>{action}</article>"""
 
 
 def build(papers: Sequence[Paper], source: Source) -> None:
     """Put the page into the open `gr.Blocks`."""
     gr.Navbar(main_page_name="Home")
     picker.build(papers, None, source)
-    gr.HTML(f"""<main class="prose-page"><section class="lead">
+    gr.HTML(f"""<div class="prose-page home"><section class="lead">
 <h1>Take a picture apart, and put it together differently</h1>
 <p>A GAN turns a short code into a picture. GAN inversion goes the other way: given a picture, it
 finds the code that would have made it. Once a picture is a code, moving the code edits the
 picture: age, a smile, the light, or half of somebody else's face.</p></section>
 <div class="plate">{_wide_picture()}{_tall_picture()}</div>
-<h2>{_NUMBERS.get(len(papers), len(papers))} papers, run live</h2>
+<h2>{_counted(papers)}</h2>
 <p class="aside">Everything runs on this machine, with small networks trained on procedural clay
 portraits. They know clay portraits and nothing else: a photograph of you lies outside their
 domain, and the pages say so when it does.</p>
-<div class="cards">{"".join(_card(paper) for paper in papers)}</div></main>""")
+<div class="cards">{"".join(_card(paper) for paper in papers)}</div></div>""")
+    citation(papers)

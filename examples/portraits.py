@@ -3,16 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
+import numpy as np
+from jaxtyping import Bool
 from PIL import Image
 
 from examples.clay.edits import EDITS
 from examples.clay.parameters import SEEDS
+from examples.clay.parts import CLASSES
+
+if TYPE_CHECKING:
+    from examples.clay import Portrait
 
 TEST = SEEDS["test"]
+UNSEEN = (TEST, SEEDS["validation"])  # the examples of the pages are chosen from validation
+
+
+def unseen(seed: int) -> bool:
+    """Whether no network was trained on the portrait of a seed."""
+    return any(seed in split for split in UNSEEN)
 
 
 def rendered(seed: int, changes: Mapping[str, float] | None = None) -> Image.Image:
+    """The picture of `truth`."""
+    return Image.fromarray(truth(seed, changes).image)
+
+
+def truth(seed: int, changes: Mapping[str, float] | None = None) -> Portrait:
     """The portrait of a seed; with `changes` (edit name to change), the true answer to them."""
     from examples.clay import portrait  # numba is imported here: where something is rendered
 
@@ -21,5 +39,16 @@ def rendered(seed: int, changes: Mapping[str, float] | None = None) -> Image.Ima
     for name, change in (changes or {}).items():
         if change:
             overrides |= EDITS[name].apply(original.parameters, change)
-    shown = portrait(seed, **overrides) if overrides else original
-    return Image.fromarray(shown.image)
+    return portrait(seed, **overrides) if overrides else original
+
+
+def hair(seed: int) -> Bool[np.ndarray, "h w"]:
+    """Where the portrait of a seed has hair."""
+    from examples.clay import portrait
+
+    return portrait(seed).mask == CLASSES.index("hair")
+
+
+def hairy(seed: int) -> bool:
+    """Whether a portrait's hair covers a twentieth of it: enough to compare colours."""
+    return bool(hair(seed).mean() >= 0.05)

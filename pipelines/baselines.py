@@ -31,7 +31,7 @@ OPTIMISED = ("w", "w+", "gaussian-prior", "hybrid", "pti")
 ENCODED = ("e4e", "restyle")
 BASELINES = (*OPTIMISED, *ENCODED)
 RATE = 0.05  # of Adam on codes
-# Departs from paper: PTI tunes at 3e-4 for 350 steps; in 100 steps this reaches as far.
+# Departs from paper: PTI tunes at 3e-4 for 350 steps; fewer steps get a higher rate.
 TUNING_RATE = 1e-3
 LAMBDA_PRIOR = 1e-2  # of the mean over the numbers of w
 LAMBDA_LOCALITY, LOCALITY = 0.1, 30.0  # PTI Eq. 4: weight, and distance of w_r from the pivot
@@ -80,7 +80,7 @@ class Baselines:
         if method == "hybrid":
             start = self.encoder(x)
         else:
-            start = self.space.mean.expand(len(x), 1 if method == "w" else layers, -1)
+            start = self.space.mean.to(x).expand(len(x), 1 if method == "w" else layers, -1)
         distance = rebuilding(self.perceptual, x, self.perceptual_weight)
 
         def loss(w: Tensor) -> tuple[Tensor, Tensor]:

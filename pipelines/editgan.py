@@ -28,7 +28,7 @@ from pipelines.components import PERCEPTUAL, Components
 from pipelines.descent import Report, descend, reporter
 from pipelines.editing_vector import EditingVector, check_belongs, from_tensors, side_by_side
 from pipelines.images import as_images, as_tensor
-from pipelines.latents import fingerprint, load_codes, save_codes
+from pipelines.latents import fingerprint, load_codes, only, save_codes
 from pipelines.measures import Measured, Measures
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.irse import FaceJudge
@@ -55,7 +55,8 @@ Strengths = Sequence[tuple[EditingVector, float]]  # vectors with their scales s
 class Embedding:
     """Result of `embed`, detached and on the CPU (safe inside gr.State): G~(w) = (image, mask).
 
-    source: the picture as it was embedded, centre-cropped; measures: of image beside source.
+    source: the picture as it was embedded, centre-cropped; measures: of image beside source, None
+    for the code of a file, whose source is its own picture.
     """
 
     w: Float[Tensor, "1 layers dim"]
@@ -64,7 +65,7 @@ class Embedding:
     source: Image.Image
     losses: tuple[float, ...]
     seconds: float
-    measures: Measures
+    measures: Measures | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,6 +301,39 @@ class EditGAN(Measured):
         vector = self._vector((codes["edited"] - start.w)[0], q_edit, start.image, edit["image"])
         self.check_vector(vector)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
+
+    @stage
+    def placed(
+        self, w: Float[Tensor, "1 layers dim"], image: Image.Image | None = None
+    ) -> Embedding:
+        """The embedding that a code is already; image: the picture that it stands for, its own
+        where there is none."""
+        begin, w = time.perf_counter(), torch.as_tensor(w)
+        rebuilt, labels = self.generate(w.to(self.device))
+        x = rebuilt if image is None else as_tensor(image, self.size).to(self.device)
+        seconds = time.perf_counter() - begin
+        (measures,) = self.compare(x, rebuilt)
+        return Embedding(
+            w, as_images(rebuilt)[0], _bytes(labels)[0], as_images(x)[0], (), seconds, measures
+        )
+
+    def read_codes(self, path: str | Path) -> dict[str, Embedding]:
+        """Every code of a file, with picture and mask; ValueError for another generator's codes."""
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        codes = load_codes(path, self.fingerprint, shape)
+        return {name: self.placed(w) for name, w in codes.items()}
+
+    def keep_code(self, path: str | Path, w: Float[Tensor, "1 layers dim"]) -> Path:
+        """Write one code, for `reopen`."""
+        return save_codes(path, {"code": w}, self.fingerprint)
+
+    def reopen(self, path: str | Path) -> Embedding:
+        """The picture of a file of `keep_code` and its part mask, to be edited further.
+
+        ValueError for the code of another generator, and for a file that holds several.
+        """
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        return self.placed(only(load_codes(path, self.fingerprint, shape)))
 
     # ---- the method on tensors -----------------------------------------------------------------
 

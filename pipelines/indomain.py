@@ -26,7 +26,7 @@ from pipelines.boundary import Boundary, boundaries_from
 from pipelines.components import GENERATOR, PERCEPTUAL, Components
 from pipelines.descent import Report, descend, reporter
 from pipelines.images import as_images, as_tensor, box_mask
-from pipelines.latents import fingerprint, load_codes, save_codes
+from pipelines.latents import fingerprint, load_codes, only, save_codes
 from pipelines.measures import Measured, Measures
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -186,6 +186,34 @@ class InDomain(Measured):
         codes = load_codes(path, self.fingerprint, shape)
         return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
 
+    @stage
+    def placed(
+        self, w: Float[Tensor, "1 layers dim"], image: Image.Image | None = None
+    ) -> Inversion:
+        """The inversion that a code is already; image: the picture that it stands for, if any."""
+        begin, w = time.perf_counter(), torch.as_tensor(w)
+        rebuilt, measures = self._render(w), None
+        if image is not None:
+            x = self._load(image)
+            (measures,) = self.compare(x, rebuilt, self._encoded(x))
+        seconds = time.perf_counter() - begin
+        return Inversion(w, as_images(rebuilt)[0], "given code", seconds, (), measures)
+
+    def read_codes(self, path: str | Path) -> dict[str, Inversion]:
+        """Every code of a file, with the picture that it makes; ValueError for another generator's
+        codes."""
+        shape = (self.layers, self.generator.w_dim)
+        codes = load_codes(path, self.fingerprint, shape)
+        return {name: self.placed(w) for name, w in codes.items()}
+
+    def reopen(self, path: str | Path) -> Inversion:
+        """The inversion of a file of `keep` that holds one, its picture made anew.
+
+        ValueError for the codes of another generator, and for a file that holds several.
+        """
+        codes = load_codes(path, self.fingerprint, (self.layers, self.generator.w_dim))
+        return self.placed(only(codes))
+
     # ---- stages on pictures ------------------------------------------------------------------
 
     @stage(times=lambda given: given["method"] in METHODS[2:])
@@ -229,10 +257,16 @@ class InDomain(Measured):
     @stage
     def interpolate(self, a: Inversion, b: Inversion, count: int = 7) -> list[Image.Image]:
         """`count` (at least 2) pictures from a to b, on the straight line between their codes."""
+        return self._synthesise(self.between(a, b, count))
+
+    def between(
+        self, a: Inversion, b: Inversion, count: int = 7
+    ) -> Float[Tensor, "count layers dim"]:
+        """The codes of `interpolate`."""
         if count < 2:
             raise ValueError(f"count must be at least 2, the two ends; got {count}.")
         t = torch.linspace(0, 1, count)[:, None, None]
-        return self._synthesise((1 - t) * a.w + t * b.w)
+        return (1 - t) * a.w + t * b.w
 
     @stage
     def manipulate(self, inversion: Inversion, changes: Mapping[str, float]) -> Image.Image:
@@ -241,19 +275,30 @@ class InDomain(Measured):
         changes: by name of a boundary, in the attribute's own unit; 0 changes nothing. Raises
         ValueError for an unknown name or a change that is not a number in the boundary's range.
         """
+        return self._synthesise(self.changed(inversion, changes))[0]
+
+    def changed(
+        self, inversion: Inversion, changes: Mapping[str, float]
+    ) -> Float[Tensor, "1 layers dim"]:
+        """The code of `manipulate`."""
         w = inversion.w.clone()
         for name, change in changes.items():
             w += self._boundary(name, change).move(float(change))
-        return self._synthesise(w)[0]
+        return w
 
     @stage
     def mix(self, content: Inversion, style: Inversion, layers: int = 4) -> Image.Image:
         """Content with the codes of its last `layers` layers taken from style (suppl. Sec. 5)."""
+        return self._synthesise(self.mixed(content, style, layers))[0]
+
+    def mixed(
+        self, content: Inversion, style: Inversion, layers: int = 4
+    ) -> Float[Tensor, "1 layers dim"]:
+        """The code of `mix`."""
         count = content.w.shape[1]
         if not 0 <= layers <= count:
             raise ValueError(f"layers must lie in 0 to {count}, the generator's; got {layers}.")
-        w = torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
-        return self._synthesise(w)[0]
+        return torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
 
     @stage(times=lambda given: len(given["contexts"]))
     def diffuse(

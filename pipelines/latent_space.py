@@ -55,8 +55,8 @@ class LatentSpace:
 
         Departs from paper: Eq. 3.6 prints Sigma, whose inverse a Gaussian has.
         """
-        v = gaussianised(w) - self.mu
-        return ((v @ self.precision) * v).mean((1, 2))
+        v = gaussianised(w) - self.mu.to(w)
+        return ((v @ self.precision.to(w)) * v).mean((1, 2))
 
 
 def gaussianised(w: Float[Tensor, "*b dim"]) -> Float[Tensor, "*b dim"]:

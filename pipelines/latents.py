@@ -63,6 +63,16 @@ def load_codes(
     return codes
 
 
+def only(codes: Mapping[str, Float[Tensor, "1 layers dim"]]) -> Float[Tensor, "1 layers dim"]:
+    """The one code of a file; ValueError for several, of which none is meant more than others."""
+    if len(codes) != 1:
+        raise ValueError(
+            f"a latent file must hold one code; got {', '.join(codes) or 'none'}. Choose a file "
+            "with one."
+        )
+    return next(iter(codes.values()))
+
+
 def read(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and configuration of a file that anybody may have made; `what` it should hold."""
     try:

@@ -22,7 +22,9 @@ PAPER = Paper(
 }""",
     pipeline="pipelines.editgan:EditGAN",
     page="demos.editgan.page:build",
+    api="demos.editgan.api:functions",
     clay_alone="Its parts, examples and true answers are those of clay heads.",
+    places={"picture": "Picture to embed"},
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

@@ -7,6 +7,7 @@ To show one, no network runs. The first thing that a visitor does with it makes 
 from __future__ import annotations
 
 from dataclasses import fields
+from html import escape
 from types import SimpleNamespace
 
 import gradio as gr
@@ -57,11 +58,12 @@ def _story(entry: Stored) -> str:
     free = np.asarray(p["region"])[..., None] > 0
     pale = Image.fromarray(np.where(free, painted, 0.3 * painted + 110).astype(np.uint8))
     shown = {
-        "Picture": p["picture"], "Embedding": p["embedding"], "Its part mask": p["mask"],
+        "Picture": p["picture"], "Embedding": p["embedding"], "Its parts": p["mask"],
         "Painted": pale, "Optimised": p["edited"], "True answer": p["truth"],
     }  # fmt: skip
     figures = "".join(
-        f'<figure><img src="{data_uri(picture)}" alt=""><figcaption>{name}</figcaption></figure>'
+        f'<figure><img src="{data_uri(picture)}" alt="{name} of the example {escape(entry.name)}">'
+        f"<figcaption>{name}</figcaption></figure>"
         for name, picture in shown.items()
     )
     return f'<div class="story">{figures}</div>'
@@ -90,4 +92,4 @@ def wire(
             "library": [],
         }
 
-    stored.wire(names, found, show, outputs, "editgan_stored_edit")
+    stored.wire(names, found, show, outputs)

@@ -184,8 +184,8 @@ def build(page: PageContents) -> PaintControls:
                 second = [_button(name) for name in list(OPERATIONS)[3:]]
     buttons = dict(zip(OPERATIONS, [*first, *second], strict=True))
     parts = gr.Dropdown(
-        list(page.parts), value=[], multiselect=True, label="Parts that may change: Q_edit",
-        info="Inferred from what is painted; add or remove parts.", elem_id="q-edit",
+        list(page.parts), value=[], multiselect=True, label="Parts that may change",
+        info="Found from what is painted; add or remove parts.", elem_id="q-edit",
     )  # fmt: skip
     run = run_buttons("Optimise", fewest=10)
     with gr.Accordion("Masks as files", open=False):

@@ -16,7 +16,7 @@ from PIL import Image
 from demos.editgan.session import HIGH, LOW, Subject, opened
 from demos.editgan.truth import truth
 from demos.kit import painter, part_masks
-from demos.kit.bridge import Done, Stop, spoken_errors, stream
+from demos.kit.bridge import CLAY, Done, Stop, spoken_errors, stream
 from demos.kit.dials import Dials, dials
 from demos.kit.downloads import Keepsake
 from demos.kit.imaging import psnr, refuse
@@ -148,8 +148,10 @@ def keepsake(pipeline: Any, subject: Subject, codes: Path | None = None) -> Keep
         "edited": subject.now.image,
         "mask": mask_picture(subject.now.mask, pipeline.palette),
     }
+    about = {"method": "EditGAN", "domain": CLAY}
+    about |= {} if codes else {"generator": pipeline.fingerprint}
     codes = codes or {"embedding": subject.embedding.w, "edited": subject.now.w}
-    return Keepsake(pictures, codes, parameters)
+    return Keepsake(pictures, codes, parameters, about)
 
 
 def _made(subject: Subject, name: str) -> dict[str, Any]:
@@ -202,6 +204,7 @@ def build_result(page: PageContents) -> dict[str, Component]:
     """Before and after, report, new mask, true answer and its verdict, and the edits so far."""
     pair = gr.ImageSlider(
         page.pair, label="Before and after", format="png", height=360, elem_id="editgan-compare",
+        interactive=False,
         buttons=["fullscreen"], elem_classes="filled",
     )  # fmt: skip
     report = gr.HTML(page.report, elem_id="editgan-report")

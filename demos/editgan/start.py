@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,16 @@ from PIL import Image
 from demos.editgan.panel import CHANGED, PageContents, Panel, choice, keepsake, mask_picture
 from demos.editgan.session import HIGH, LOW, Subject
 from demos.kit import painter
+from demos.kit.beside import laid_out
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.dials import relisted
+from demos.kit.handover import known
 from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     PortraitInput,
     aligned,
+    picture_of,
     portrait_input,
 )
 from demos.kit.outputs import Values
@@ -40,16 +43,20 @@ class _Part:
     @stoppable
     def embed(
         self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, own: dict,
-        stop: Stop,
+        given: dict, stop: Stop,
     ) -> Iterator[Values]:  # fmt: skip
         """Embed a picture for editing; it stays in this session with its part mask.
 
         The true answer to an edit is known when the picture is the never-seen portrait of `seed`.
         Yields the embedding, a report, the pictures, the mask and the painter's value.
         """
+        picture = picture_of(picture, seed)
         source, seed = aligned(picture, x, y, zoom), seed_of(picture, seed)
 
         def work(on_step):
+            w = known(given, source, self.load())
+            if w is not None:
+                return self.load().placed(w, source)
             return self.load().embed(source, steps=int(steps), on_step=on_step)
 
         for news in stream(work, stop):
@@ -103,7 +110,7 @@ def forgotten() -> Values:
         "painter": gr.update(**painter.EMPTY), "which": gr.update(choices=[], value=None),
         "library": relisted(LOW, HIGH, [], {}), "scales": [], "report": "", "embedding": "",
         "parts": gr.update(value=[]), "inferred": [], "verdict": "", "story": "",
-        "answer": gr.update(value=None, visible=False),
+        "answer": gr.update(value=None, visible=False), **laid_out([]),
     }  # fmt: skip
 
 
@@ -116,7 +123,8 @@ def _note(vector: Any) -> str:
     measured = vector.success or {}
     if "success" not in measured or "portraits" not in measured:
         return "of your own, not measured"
-    return f"works on {measured['success']:.0%} of {measured['portraits']:.0f} held-out portraits"
+    count = measured["portraits"]
+    return f"works on {measured['success'] * count:.0f} of {count:.0f} other portraits"
 
 
 def _thumbnail(vector: Any) -> str:
@@ -167,7 +175,7 @@ def build_input(page: PageContents) -> PictureControls:
                 page.seed,
             )
             paintings = gr.Radio(
-                list(_paintings()), value=None, label="Paintings, outside the domain",
+                list(_paintings()), value=None, label="Paintings, which the generator never saw",
                 info="Test portraits turned into paintings by image filters.",
                 elem_classes="bare", visible=bool(_paintings()),
             )  # fmt: skip
@@ -183,13 +191,19 @@ def build_input(page: PageContents) -> PictureControls:
     return PictureControls(portrait, run, gr.State(page.of), embedded, report, paintings)
 
 
-def wire(load: Callable, panel: Panel, ui: PictureControls, story: gr.HTML) -> None:
-    """Connect the input to the page."""
+def wire(
+    load: Callable,
+    panel: Panel,
+    ui: PictureControls,
+    besides: Mapping[str, Component],
+    given: gr.State,
+) -> None:
+    """Connect the input to the page; `besides` is what else goes with another picture."""
     part, portrait = _Part(load), ui.portrait
     outputs = {"embedded": ui.embedded, "embedding": ui.embedding}
     outputs |= panel.outputs(*CHANGED, "library", "scales", "report", "parts", "inferred")
-    every = outputs | panel.outputs("answer", "verdict") | {"story": story}
-    inputs = [*portrait.origin, ui.run.steps, panel.own]
+    every = outputs | panel.outputs("answer", "verdict") | besides
+    inputs = [*portrait.origin, ui.run.steps, panel.own, given]
     results = Belonging(portrait.inputs, ui.of, every, forgotten)
     ran = wire_run(ui.run, part.embed, outputs, inputs, "editgan_embed", results)
     ran.success(**panel.answering, **QUIET, **FOLLOW)

@@ -143,6 +143,15 @@ class _Part:
         words = said(f"Loaded <b>{escape(name)}</b>: it stands last in the library.")
         return {"own": own, "library": self._library(subject, own), "words": words}
 
+    def delete(self, name: str | None, subject: Subject | None, own: dict) -> Values:
+        """Take one of this session's own vectors out of the library; edits made with it stay."""
+        if name not in own:
+            raise refuse("There is no such vector of your own. Choose one saved or loaded here.")
+        left = {other: vector for other, vector in own.items() if other != name}
+        with spoken_errors():
+            library = self._library(subject and held(subject, self.load), left)
+        return {"own": left, "library": library, "words": said(f"Deleted <b>{escape(name)}</b>.")}
+
     def listed(self, subject: Subject | None, own: dict) -> Values:
         """The library's sliders, once there is a picture to move them on."""
         return {"library": self._library(held(subject, self.load), own)} if subject else {}
@@ -152,6 +161,11 @@ class _Part:
         scales = subject.scales if subject else {}
         used = {name: scale for name, scale in scales.items() if name in vectors}
         return relisted(LOW, HIGH, library_rows(vectors), used)
+
+
+def _mine(own: Vectors) -> Any:
+    """The vectors of one's own to choose from, the newest chosen."""
+    return gr.update(choices=list(own), value=list(own)[-1] if own else None)
 
 
 def applied(subject: Subject) -> str:
@@ -182,6 +196,8 @@ class VectorControls:
     file: gr.File
     read: gr.UploadButton
     words: gr.HTML
+    mine: gr.Dropdown
+    delete: gr.Button
 
 
 def build(page: PageContents) -> VectorControls:
@@ -205,7 +221,12 @@ def build(page: PageContents) -> VectorControls:
         file = gr.File(label="Vector", show_label=False, interactive=False, elem_id="vector-file")
         read = gr.UploadButton("Load a vector", size="md", file_types=[".safetensors"])
         words = gr.HTML(elem_id="vector-words")
-    return VectorControls(library, steps, run, which, name, save, file, read, words)
+        with gr.Row(equal_height=True):
+            mine = gr.Dropdown(
+                [], label="Saved or loaded here", elem_id="own-vectors", allow_custom_value=True
+            )  # fmt: skip
+            delete = gr.Button("Delete", size="md", min_width=140)
+    return VectorControls(library, steps, run, which, name, save, file, read, words, mine, delete)
 
 
 def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
@@ -239,3 +260,9 @@ def wire(load: Callable, panel: Panel, tab: gr.Tab, ui: VectorControls) -> None:
         inputs=[ui.read, panel.subject, panel.own], api_name="editgan_read_vector",
         show_progress="hidden",
     )  # fmt: skip
+    ui.delete.click(
+        **filling(part.delete, panel.outputs("own", "library") | {"words": ui.words}),
+        inputs=[ui.mine, panel.subject, panel.own], api_name="editgan_delete_vector",
+        show_progress="hidden",
+    )  # fmt: skip
+    panel.own.change(_mine, panel.own, ui.mine, **QUIET)

@@ -36,7 +36,7 @@ _RECALL = f"""(choice, ...others) => {{
     try {{ choice = JSON.parse(localStorage.getItem("{_KEY}")) ?? choice }} catch {{}}
     return [choice, ...others]
 }}"""
-WITHOUT = "It does without {}, as when it was chosen."
+WITHOUT = "It does without what was left out when it was chosen."
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ class _Desk:
                 raise ValueError(_out_of_reach(entry, pages))
             needs = {name for page in pages for name in page.needs}
             coming = readiness.coming(pages)
-            absent = [WITHOUT.format(lack.name) for lack in coming if lack.name in without]
+            absent = [WITHOUT] if any(lack.name in without for lack in coming) else []
             wanted = [lack for lack in coming if lack.name not in without]
             absent += self._fetch(wanted, needs, on_step)
         on_step(Moment("loading the networks"))
@@ -153,7 +153,7 @@ class _Desk:
     def _fetch(self, lacks: list[Missing], needs: set[str], on_step: Callable) -> list[str]:
         absent: list[str] = []
         for number, lack in enumerate(lacks, start=1):
-            stage = f"downloading {lack.name}, file {number} of {len(lacks)}"
+            stage = f"downloading file {number} of {len(lacks)}"
 
             def report(_: str, done: int, total: int, stage: str = stage, size: int = lack.bytes):
                 if on_step(Moment(stage, done, total or size)):
@@ -200,8 +200,8 @@ def _header(entry: Domain) -> str:
 
 
 def _out_of_reach(entry: Domain, pages: list) -> str:
-    names = dict.fromkeys(lack.name for p in pages for lack in p.missing if not lack.fetchable)
-    return f"{entry.title} lacks {', '.join(names)}, which no download brings; its card says how."
+    lacks = readiness.lacking(lack for page in pages for lack in page.missing)
+    return f"No download brings what {entry.title} lacks: {lacks}."
 
 
 def _changed(entry: Domain, done: Done) -> str:
@@ -240,6 +240,7 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
     entry = listed.get(CLAY)
     label = _header(entry) if entry else "Domain"
     with gr.Accordion(label, open=False, elem_id="domain-picker") as header:
+        gr.HTML(said(readiness.PHOTOGRAPHS))
         with gr.Row():
             with gr.Column(min_width=280):
                 choice = gr.Radio(

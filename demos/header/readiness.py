@@ -6,9 +6,9 @@ Nothing is loaded or downloaded here: `weights.domains` looks for files by name.
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import weights
@@ -16,6 +16,11 @@ from demos.kit.bridge import CLAY
 from demos.kit.paper import Paper
 from weights import Domain, Missing, Page
 
+# The README says the same of photographs.
+PHOTOGRAPHS = (
+    "Photographs need networks trained on photographs. A domain shows its licences and the size of "
+    "its download before anything is fetched, and what it still lacks."
+)
 Papers = Sequence[Paper]  # those that a header is for: one page's, or on the first page all
 
 
@@ -75,8 +80,7 @@ def state(domain: Domain, papers: Papers) -> str:
         return "ready in part"
     if any(page.within_reach for page in pages):
         return f"{cost(coming(pages))} to download"
-    lacks = [lack for page in pages for lack in page.missing if not lack.fetchable]
-    return ", ".join(dict.fromkeys(lack.reason for lack in lacks)) or "not for this page"
+    return lacking(lack for page in pages for lack in page.missing) or "not for this page"
 
 
 def usable(domain: Domain, papers: Papers) -> bool:
@@ -128,32 +132,27 @@ def _page(page: Page, name: str) -> str:
     elif page.within_reach:
         words = f"Runs after a download of {cost(page.coming)}."
     else:
-        words = "Does not run yet. It lacks:"
-    lacks = _list(page.missing) if not page.within_reach else ""
-    return f"<h4>{name}</h4><p>{words}</p>{lacks}{_without(page)}"
+        words = f"Does not run yet: {lacking(page.missing)}."
+    return f"<h4>{name}</h4><p>{words}{_without(page)}</p>"
 
 
 def _without(page: Page) -> str:
-    """The extras that no download brings."""
-    absent = [lack for lack in page.without if not lack.fetchable]
-    if not absent:
-        return ""
-    count = f"{len(absent)} {'thing' if len(absent) == 1 else 'things'}"
-    return f"<details><summary>{count} it does without</summary>{_list(absent)}</details>"
+    """How many extras no download brings."""
+    absent = len({lack.name for lack in page.without if not lack.fetchable})
+    extras = "1 of its extras" if absent == 1 else f"{absent} of its extras"
+    return f" It does without {extras}." if absent else ""
 
 
-def _list(lacks: Iterable[Missing]) -> str:
-    items = "".join(
-        f"<li><code>{lack.name}</code>, {lack.reason}. {_cure(lack)}</li>" for lack in lacks
-    )
-    return f"<ul>{items}</ul>"
-
-
-def _cure(lack: Missing) -> str:
-    """What gets a weight, commands set as such, without naming this machine's home folder."""
-    if lack.fetchable:
-        return f"A download of {size(lack.bytes)} brings it." if lack.bytes else "Downloadable."
-    words = html.escape(lack.cure.replace(str(Path.home()), "~"), quote=False)
-    for command in (lack.recipe, f"python -m weights pin {lack.name}"):
-        words = words.replace(command, f"<code>{command}</code>") if command else words
-    return words
+def lacking(lacks: Iterable[Missing]) -> str:
+    """What no download brings, in a visitor's words: a paper's own reason, and networks counted."""
+    counts: Counter[str] = Counter()
+    reasons = []
+    for lack in {lack.name: lack for lack in lacks if not lack.fetchable}.values():
+        if lack.name.startswith("demos."):
+            reasons.append(lack.reason)
+        else:
+            counts["not trained yet" if lack.recipe else "to be installed by hand"] += 1
+    for words, count in counts.items():
+        what = "network is" if count == 1 else "networks are"
+        reasons.append(f"{count} {what} {words}")
+    return ", ".join(reasons)

@@ -131,7 +131,8 @@ def _requirement_faults(front: Mapping[str, Any], tree: Path) -> list[str]:
     names = {re.split(r"[^\w.-]", line)[0].lower(): line for line in lines if line}
     wrong = []
     version = front.get("sdk_version")
-    if names.get("gradio", f"gradio=={version}") != f"gradio=={version}":
+    asked = re.sub(r"\[.*\]", "", names.get("gradio", f"gradio=={version}"))  # without extras
+    if asked != f"gradio=={version}":
         wrong.append(
             f"requirements.txt: expected gradio=={version} as sdk_version says; got "
             f"{names['gradio']}; make them equal."

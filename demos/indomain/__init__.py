@@ -22,6 +22,17 @@ PAPER = Paper(
 }""",
     pipeline="pipelines.indomain:InDomain",
     page="demos.indomain.page:build",
+    places={
+        "target": "Diffuse, as target",
+        "contexts": "Diffuse, as context",
+        "invert": "Invert",
+        "first": "Interpolate, as first",
+        "second": "Interpolate, as second",
+        "manipulate": "Manipulate",
+        "contents": "Mix, as content",
+        "styles": "Mix, as style",
+    },  # fmt: skip
+    api="demos.indomain.api:functions",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

@@ -17,9 +17,11 @@ from PIL import Image
 from demos.indomain import PAPER
 from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin, stored_origins
 from demos.kit import imaging, stored
+from demos.kit.address import Opening, into_portrait
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.cropbox import crop_box_input
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     QUIET,
@@ -27,6 +29,7 @@ from demos.kit.inputs import (
     aligned,
     at_most,
     gallery_input,
+    picture_of,
     portrait_input,
 )
 from demos.kit.outputs import Values, filling
@@ -74,6 +77,7 @@ class _Part:
         and size as fractions of the target's square. The seed goes into the parameters when the
         target is its never-seen portrait, as do those of contexts drawn in this session.
         """
+        picture = picture_of(picture, seed)
         target = aligned(picture, sx, sy, zoom, self.at.side)
         squares = at_most(contexts, MOST_CONTEXTS, "contexts", self.at.side)
         box = imaging.crop_box(x, y, width, height)
@@ -95,8 +99,9 @@ class _Part:
             "target": self.at.origin(picture, sx, sy, zoom, seed),
             "contexts": self.at.origins(contexts, drawn),
         }
-        codes = {f"w{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
-        yield shown | {"keep": _keepsake(result, codes, whence, box, int(steps))}
+        codes = {f"diffused-{i}": inversion.w for i, inversion in enumerate(result.inversions, 1)}
+        about = self.at.about(self.load())
+        yield shown | {"keep": _keepsake(result, codes, whence, box, int(steps), about)}
 
     def _stream(self, target, contexts, box, steps, method, stop) -> Iterator:
         def work(on_step):
@@ -172,7 +177,9 @@ def _shown(
     }
 
 
-def _keepsake(result, codes, whence: Mapping, box: imaging.Box, steps: int) -> Keepsake:
+def _keepsake(
+    result, codes, whence: Mapping, box: imaging.Box, steps: int, about: Mapping
+) -> Keepsake:
     return Keepsake(
         {f"diffused-{i}": image for i, image in enumerate(result.images, 1)},
         codes,
@@ -184,6 +191,7 @@ def _keepsake(result, codes, whence: Mapping, box: imaging.Box, steps: int) -> K
             "steps_done": len(result.losses),
             "seconds": result.seconds,
         },
+        about,
     )
 
 
@@ -222,20 +230,20 @@ def _example(entry: Stored) -> dict[str, Any]:
     other = SimpleNamespace(images=entry.row("rival"))
     shown = _shown(contexts, result, other, SimpleNamespace(**v), same_person(v["identity"]))
     whence = {"target": origin(v["seed"])} | stored_origins(v)
-    keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS)
+    keep = _keepsake(result, {}, whence, imaging.crop_box(*v["crop"]), STEPS, {})
     inputs = {"picture": target, "seed": v["seed"], "contexts": contexts}
     inputs |= dict(zip(CROP, v["crop"], strict=True))
     inputs["of"] = mark(target, *WHOLE, contexts, *v["crop"])
     return inputs | shown | {"keep": keep, "drawn": v.get("seeds", {}).get("contexts", [])}
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("diffuse") if at.rendered else []
     first = dict(zip(CROP, PUBLISHED_CROP, strict=True)) | (_example(found[0]) if found else {})
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_diffusion", ("target-1", "diffused-1"))
     with gr.Row():
         with gr.Column(min_width=280):
             target = portrait_input(
@@ -252,13 +260,15 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 ui, rival = _run_group()
         with gr.Column(min_width=280):
             box, crop = _crop_input([first[name] for name in CROP], first.get("picture"))
+    exchange.receive("target", "diffuse", target)
+    exchange.receive("contexts", "diffuse", contexts)
     pasted = gr.Image(
         imaging.row(_pairs(first)) if found else None, label="What the encoder is shown",
         interactive=False, format="png", buttons=[], elem_classes="wide",
         alt_text="The crop of the target pasted on each context.",
     )  # fmt: skip
     outputs = _result_panels(first)
-    keep, _ = take_home("indomain_diffuse_files", first.get("keep"))
+    keep, _ = take_home("indomain_diffuse_files", first.get("keep"), exchange.offer)
     outputs["keep"] = keep
     inputs, of = [*target.inputs, contexts], gr.State(first.get("of"))
     results = Belonging([*inputs, *crop], of, outputs, lambda: dict.fromkeys(outputs))
@@ -276,9 +286,8 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     if examples is not None:
         shown = {"picture": target.picture, "seed": target.seed, "contexts": contexts}
         shown |= dict(zip(CROP, crop, strict=True)) | outputs | {"drawn": drawn, "of": of}
-        stored.wire(examples, found, _example, shown, "indomain_stored_diffusion").then(
-            **preview, **QUIET
-        )
+        stored.wire(examples, found, _example, shown).then(**preview, **QUIET)
+    return into_portrait(target)
 
 
 def _pairs(first: Values) -> list[Image.Image]:
@@ -302,6 +311,7 @@ def _result_panels(first: Values) -> dict[str, Component]:
             report = gr.HTML(first.get("report"), elem_id="diffuse-report")
         compare = gr.ImageSlider(
             first.get("compare"), label="Before and after, first context", format="png", height=470,
+            interactive=False,
             buttons=["fullscreen"], elem_classes="filled",
         )  # fmt: skip
     sheet = gr.Image(

@@ -9,15 +9,18 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inversion_of, origin
 from demos.kit import imaging, stored
+from demos.kit.address import Opening, into_portrait
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, fresh_folder, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     QUIET,
     Dial,
     aligned,
+    picture_of,
     portrait_input,
     refuse,
 )
@@ -42,21 +45,23 @@ class _Part:
     @stoppable
     def interpolate(
         self, first, x1: float, y1: float, zoom1: float, seed1: int | None, second, x2: float,
-        y2: float, zoom2: float, seed2: int | None, count: int, steps: int, stop: Stop,
+        y2: float, zoom2: float, seed2: int | None, count: int, steps: int, given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:  # fmt: skip
         """Interpolate between two pictures by two methods.
 
         Yields the strip (in-domain above Image2StyleGAN), a report, and the frames for the slider.
         A seed goes into the parameters when the picture is its never-seen portrait.
         """
-        given = ((first, x1, y1, zoom1, seed1), (second, x2, y2, zoom2, seed2))
-        ends = [aligned(*framed, self.at.side) for *framed, _ in given]
+        first, second = picture_of(first, seed1), picture_of(second, seed2)
+        pair = ((first, x1, y1, zoom1, seed1), (second, x2, y2, zoom2, seed2))
+        ends = [aligned(*framed, self.at.side) for *framed, _ in pair]
         frames: dict[str, list] = {}
         found: dict[str, Any] = {}
         for method in ROWS:
             inverted = []
             for i, image in enumerate(ends):
-                for news in self._stream(image, method, steps, stop):
+                for news in self._stream(image, method, steps, given, stop):
                     if isinstance(news, Done):
                         inverted.append(news.result)
                     else:
@@ -66,7 +71,7 @@ class _Part:
             with spoken_errors():
                 frames[method] = self.load().interpolate(*inverted, count=int(count))
             yield {"strip": _strip(frames, ends), "report": "", "frames": frames}
-        whence = [self.at.origin(*end) for end in given]
+        whence = [self.at.origin(*end) for end in pair]
         words, keep = self._end(frames, found, whence, int(steps), stop.pressed)
         yield {"strip": _strip(frames, ends), "report": words, "frames": frames, "keep": keep}
 
@@ -76,13 +81,20 @@ class _Part:
         inside = [inversion.measures.inside for inversion in inverted]
         outside = strangers(dict(zip(names, inside, strict=True)))
         codes = {name: inversion.w for name, inversion in found.items()}
+        for method, row in frames.items():
+            ends = (found[f"{method}-{end}"] for end in "ab")
+            between = self.load().between(*ends, count=len(row))
+            codes |= {f"{method}-{i}": w[None] for i, w in enumerate(between, 1)}
         done = {name: len(inversion.losses) for name, inversion in found.items()}
         words = said(_words(len(frames["in-domain"]), stopped))
-        return words + outside, _keep(frames, codes, done, whence, steps)
+        return words + outside, _keep(
+            frames, codes, done, whence, steps, self.at.about(self.load())
+        )
 
-    def _stream(self, image, method, steps, stop) -> Iterator:
+    def _stream(self, image, method, steps, given, stop) -> Iterator:
         def work(on_step):
-            return self.load().invert(image, method=method, steps=int(steps), on_step=on_step)
+            options = {"method": method, "steps": int(steps), "on_step": on_step}
+            return inversion_of(self.load(), image, given, **options)
 
         return stream(work, stop)
 
@@ -104,13 +116,15 @@ def _strip(frames: dict, ends: list):
     return imaging.sheet(rows, ["input", *middle, "input"], names, side=120)
 
 
-def _keep(frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: int) -> Keepsake:
+def _keep(
+    frames: dict, codes: dict, done: dict, ends: Sequence[dict], steps: int, about: dict
+) -> Keepsake:
     images = {f"{m}-{i + 1}": f for m, row in frames.items() for i, f in enumerate(row)}
     parameters = {
         "first": ends[0], "second": ends[1], "count": len(images) // len(frames),
         "methods": list(frames), "steps": steps, "steps_done": done,
     }  # fmt: skip
-    return Keepsake(images, codes, parameters)
+    return Keepsake(images, codes, parameters, about)
 
 
 def pick(frames: dict | None, place: float) -> Values:
@@ -138,21 +152,21 @@ def _example(entry: Stored) -> dict[str, Any]:
     frames = {method: entry.row(method) for method in ROWS}
     words = said(_words(len(frames["in-domain"]), False))
     done = {f"{method}-{end}": STEPS for method in ROWS for end in "ab"}
-    keep = _keep(frames, {}, done, [origin(seed) for seed in seeds], STEPS)
+    keep = _keep(frames, {}, done, [origin(seed) for seed in seeds], STEPS, {})
     inputs = {"first": ends[0], "seed1": seeds[0], "second": ends[1], "seed2": seeds[1]}
     inputs["of"] = mark(ends[0], *WHOLE, ends[1], *WHOLE)
     shown = {"strip": _strip(frames, ends), "report": words, "frames": frames, "keep": keep}
     return inputs | shown | pick(frames, 0.5)
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("interpolate") if at.rendered else []
     domain = {"domain": at.name, "side": at.side, "faces": at.faces}
     shown = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_interpolation", ("first-1", "second-1"))
     with gr.Row():
         with gr.Column(min_width=280):
             first = portrait_input(
@@ -188,7 +202,9 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
         films = gr.File(
             label="Films", show_label=False, file_count="multiple", interactive=False, scale=2
         )
-    keep, _ = take_home("indomain_interpolate_files", shown.get("keep"))
+    keep, _ = take_home("indomain_interpolate_files", shown.get("keep"), exchange.offer)
+    exchange.receive("first", "interpolate", first)
+    exchange.receive("second", "interpolate", second)
     frames, of = gr.State(shown.get("frames")), gr.State(shown.get("of"))
     outputs = {"strip": strip, "report": report, "frames": frames, "keep": keep}
     picked = {**filling(pick, pair), "inputs": [frames, place]}
@@ -196,7 +212,7 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
     results = Belonging(
         [*first.inputs, *second.inputs], of, every, lambda: dict.fromkeys(every)
     )  # fmt: skip
-    inputs = [*first.origin, *second.origin, count, ui.steps]
+    inputs = [*first.origin, *second.origin, count, ui.steps, exchange.given]
     ran = wire_run(ui, part.interpolate, outputs, inputs, "indomain_interpolate", results)
     ran.success(**picked, **QUIET)
     place.input(**picked, api_name="indomain_interpolate_frame", show_progress="hidden", **FOLLOW)
@@ -205,5 +221,6 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
             "first": first.picture, "seed1": first.seed, "second": second.picture,
             "seed2": second.seed, "of": of, **outputs, **pair,
         }  # fmt: skip
-        stored.wire(examples, found, _example, filled, "indomain_stored_interpolation")
+        stored.wire(examples, found, _example, filled)
     export.click(film, frames, films, api_name="indomain_interpolate_film")
+    return into_portrait(first)

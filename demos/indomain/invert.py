@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -11,17 +11,28 @@ from typing import Any
 import gradio as gr
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, METHODS, WHOLE, Setting, inversion_of, origin
 from demos.kit import stored
+from demos.kit.address import Opening, into_portrait
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
-from demos.kit.inputs import aligned, portrait_input
+from demos.kit.handover import Exchange
+from demos.kit.inputs import aligned, picture_of, portrait_input
 from demos.kit.outputs import Values
 from demos.kit.runs import Belonging, mark, run_buttons, wire_run
 from demos.kit.words import curve, decibels, faithful, running, said
 from examples.indomain.results import STEPS
 from examples.stored import Stored
 
+COLUMNS: dict[str, Callable[[dict], str]] = {
+    "Pixels (PSNR, dB)": lambda n: decibels(n["psnr"]).removesuffix(" dB"),
+    "To the eye (LPIPS)": lambda n: f"{n['lpips']:.3f}",
+    "Same person": lambda n: _identity(n["identity"]),
+    "Time, s": lambda n: f"{n['seconds']:.1f}",
+}
+MEASURED = """Against the input. PSNR, the likeness of pixels: higher is better. LPIPS, the
+difference to the eye: lower is better; the lowest is marked."""
+JUDGED = " Same person, as a face judge sees it, from -1 to 1: higher is better."
 COUNTS = {2: "both", 3: "all three", 4: "all four"}
 SAYS = """<div class="prose-page"><p class="aside">Encoders answer in one pass, two methods
 optimise. A good copy of the pixels is not everything: try the same picture under Manipulate.
@@ -35,7 +46,15 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+        self,
+        picture,
+        x: float,
+        y: float,
+        zoom: float,
+        seed: int | None,
+        steps: int,
+        given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:
         """Invert a picture by every method.
 
@@ -43,11 +62,12 @@ class _Part:
         same numbers as JSON. The seed goes into the parameters when the picture is its never-seen
         portrait.
         """
+        picture = picture_of(picture, seed)
         image = aligned(picture, x, y, zoom, self.at.side)
         found: dict[str, Any] = {}
         numbers: dict[str, dict[str, float]] = {}
         for method in self.at.methods:
-            for news in self._stream(image, method, steps, stop):
+            for news in self._stream(image, method, steps, given, stop):
                 if isinstance(news, Done):
                     found[method] = news.result
                     numbers[method] = _numbers(news.result)
@@ -77,9 +97,10 @@ class _Part:
         """The pictures with the numbers of the methods that are done."""
         return self._pictures(found) | {"table": table(numbers), "numbers": numbers}
 
-    def _stream(self, image, method, steps, stop) -> Iterator:
+    def _stream(self, image, method, steps, given, stop) -> Iterator:
         def work(on_step):
-            return self.load().invert(image, method=method, steps=int(steps), on_step=on_step)
+            options = {"method": method, "steps": int(steps), "on_step": on_step}
+            return inversion_of(self.load(), image, given, **options)
 
         return stream(work, stop)
 
@@ -94,6 +115,7 @@ class _Part:
                 "steps_done": {method: len(i.losses) for method, i in found.items()},
                 "methods": numbers,
             },
+            self.at.about(self.load()),
         )
         return {"report": faithful(fidelity), "keep": keep}
 
@@ -135,28 +157,28 @@ def _picture(value: Any) -> Any:
 def table(numbers: dict[str, dict[str, float]]) -> str:
     """The numbers of each method as an HTML table, the best LPIPS marked."""
     best = min(numbers, key=lambda method: numbers[method]["lpips"]) if numbers else ""
-    rows = "".join(_row(method, numbers[method], method == best) for method in numbers)
-    return f"""<div class="scroll"><table class="numbers"><caption>Against the input. PSNR and
-identity: higher is better; LPIPS: lower is better; marked, the lowest LPIPS.</caption><thead><tr>
-<th>Method</th><th class="number">PSNR, dB</th><th class="number">LPIPS</th>
-<th class="number">Identity</th><th class="number">Time, s</th></tr></thead>
+    judged = any(n["identity"] is not None for n in numbers.values())
+    columns = {name: say for name, say in COLUMNS.items() if judged or name != "Same person"}
+    head = "".join(f'<th scope="col" class="number">{name}</th>' for name in columns)
+    rows = "".join(_row(m, numbers[m], columns, m == best) for m in numbers)
+    return f"""<div class="scroll"><table class="numbers"><caption>{MEASURED}{JUDGED * judged}
+</caption><thead><tr><th scope="col">Method</th>{head}</tr></thead>
 <tbody>{rows}</tbody></table></div>"""
 
 
-def _row(method: str, n: dict[str, float], best: bool) -> str:
-    psnr = decibels(n["psnr"]).removesuffix(" dB")
-    return f"""<tr{' class="best"' if best else ""}><td>{METHODS[method][0]}</td>
-<td class="number">{psnr}</td><td class="number">{n["lpips"]:.3f}</td>
-<td class="number">{_identity(n["identity"])}</td><td class="number">{n["seconds"]:.1f}</td></tr>"""
+def _row(method: str, n: dict[str, float], columns: Mapping[str, Callable], best: bool) -> str:
+    cells = "".join(f'<td class="number">{say(n)}</td>' for say in columns.values())
+    return f"""<tr{' class="best"' if best else ""}><th scope="row">{METHODS[method][0]}</th>{cells}
+</tr>"""
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part, count = _Part(load, at), len(at.methods)
     gr.HTML(SAYS + "".join(_absent(method, at) for method in METHODS if method not in at.methods))
     found = PAPER.stored.read("invert") if at.rendered else []
     first = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_inversion", ("picture-1", "in-domain-1"))
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             portrait = portrait_input(
@@ -170,16 +192,18 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
             report = gr.HTML(first.get("report"), elem_id="invert-report")
     numbers_table = gr.HTML(first.get("table"), elem_id="invert-numbers")
     numbers = gr.JSON(visible=False)
-    keep, _ = take_home("indomain_invert_files", first.get("keep"))
+    keep, _ = take_home("indomain_invert_files", first.get("keep"), exchange.offer)
+    exchange.receive("invert", "invert", portrait)
     outputs = shown | {"table": numbers_table, "report": report, "numbers": numbers, "keep": keep}
     of = gr.State(first.get("of"))
     results = Belonging(portrait.inputs, of, outputs, lambda: dict.fromkeys(outputs))
-    inputs = [*portrait.origin, ui.steps]
+    inputs = [*portrait.origin, ui.steps, exchange.given]
     wire_run(ui, part.invert, outputs, inputs, "indomain_invert", results)
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed, "of": of} | outputs
         del filled["numbers"]  # no one sees them, and an example has them in its table
-        stored.wire(examples, found, _example, filled, "indomain_stored_inversion")
+        stored.wire(examples, found, _example, filled)
+    return into_portrait(portrait)
 
 
 def _absent(method: str, at: Setting) -> str:

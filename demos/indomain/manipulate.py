@@ -12,16 +12,20 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, origin
+from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inversion_of, origin
 from demos.kit import stored
+from demos.kit.address import Opening, into_portrait
+from demos.kit.beside import laid_out, lay_beside
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
     QUIET,
     Dial,
     aligned,
+    picture_of,
     portrait_input,
     refuse,
 )
@@ -34,13 +38,13 @@ from examples.stored import Stored
 
 SAYS = """<div class="prose-page"><p class="aside">Invert once; the sliders then answer at once. {}
 </p></div>"""
-TRUTH = """For a never-seen portrait the renderer knows what the very same person looks like older,
+TRUTH = """For a rendered portrait the renderer knows what the very same person looks like older,
 turned or with glasses: the true answer, to hold the edit against."""
 PHOTO = """A unit is the published boundary's own. Nobody knows the true answer for a photograph:
 that part of the page needs the renderer of clay heads."""
 NO_SUBJECT = "There is no inverted picture yet. Press Invert first."
 NOTHING = (0,) * len(CLAY_HEADS.attributes)
-NO_TRUTH = "Only a never-seen portrait has a true answer: nobody knows it for an uploaded picture."
+NO_TRUTH = "Only a rendered portrait has a true answer: nobody knows it for an uploaded picture."
 
 
 @dataclass(frozen=True)
@@ -67,18 +71,28 @@ class _Part:
 
     @stoppable
     def invert(
-        self, picture, x: float, y: float, zoom: float, seed: int | None, steps: int, stop: Stop
+        self,
+        picture,
+        x: float,
+        y: float,
+        zoom: float,
+        seed: int | None,
+        steps: int,
+        given: dict,
+        stop: Stop,
     ) -> Iterator[Values]:
         """Invert a picture for manipulation; its code stays in this session.
 
         The true answer is known when the picture is the never-seen portrait of `seed`. Yields the
         inversion and a report.
         """
+        picture = picture_of(picture, seed)
         image = aligned(picture, x, y, zoom, self.at.side)
         seed = seed_of(picture, seed) if self.at.rendered else None
 
         def work(on_step):
-            return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
+            options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
+            return inversion_of(self.load(), image, given, **options)
 
         for news in stream(work, stop):
             if not isinstance(news, Done):
@@ -88,8 +102,8 @@ class _Part:
             subject = InvertedPicture(news.result, image, seed, (x, y, zoom), int(steps))
             with spoken_errors():
                 words = faithful(self.load().fidelity(image, news.result))
-            shown, codes = {"inversion": news.result.image}, {"w": news.result.w}
-            keep = Keepsake(shown, codes, subject.parameters)
+            shown, codes = {"inversion": news.result.image}, {"inversion": news.result.w}
+            keep = Keepsake(shown, codes, subject.parameters, self.at.about(self.load()))
             yield shown | {"fidelity": words, "subject": subject, "history": [], "keep": keep}
 
     def manipulate(
@@ -110,7 +124,9 @@ class _Part:
             asked = show_truth and self.at.rendered
             truth, words = self._truth(subject, wanted, edited) if asked else (None, "")
         pair = (subject.inversion.image, edited)
-        keep = _keepsake(pair, {"w": subject.inversion.w}, subject, wanted)
+        codes = {"inversion": subject.inversion.w}
+        codes["edited"] = self.load().changed(subject.inversion, wanted)
+        keep = _keepsake(pair, codes, subject, wanted, self.at.about(self.load()))
         words = said(in_words(wanted, self.at)) + words
         return {"edited": edited, "truth": truth, "words": words, "keep": keep}
 
@@ -123,23 +139,32 @@ class _Part:
 
 
 def _keepsake(
-    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping
+    pair: Sequence[Image.Image], codes: Any, subject: InvertedPicture, changes: Mapping, about: dict
 ) -> Keepsake:
     pictures = dict(zip(("inversion", "edited"), pair, strict=True))
-    return Keepsake(pictures, codes, subject.parameters | {"changes": dict(changes)})
+    told = subject.parameters | {"changes": dict(changes)}
+    return Keepsake(pictures, codes, told, about, {"w": "inversion"})
 
 
 def remember(history: list[tuple], *changes: float) -> list[tuple]:
     """The history with the newest changes; moving one slider on and on is one entry."""
     before = history[-2] if len(history) > 1 else (0,) * len(changes)
     moved = sum(a != b for a, b in zip(before, changes, strict=True))
-    return [*(history[:-1] if moved <= 1 else history), changes]
+    reset = history and not any(history[-1])  # stays, so that Undo comes by it
+    return [*(history[:-1] if moved <= 1 and not reset else history), changes]
 
 
 def undo(history: list[tuple], count: int = len(NOTHING)) -> tuple:
     """The history without its newest entry, and the values of `count` sliders then."""
     earlier = history[:-1]
     return earlier, *(earlier[-1] if earlier else (0,) * count)
+
+
+def cleared(history: list[tuple], count: int = len(NOTHING)) -> tuple:
+    """The history with all sliders at zero as its newest entry, which Undo takes back; zeros."""
+    nothing = (0,) * count
+    undoable = history and any(history[-1])
+    return [*history, nothing] if undoable else history, *nothing
 
 
 def in_words(changes: dict[str, float], at: Setting = CLAY_HEADS) -> str:
@@ -169,7 +194,9 @@ def _example(entry: Stored) -> dict[str, Any]:
     words = said(in_words(v["changes"]))
     words += compared(SimpleNamespace(**v["measures"]), "the edit", "the true answer")
     subject = _subject(entry, SimpleNamespace(losses=v["losses"]))
-    keep = _keepsake((p["inverted"], p["edited"]), entry.codes, subject, v["changes"])
+    keep = _keepsake(
+        (p["inverted"], p["edited"]), entry.codes, subject, v["changes"], CLAY_HEADS.about()
+    )
     return {
         "picture": p["picture"], "seed": v["seed"], "inversion": p["inverted"],
         "edited": p["edited"], "truth": p["truth"], "words": words,
@@ -179,13 +206,13 @@ def _example(entry: Stored) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS.format(TRUTH if at.rendered else PHOTO) + _absent(at))
     found = PAPER.stored.read("manipulate") if at.rendered else []
     first = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_manipulation", ("picture", "edited"))
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
             portrait = portrait_input(
@@ -204,33 +231,34 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
                 )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
-    keep, _ = take_home("indomain_manipulate_files", first.get("keep"))
+    keep, _ = take_home("indomain_manipulate_files", first.get("keep"), exchange.offer)
+    exchange.receive("manipulate", "manipulate", portrait)
     subject, of = gr.State(first.get("subject")), gr.State(first.get("of"))
     history = gr.State(first.get("history", []))
     edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
     edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
-    inverted = {
+    made = {
         "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
         "history": history, "keep": keep,
     }  # fmt: skip
-    every = inverted | edited | dials
+    every = made | edited | dials | lay_beside(keep, "inversion", "manipulate")
     results = Belonging(portrait.inputs, of, every, lambda: _cleared(every, dials))
-    ran = wire_run(
-        ui, part.invert, inverted, [*portrait.origin, ui.steps], "indomain_manipulate_invert",
-        results,
-    )  # fmt: skip
+    inputs = [*portrait.origin, ui.steps, exchange.given]
+    api = "indomain_manipulate_invert"
+    ran = wire_run(ui, part.invert, made, inputs, api, results)
     ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
-        filled |= {"words": words, "of": of, **inverted, **dials}
-        stored.wire(examples, found, _example, filled, "indomain_stored_manipulation")
+        filled |= {"words": words, "of": of, **made, **dials}
+        stored.wire(examples, found, _example, filled)
     _wire_edits(edit, dials, history, switch, back, reset)
+    return into_portrait(portrait)
 
 
 def _cleared(every: Values, dials: Values) -> Values:
-    start = {"history": [], "words": said(NO_SUBJECT)}
+    start = {"history": [], "words": said(NO_SUBJECT), **laid_out([])}
     return {**dict.fromkeys(every), **dict.fromkeys(dials, 0), **start}
 
 
@@ -240,13 +268,15 @@ def _wire_edits(edit, dials, history, switch, back, reset) -> None:
         dial.input(remember, [history, *sliders], history, **QUIET, **FOLLOW).then(**edit, **silent)
     switch.input(**edit, **silent)
 
-    def earlier(entries: list[tuple]) -> Values:
-        before, *values = undo(entries, len(dials))
-        return {"history": before, **dict(zip(dials, values, strict=True))}
+    def moving(change: Callable) -> Callable:
+        def handler(entries: list[tuple]) -> Values:
+            entries, *values = change(entries, len(dials))
+            return {"history": entries, **dict(zip(dials, values, strict=True))}
 
-    takes_back = earlier, (lambda _: {"history": [], **dict.fromkeys(dials, 0)})
-    for button, change in zip((back, reset), takes_back, strict=True):
-        moved = filling(change, {"history": history, **dials})
+        return handler
+
+    for button, change in ((back, undo), (reset, cleared)):
+        moved = filling(moving(change), {"history": history, **dials})
         button.click(**moved, inputs=history, **QUIET).then(**edit, **silent)
 
 

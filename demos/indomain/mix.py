@@ -10,10 +10,12 @@ import gradio as gr
 from PIL import Image
 
 from demos.indomain import PAPER
-from demos.indomain.setting import CLAY_HEADS, Setting, stored_origins
+from demos.indomain.setting import CLAY_HEADS, Setting, inversion_of, stored_origins
 from demos.kit import imaging, stored
+from demos.kit.address import Opening, into_gallery
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.downloads import Keepsake, take_home
+from demos.kit.handover import Exchange
 from demos.kit.inputs import (
     FOLLOW,
     GPU,
@@ -57,7 +59,7 @@ class _Part:
     @stoppable
     def mix(
         self, contents, styles, layers: int, steps: int, drawn_contents: Sequence[int],
-        drawn_styles: Sequence[int], stop: Stop,
+        drawn_styles: Sequence[int], given: dict, stop: Stop,
     ) -> Iterator[Values]:  # fmt: skip
         """Mix 1 to 3 contents with 1 to 3 styles; `layers` last layers come from the style.
 
@@ -65,11 +67,11 @@ class _Part:
         in this session the seeds go into the parameters.
         """
         inputs = ((contents, "contents"), (styles, "styles"))
-        squares = [at_most(given, MOST, what, self.at.side) for given, what in inputs]
+        squares = [at_most(side, MOST, what, self.at.side) for side, what in inputs]
         every = [*squares[0], *squares[1]]
         inversions = []
         for i, image in enumerate(every):
-            for news in self._stream(image, steps, stop):
+            for news in self._stream(image, steps, given, stop):
                 if isinstance(news, Done):
                     inversions.append(news.result)
                 else:
@@ -91,9 +93,10 @@ class _Part:
         done = {name: len(inversion.losses) for name, inversion in named.items()}
         return replace(inverted, outside=outside, parameters={**parameters, "steps_done": done})
 
-    def _stream(self, image, steps, stop) -> Iterator:
+    def _stream(self, image, steps, given, stop) -> Iterator:
         def work(on_step):
-            return self.load().invert(image, method="in-domain", steps=int(steps), on_step=on_step)
+            options = {"method": "in-domain", "steps": int(steps), "on_step": on_step}
+            return inversion_of(self.load(), image, given, **options)
 
         return stream(work, stop)
 
@@ -112,10 +115,21 @@ class _Part:
                 for style in inverted.styles
             ]
         grid = _grid(inverted.content_pictures, inverted.style_pictures, mixed)
-        codes = {name: inversion.w for name, inversion in _named(inverted).items()}
-        keep = _keepsake(mixed, codes, int(layers), inverted.parameters)
+        keep = _keepsake(
+            mixed, self._codes(inverted, int(layers)), int(layers), inverted.parameters
+        )
+        keep = replace(keep, about=self.at.about(self.load()))
         words = _words(int(layers), self.at) + inverted.outside
         return {"grid": grid, "report": words, "keep": keep}
+
+    def _codes(self, inverted: Inverted, layers: int) -> dict[str, Any]:
+        """The codes of the pictures, and of their mixtures."""
+        mixed = [
+            [self.load().mixed(content, style, layers) for content in inverted.contents]
+            for style in inverted.styles
+        ]
+        codes = {name: inversion.w for name, inversion in _named(inverted).items()}
+        return codes | _named_mixes(mixed)
 
 
 def _keepsake(mixed: Sequence, codes: Any, layers: int, parameters: Mapping) -> Keepsake:
@@ -181,13 +195,13 @@ def _running(i: int, count: int, news) -> str:
     return said(f"<b>Picture {i + 1} of {count}</b>") + running(news, i, count)
 
 
-def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
-    """Put this part into the open tab."""
+def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Opening:
+    """Put this part into the open tab; returns its first input."""
     part = _Part(load, at)
     gr.HTML(SAYS)
     found = PAPER.stored.read("mix") if at.rendered else []
     first = _example(found[0]) if found else {}
-    examples = stored.choice(found)
+    examples = stored.choice(found, "indomain_stored_mixture", ("content-1", "mix-1-1"))
     with gr.Row():
         with gr.Column(min_width=280):
             contents, drawn_contents = gallery_input(
@@ -218,12 +232,14 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
         alt_text="A grid: contents in the first row, styles in the first column, mixtures between.",
     )  # fmt: skip
     drawn = [drawn_contents, drawn_styles]
-    keep, _ = take_home("indomain_mix_files", first.get("keep"))
+    keep, _ = take_home("indomain_mix_files", first.get("keep"), exchange.offer)
+    exchange.receive("contents", "mix", contents)
+    exchange.receive("styles", "mix", styles)
     inverted, of = gr.State(first.get("inverted")), gr.State(first.get("of"))
     mixed = {"grid": grid, "report": report, "keep": keep}
     every = mixed | {"inverted": inverted}
     results = Belonging([contents, styles], of, every, lambda: dict.fromkeys(every))
-    inputs = [contents, styles, layers, ui.steps, *drawn]
+    inputs = [contents, styles, layers, ui.steps, *drawn, exchange.given]
     wire_run(ui, part.mix, every, inputs, "indomain_mix", results)
     layers.input(
         **filling(part.remix, mixed), inputs=[inverted, layers], api_name="indomain_remix",
@@ -234,4 +250,5 @@ def build(load: Callable, at: Setting = CLAY_HEADS) -> None:
             "contents": contents, "styles": styles, "layers": layers, **mixed, "of": of,
             "inverted": inverted, "drawn contents": drawn_contents, "drawn styles": drawn_styles,
         }  # fmt: skip
-        stored.wire(examples, found, _example, filled, "indomain_stored_mixture")
+        stored.wire(examples, found, _example, filled)
+    return into_gallery(contents, drawn_contents)

@@ -15,7 +15,10 @@ import gradio as gr
 from demos.header.readiness import Source
 from demos.indomain import PAPER, diffuse, interpolate, invert, manipulate, mix
 from demos.indomain.setting import CLAY_HEADS, Setting, setting_of
+from demos.kit.address import follow
+from demos.kit.handover import exchange_of
 from demos.kit.inputs import QUIET
+from demos.kit.introduction import introduction
 from demos.kit.stored import notice
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true">
@@ -27,16 +30,15 @@ _EQUATION = """<div class="equation"><math><mrow displaystyle="true">
 <mo form="prefix">+</mo><msub><mi>λ</mi><mtext>dom</mtext></msub><mspace width="0.2em"/>
 <mo>‖</mo><mi>w</mi><mo>−</mo><mi>E</mi><mo>(</mo><mi>G</mi><mo>(</mo><mi>w</mi><mo>)</mo><mo>)</mo>
 <mo>‖</mo></mrow></math>
-<p>x the picture, w its layer-wise code, G the generator, E the encoder, F perceptual features. The
-last term keeps the code in the domain.</p>
+<p>x is the picture, w its code with one vector a layer and w* the code that is found; G is the
+generator, E the encoder, F the features of a network that compares pictures as the eye does; both
+λ are weights. The last term keeps the code in the domain.</p>
 </div>"""
-
-_INTRODUCTION = f"""<div class="prose-page lead"><h1>In-domain inversion</h1>
-<div class="beside"><div><p>An encoder trained through the frozen generator puts a picture where the
-generator knows what a face is; a short optimisation then sharpens the likeness without letting the
-code leave that place.</p>
-<p>Because the code stays in the domain it can be edited: half a face can be
-diffused into another picture, two portraits blended, one aged.</p></div>{_EQUATION}</div></div>"""
+_SAYS = """A picture becomes a code that stays where the generator knows what a face is: so it can
+be edited, blended or put into another."""
+_HOW = f"""<div class="beside"><div><p>An encoder trained through the frozen generator puts a
+picture where the generator knows what a face is; a short optimisation then sharpens the likeness
+without letting the code leave that place.</p></div>{_EQUATION}</div>"""
 
 
 def build(load: Callable, domain: gr.State, source: Source) -> None:
@@ -44,7 +46,7 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
 
     The page changes with the domain in use, which the header holds.
     """
-    gr.HTML(_INTRODUCTION)
+    introduction(PAPER, _SAYS, _HOW)
     with gr.Column() as clay:
         if words := notice(PAPER.stored):
             gr.HTML(words)
@@ -60,8 +62,9 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
 
 
 def _parts(load: Callable, at: Setting) -> None:
-    """All parts of the page for one domain."""
-    with gr.Tabs(overflow_behavior="wrap"):
+    """All parts of the page for one domain; an address opens those of clay heads."""
+    exchange, opened = exchange_of(PAPER, at.side, at.rendered), {}
+    with gr.Tabs(overflow_behavior="wrap") as tabs:
         for part, name in (
             (diffuse, "Diffuse"),
             (invert, "Invert"),
@@ -69,5 +72,10 @@ def _parts(load: Callable, at: Setting) -> None:
             (manipulate, "Manipulate"),
             (mix, "Mix"),
         ):
-            with gr.Tab(name, id=part.__name__.rsplit(".", 1)[-1]):
-                part.build(load, at)
+            key = part.__name__.rsplit(".", 1)[-1]
+            with gr.Tab(name, id=key):
+                opened[key] = part.build(load, exchange, at)
+    exchange.build_reader(load, "indomain_read_latent")
+    exchange.wire(tabs)
+    if at.rendered:
+        follow(tabs, opened)

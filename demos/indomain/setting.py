@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from demos.kit.bridge import CLAY
+from demos.kit.handover import known
 from demos.kit.imaging import SIDE
 from demos.kit.portraits import seed_of, seeds_of
 from examples.clay.edits import EDITS
@@ -29,6 +30,16 @@ class Attribute:
     def word(self) -> str:
         """The label without the unit."""
         return self.label.partition(",")[0]
+
+
+def inversion_of(
+    pipeline: Any, image: Image.Image, given: Mapping[str, Any], *, method: str, **options: Any
+) -> Any:
+    """A picture's inversion: that of the code that it came with, else a search for one."""
+    w = known(given, image, pipeline) if method == "in-domain" else None
+    if w is not None:
+        return pipeline.placed(w, image)
+    return pipeline.invert(image, method=method, **options)
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,11 @@ class Setting:
         """A gallery's pictures as `origin` has one; `drawn` are the seeds drawn into it."""
         seeds = seeds_of(pictures, drawn if self.rendered else ())
         return [origin(seed) for seed in seeds]
+
+    def about(self, pipeline: Any = None) -> dict[str, str]:
+        """What a file of codes says of itself; a stored one says itself whose codes it holds."""
+        whose = {} if pipeline is None else {"generator": pipeline.fingerprint}
+        return {"method": "in-domain inversion", "domain": self.name} | whose
 
     def without(self, start: str) -> list[str]:
         """The missing components whose names start so."""

@@ -7,26 +7,31 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from demos.kit.imaging import refuse
 
 
-def take_home(api_name: str, first: Keepsake | None = None) -> tuple[gr.State, gr.File]:
+def take_home(
+    api_name: str, first: Keepsake | None = None, offer: Callable | None = None
+) -> tuple[gr.State, gr.File]:
     """Files of the last result; `first`, of the one that the page starts with, if any.
 
-    The state holds a `Keepsake` or None.
+    The state holds a `Keepsake` or None; `offer(keep, first)` shows where else it can be used.
     """
     keep = gr.State(first)
-    with gr.Accordion("Take it with you", open=False):
+    if offer is not None:
+        offer(keep, first)
+    with gr.Accordion("Take it with you", open=False, elem_classes="fine"):
         with gr.Row(equal_height=True):
             sidecar = gr.Checkbox(label="With the parameters as JSON", value=False, scale=2)
             button = gr.Button("Prepare the files", scale=1, size="md")
@@ -42,16 +47,29 @@ def take_home(api_name: str, first: Keepsake | None = None) -> tuple[gr.State, g
     return keep, files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each its own, so that Gradio sees a state change
 class Keepsake:
     """What a visitor may take home: pictures and codes by file name, and the parameters.
 
-    codes: those of a stored result stay in their file, which is handed out as it is.
+    codes: those of a stored result stay in their file, where `called` has other names for some.
+    about: what a file of codes says of itself, such as the fingerprint of its `generator`.
     """
 
     pictures: Mapping[str, Image.Image]
     codes: Mapping[str, Any] | Path
     parameters: Mapping[str, Any]
+    about: Mapping[str, str] = field(default_factory=dict)
+    called: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def sendable(self) -> list[str]:
+        """The pictures that another part can take: all but part masks."""
+        return [name for name, picture in self.pictures.items() if picture.mode != "P"]
+
+    def sent(self, name: str) -> Sent:
+        """A picture with its code, where it has one."""
+        codes, about = self._held()
+        return Sent(self.pictures[name], codes.get(name), str(about.get("generator", "")))
 
     def write(self, with_parameters: bool) -> list[str]:
         """The files' paths. JSON is written on request only; nothing is hidden in a picture."""
@@ -68,10 +86,31 @@ class Keepsake:
         return [str(path) for path in paths]
 
     def _write_codes(self, path: Path) -> None:
-        if isinstance(self.codes, Path):
-            shutil.copyfile(self.codes, path)
-        else:
-            save_file({name: np.asarray(w) for name, w in self.codes.items()}, path)
+        """A file that the pages read again: it says whose codes these are, and of what."""
+        codes, about = self._held()
+        says = {"format": "pt", "config": json.dumps(about)}
+        save_file({name: np.asarray(w) for name, w in codes.items()}, path, says)
+
+    def _held(self) -> tuple[Mapping[str, Any], dict[str, Any]]:
+        """The codes by name, and what is to be said of them."""
+        if not isinstance(self.codes, Path):
+            return self.codes, dict(self.about)
+        with safe_open(self.codes, framework="numpy") as file:
+            config = json.loads((file.metadata() or {}).get("config", "{}"))
+            codes = {self.called.get(key, key): file.get_tensor(key) for key in file.keys()}
+        return codes, {**config, **self.about}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A picture on its way to another part: w is its code in a generator, None without one."""
+
+    picture: Image.Image
+    w: Any | None
+    generator: str
+
+    def __deepcopy__(self, memo: dict) -> Sent:
+        return self  # nothing in it changes
 
 
 class _Files:

@@ -114,7 +114,9 @@ class FacePanel:
 
 def face_panel(domain: str, faces: bool = True) -> FacePanel:
     """The components, put where the page is open; without `faces` nothing shows or happens."""
-    switch = gr.Checkbox(faces, label="Align an own picture to its face", visible=faces)
+    switch = gr.Checkbox(
+        faces, label="Align an own picture to its face", visible=faces, elem_classes="fine"
+    )
     words = gr.HTML()
     choice = gr.Gallery(
         label="Choose the face", visible=False, columns=4, height=220, object_fit="cover",

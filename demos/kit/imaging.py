@@ -99,12 +99,12 @@ def _opened(path: str, time: int, size: int, keep: int) -> tuple[Image.Image, tu
     with _decoding, Image.open(path, formats=FORMATS) as file:
         warnings = []
         width, height = file.size
-        if min(width, height) < SMALLEST or width * height > MOST_PIXELS:
+        share = min(1.0, keep / max(file.size))
+        if share * min(width, height) < SMALLEST or width * height > MOST_PIXELS:
             raise refuse(_size_message(f"{width} x {height}"))
         if getattr(file, "n_frames", 1) > 1 and file.format != "MPO":  # that is a phone's JPEG
             warnings.append("This picture is animated: only its first frame is used.")
         # JPEG alone can be decoded smaller, by 2, 4 or 8.
-        share = min(1.0, keep / max(file.size))
         file.draft(None, tuple(math.ceil(side * share) for side in file.size))
         if (need := _bytes_to_decode(file, width * height)) > MOST_BYTES:
             raise refuse(
@@ -280,11 +280,12 @@ def psnr(a: Image.Image, b: Image.Image, where: np.ndarray | None = None) -> flo
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image, format: str = "PNG") -> str:
     """A picture as a data URI, for pictures inside HTML."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    picture.save(buffer, format)
+    content = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/{format.lower()};base64,{content}"
 
 
 def there_and_back(frames: Sequence[Image.Image]) -> list[Image.Image]:

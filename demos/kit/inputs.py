@@ -13,7 +13,7 @@ from PIL import Image
 from demos.kit.bridge import CLAY
 from demos.kit.faces import face_panel, wire_faces
 from demos.kit.imaging import KEPT_OF_MANY, SIDE, open_picture, refuse, squared
-from demos.kit.portraits import never_seen, random_seed, seeds_of
+from demos.kit.portraits import TEST, never_seen, random_seed, seeds_of
 
 SOURCES = ["upload", "webcam", "clipboard"]
 
@@ -66,6 +66,20 @@ class Dial(gr.Slider):
         return super().preprocess(number)
 
 
+class Seed(gr.Number):
+    """The box of a portrait's number, which the browser keeps within its limits (`page.js`).
+
+    A number beside an own picture means nothing, so that handlers get it whatever it is.
+    """
+
+    is_template = True
+
+    def preprocess(self, payload: float | None) -> int | None:
+        if payload is None or not math.isfinite(payload):
+            return None
+        return round(payload)
+
+
 @dataclass(frozen=True)
 class PortraitInput:
     """A picture with its square crop.
@@ -94,8 +108,13 @@ def aligned(
 ) -> Image.Image:
     """The square that the networks will see; raises `gr.Error` when there is no picture."""
     if picture is None:
-        raise refuse("There is no picture yet. Upload one, or take a never-seen portrait.")
+        raise refuse("There is no picture yet. Upload one, or press New portrait.")
     return squared(picture, x, y, zoom, side)
+
+
+def picture_of(picture: Image.Image | None, seed: int | None) -> Image.Image | None:
+    """The picture; where there is none, the portrait of a seed: that has just been typed."""
+    return never_seen(seed) if picture is None and seed is not None else picture
 
 
 def portrait_input(
@@ -117,15 +136,16 @@ def portrait_input(
     """
     picture = Picture(
         value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
-        elem_classes="filled", buttons=["fullscreen"],
+        elem_classes=["filled", "portrait"], buttons=["fullscreen"],
     )  # fmt: skip
     with gr.Row(equal_height=True, visible=domain == CLAY):
-        button = gr.Button("Never-seen portrait", size="md", min_width=140)
-        seed = gr.Number(
-            seed_value, label="Test seed", precision=0, min_width=140, placeholder="random"
-        )
+        button = gr.Button("New portrait", size="md", min_width=140)
+        seed = Seed(
+            seed_value, label="Portrait number", precision=0, min_width=140, placeholder="random",
+            minimum=TEST.start, maximum=TEST.stop - 1,
+        )  # fmt: skip
     panel = face_panel(domain, faces)
-    with gr.Accordion("Crop by hand", open=False):
+    with gr.Accordion("Crop by hand", open=False, elem_classes="fine"):
         what = "head" if faces else "subject"
         gr.Markdown(f"The networks see one square. Move it so that the {what} fills it.")
         x = Dial(0, 1, 0.5, step=0.01, label="Square, from left")
@@ -137,7 +157,7 @@ def portrait_input(
         )  # fmt: skip
     portrait = PortraitInput(picture, x, y, zoom, seed, button)
     _wire_portrait(portrait, seen, api_name, side)
-    replaced = [button.click, seed.submit]
+    replaced = [button.click, seed.submit, seed.input]
     wire_faces(panel, picture, {"x": x, "y": y, "zoom": zoom}, replaced, QUIET, align_api)
     return portrait
 
@@ -145,19 +165,29 @@ def portrait_input(
 def _wire_portrait(
     portrait: PortraitInput, seen: gr.Image, api_name: str | None, side: int
 ) -> None:
-    drawn = [portrait.picture, portrait.seed]
+    shown = [portrait.picture, portrait.seed]
 
     def draw(seed: int | None) -> tuple[Image.Image, int]:
         """A never-seen portrait of a test seed; without a seed, of a random one."""
         number = random_seed() if seed is None else int(seed)
         return never_seen(number), number
 
-    portrait.button.click(lambda: draw(None), None, drawn, **QUIET)
+    portrait.button.click(lambda: draw(None), None, shown, **QUIET)
+    # A typed number counts at once: no run may take the picture that was there before.
+    emptied = "(seed, picture) => seed == null ? picture : null"
+    portrait.seed.input(None, [portrait.seed, portrait.picture], portrait.picture, js=emptied)
+    portrait.seed.input(
+        lambda seed: gr.skip() if seed is None else draw(seed), portrait.seed, shown,
+        **QUIET, **FOLLOW,
+    )  # fmt: skip
     portrait.seed.submit(
-        draw, portrait.seed, drawn, api_name=api_name,
+        draw, portrait.seed, shown, api_name=api_name,
         api_visibility="public" if api_name else "private",
     )  # fmt: skip
     portrait.picture.input(lambda: None, None, portrait.seed, **QUIET)
+    # What cannot be opened is said, and does not stay.
+    opening = portrait.picture.upload(lambda picture: None, portrait.picture, None, **QUIET)
+    opening.failure(lambda: None, None, portrait.picture, **QUIET)
     changes = [
         portrait.picture.change,
         *(d.input for d in (portrait.x, portrait.y, portrait.zoom)),
@@ -186,9 +216,10 @@ def gallery_input(
     gallery = Pictures(
         list(value) or None, label=label, columns=columns, height=366, object_fit="contain",
         file_types=["image"], sources=SOURCES, buttons=[], format="png", interactive=True,
+        elem_classes="portrait",
     )  # fmt: skip
     gallery.most = most
-    button = gr.Button("Add a never-seen portrait", size="md", visible=domain == CLAY)
+    button = gr.Button("Add a new portrait", size="md", visible=domain == CLAY)
     drawn = gr.State(list(seeds))
 
     def add(pictures: list[Image.Image], drawn: list[int]) -> tuple[list[tuple], list[int]]:
@@ -200,6 +231,7 @@ def gallery_input(
         return shown, [*still, seed]
 
     button.click(add, [gallery, drawn], [gallery, drawn], **QUIET)
+    gallery.upload(lambda pictures: None, gallery, None, **QUIET)  # what cannot be opened is said
     return gallery, drawn
 
 
@@ -221,9 +253,3 @@ def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
     halt.click(lambda s: s.press(), stop, None, **at_once)
     for run in runs:
         run.click(lambda s: s.ask(), stop, None, **at_once)
-
-
-def bibtex(entry: str) -> None:
-    """An accordion with a citation to copy."""
-    with gr.Accordion("Cite the paper", open=False):
-        gr.Code(entry, language=None, label="BibTeX", interactive=False)

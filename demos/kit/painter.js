@@ -26,7 +26,13 @@ function load() {
   const ready = Boolean(props.predicted);
   element.querySelector('.painter').toggleAttribute('inert', !ready);
   $('.empty').hidden = ready;
-  if (!ready) return;
+  if (!ready) { // also after another picture took the place of the one that was painted on
+    labels = held = undefined;
+    canvas.width = canvas.height; // which wipes it
+    $('.legend').querySelectorAll('label').forEach((label) => label.remove());
+    say('');
+    return;
+  }
   predicted = decode(props.predicted);
   side = Math.round(Math.sqrt(predicted.length));
   tile.width = tile.height = side;

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from examples.stored import StoredResults
@@ -17,8 +17,10 @@ class Paper:
     slug: the paper in one word, as in folders, addresses and the manifest. name: in navigation.
     says: what it does, in a sentence or two. article, code: addresses; code "" where none is
     public. citation: BibTeX. pipeline, page: "module:name" of the class of the pipeline and of the
-    function that builds the page, "" while the paper is in preparation. clay_alone: why the page is
-    for clay heads alone, "" where it takes every domain that the manifest has for the paper.
+    function that builds the page, "" while the paper is in preparation. api: "module:name" of what
+    gives the paper's documented functions, "" where it has none. clay_alone: why the page is for
+    clay heads alone, "" where it takes every domain that the manifest has for the paper.
+    places: inputs of the page that a picture can be sent to, by key, with words for them.
     kinds, networks: of stored results, and the weights that they come from.
     """
 
@@ -33,6 +35,8 @@ class Paper:
     citation: str
     pipeline: str = ""
     page: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    api: str = ""
     clay_alone: str = ""
     kinds: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
@@ -45,6 +49,10 @@ class Paper:
     def build(self) -> Callable:
         """The function that puts the page into the open route, imported now."""
         return pkgutil.resolve_name(self.page)
+
+    def functions(self, load: Callable) -> tuple[Callable, ...]:
+        """The documented functions; load: gives the pipeline."""
+        return pkgutil.resolve_name(self.api)(load) if self.api else ()
 
 
 def load(pipeline: str, domain: str) -> Any:

@@ -93,11 +93,17 @@ CSS = f"""
 {Path(__file__).with_name("theme.css").read_text()}"""
 
 
+# Outside what Gradio puts into the page, so that the rules reach what frames it.
+HEAD = f"""<style>{Path(__file__).with_name("frame.css").read_text()}</style>
+<script>{Path(__file__).with_name("page.js").read_text()}</script>"""
+
 LAUNCH = {
+    "head": HEAD,
     "theme": theme(),
     "css": CSS,
     "show_error": True,
     "ssr_mode": False,
-    "max_file_size": "10mb",
+    "max_file_size": "100mb",  # a picture is made smaller when it is opened (`imaging`)
+    "mcp_server": True,  # the documented functions as tools of assistants
     "run_history": False,  # it would keep visitors' pictures in their browser
 }

@@ -15,6 +15,7 @@ import gradio as gr
 from demos.header.readiness import Source
 from demos.kit.downloads import take_home
 from demos.kit.inputs import QUIET, portrait_input
+from demos.kit.introduction import introduction
 from demos.kit.runs import Belonging, wire_run
 from demos.kit.stored import notice
 from demos.sam_inversion import PAPER, edit, invert, maps, shelf
@@ -32,13 +33,13 @@ after layer k, Δf<sub>k</sub> what is added to them where the mask m<sub>k</sub
 S<sub>l</sub> the error that a network predicts for latent l; τ the error under which a latent will
 do.</p></div>"""
 
-_INTRODUCTION = f"""<div class="prose-page lead"><h1>SAM inversion</h1>
-<div class="beside"><div><p>A code in W+ can be edited in every way, but it rebuilds a face and not
-the mug before it. Features of a later layer rebuild anything, and then hardly follow an edit.</p>
-<p>So each place of the picture takes the earliest latent that will do there: the face stays in W+,
-the mug goes where it can be rebuilt.</p>
-<p class="aside">SAM: spatially-adaptive multilayer. It is not Segment Anything.</p></div>
-{_EQUATION}</div></div>"""
+_SAYS = """The face goes where it can be edited, the mug before it where it can be rebuilt: each
+place of a picture takes the earliest latent that will do."""
+_HOW = f"""<div class="beside"><div><p>A code in W+ can be edited in every way, but it rebuilds a
+face and not the mug before it. Features of a later layer rebuild anything, and then hardly follow
+an edit. A network predicts how badly each latent would rebuild each place, and a threshold
+decides.</p><p class="aside">SAM: spatially-adaptive multilayer. It is not Segment Anything.</p>
+</div>{_EQUATION}</div>"""
 
 _HEADING = """<div class="prose-page"><h2>{}</h2><p class="aside">{}</p></div>"""
 _STEPS = {
@@ -57,7 +58,7 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
 
     The page changes with the domain in use, which the header holds.
     """
-    gr.HTML(_INTRODUCTION)
+    introduction(PAPER, _SAYS, _HOW)
     with gr.Column() as clay:
         if words := notice(PAPER.stored):
             gr.HTML(words)

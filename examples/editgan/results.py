@@ -14,6 +14,7 @@ STORED = StoredResults(
     "editgan", ("edit",), ("clay-heads/generator", "clay-heads/segmentation-branch")
 )
 PAINTED = "painted "  # before the name of an edit towards the renderer's own mask
+AS_PAINTED = 0.85  # of the region where the picture may change
 STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits
 NUMBERS = ("psnr", "lpips", "identity")
 FREE = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)  # the palette of a region
@@ -52,6 +53,24 @@ def edit(
         "of_edit": {key: getattr(done, key) for key in ("losses", "seconds")},
     }
     return Stored(name, values, shown, pipeline.keep(new_file(), embedding, done))
+
+
+def promise(_: Any, made: Stored) -> float:
+    """How much nearer the edit is to the true answer than the embedding is, in dB.
+
+    Below 0 also where less than AS_PAINTED of the region became what was painted.
+    """
+    pictures = made.pictures
+    region = np.asarray(pictures["region"]) > 0
+    same = np.asarray(pictures["painted"]) == np.asarray(pictures["edited-mask"])
+    if not region.any() or same[region].mean() < AS_PAINTED:
+        return -1.0
+    truth = np.asarray(pictures["truth"], float)
+    errors = [
+        np.square(np.asarray(pictures[name], float) - truth).mean()
+        for name in ("embedding", "edited")
+    ]
+    return float(10 * np.log10(errors[0] / errors[1]))
 
 
 def _labels(labels: np.ndarray, palette: np.ndarray) -> Image.Image:

@@ -310,9 +310,9 @@ class Synthesis(nn.Module):
             x, rgb, _ = block(x, rgb, block_ws, noise)
             changed, changed_rgb, _ = block(changed, changed_rgb, other_ws, noise)
             if f"{block.name}.conv1" in deltas:
-                mask = masks.get(f"{block.name}.conv1", 1.0)
-                changed = changed + mask * (x - changed)
-                changed_rgb = changed_rgb + mask * (rgb - changed_rgb)
+                mask = masks.get(f"{block.name}.conv1", rgb.new_ones(()))
+                changed = changed.lerp(x, mask.to(x.dtype))
+                changed_rgb = changed_rgb.lerp(rgb, mask)
             x, changed = (_shifted(block, f, deltas, masks) for f in (x, changed))
         return changed_rgb
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 DOMAIN = "clay-heads"
 INPUTS = "inputs.json"
-INVERTING = 150  # minutes on two cores: 400 pictures, 5 latents, 100 steps each
+INVERTING = 250  # minutes on two cores: 400 pictures, 5 latents, 100 steps each at 0.075 s
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ Pictures are portraits of training seeds, half of them before sharp clutter or w
 Symbols: x, a picture; x^_l, its inversion in latent l; S, the network, one backbone with a head a
 latent; tau, the error under which a latent will do.
 
-Departs from paper: Adam instead of SGD, pictures are mirrored, and S starts at the mean errors,
-because there are hundreds of pictures and not ten thousand.
+Departs from paper: Adam instead of SGD, pictures are mirrored, S starts at the mean errors, and the
+loss sees what the heads predict before their ReLU.
 """
 
 from __future__ import annotations
@@ -119,15 +119,27 @@ def read_all(pipeline: SAMInversion, folder: Path, steps: int) -> Inverted:
 
 
 def fresh(latents: tuple[str, ...], errors: Float[Tensor, "n latents h w"]) -> InvertibilityNet:
-    """A network that predicts the mean error of each latent, more or less."""
+    """A network that predicts the mean error of each latent, whatever it sees."""
     torch.manual_seed(0)
     net = InvertibilityNet(list(latents), width=WIDTH, depths=list(DEPTHS))
     for head, mean in zip(net.heads.values(), errors.mean((0, 2, 3)), strict=True):
-        torch.nn.init.constant_(head[3].bias, mean.item())  # its ReLU starts awake
+        torch.nn.init.zeros_(head[3].weight)
+        torch.nn.init.constant_(head[3].bias, mean.item())
     return net
 
 
-def train(data: Inverted, net: InvertibilityNet, loop: Loop, batch: int, rate: float):
+def unclipped(net: InvertibilityNet, x: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b latents h w"]:
+    """What the network predicts before the ReLU of each head.
+
+    Trained on: a head whose ReLU once clips all it predicts would learn nothing any more.
+    """
+    features = net.base(x)
+    return torch.cat([head[:-1](features) for head in net.heads.values()], dim=1)
+
+
+def train(
+    data: Inverted, net: InvertibilityNet, loop: Loop, batch: int, rate: float
+) -> InvertibilityNet:
     """Eq. 3.2 until the budget is spent; the averaged network."""
     net = net.to(loop.device).train().requires_grad_(True)
     average = Average(net)
@@ -142,7 +154,7 @@ def train(data: Inverted, net: InvertibilityNet, loop: Loop, batch: int, rate: f
         mirrored = torch.rand(len(x), 1, 1, 1, generator=random) < 0.5
         x, target = (torch.where(mirrored, t.flip(3), t).to(loop.device) for t in (x, target))
         with loop.autocast():
-            loss = F.mse_loss(torch.cat(list(net(x).values()), dim=1), target)
+            loss = F.mse_loss(unclipped(net, x), target)
         update(optimizer, loss)
         average.update(net, loop.step)
         if loop.due(20):

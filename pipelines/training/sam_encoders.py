@@ -89,7 +89,9 @@ def encoder_loss(
     return total, terms | {"psnr": psnr(x, rebuilt.detach()).mean()}
 
 
-def train(pipeline: SAMInversion, data: HardPortraits, loop: Loop, batch: int, rate: float):
+def train(
+    pipeline: SAMInversion, data: HardPortraits, loop: Loop, batch: int, rate: float
+) -> SAMEncoders:
     """Train the pipeline's encoders until the budget is spent; the averaged ones."""
     encoders = pipeline.encoders.to(loop.device).train().requires_grad_(True)
     average = Average(encoders)

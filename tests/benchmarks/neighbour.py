@@ -22,7 +22,7 @@ BUSY = "while True: pass"
 INVERT = """
 import sys, time
 from pipelines.indomain import InDomain
-from pipelines.networks.pictures import as_images
+from pipelines.images import as_images
 pipeline = InDomain.from_pretrained(device="cpu")
 image = as_images(pipeline.generator.synthesis(pipeline.generator.mapping.w_avg.expand(
     1, pipeline.generator.num_ws, -1)))[0]

@@ -49,7 +49,7 @@ def test_a_thing_is_seen_in_its_mask_and_belongs_to_nobody(thing, k):
     assert not seen.parts[mask].any() and not seen.mask[mask].any()
     assert (seen.image != bare.image).any(axis=2)[mask].mean() > 0.9
     # a ray that grazes two surfaces may end on either
-    assert (seen.parts != bare.parts)[~mask].sum() <= 3
+    assert (seen.parts != bare.parts)[~mask].mean() < 0.002
 
 
 @pytest.mark.parametrize("thing", THINGS)
@@ -75,7 +75,8 @@ def test_without_a_thing_its_look_and_place_change_nothing():
 def test_look_and_place_change_the_thing(thing):
     front = {"prop": thing, "camera": (0, 0, 0)}
     looks = [portrait(SEED, SIDE, **front, prop_look=look) for look in (0.1, 0.25, 0.5, 0.9)]
-    assert len({p.image.tobytes() for p in looks}) == 4
+    # a hand has the portrait's skin: three poses and no hue
+    assert len({p.image.tobytes() for p in looks}) == (3 if thing == "hand" else 4)
     left, right = (portrait(SEED, SIDE, **front, prop_shift=shift) for shift in (-0.8, 0.8))
     if thing != "headphones":  # these sit on the ears
         assert (left.prop_mask != right.prop_mask).mean() > 0.004

@@ -42,7 +42,7 @@ def new_portrait(place: Page | Locator) -> None:
 
     first = place.locator(".image-frame img").filter(visible=True).first
     shown = first.get_attribute("src")
-    press(place, "Never-seen portrait")
+    press(place, "New portrait")
     expect(first).not_to_have_attribute("src", shown, timeout=60 * SECONDS)
 
 

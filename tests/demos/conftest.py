@@ -9,14 +9,15 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 from pathlib import Path
 
 import pytest
-from gradio_client import Client
 
 import app
 from demos.kit import theme
+from demos.papers import PAPERS
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.shelves import make_all, stocked
+from tests.demos.visitor import Visitor
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,8 @@ def served(fake, fake_editgan, shelves):
     """The address of the running app, whose pages show stored results at the start."""
     with stocked(shelves):
         demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    options = theme.LAUNCH | app.presented(PAPERS)
+    _, url, _ = demo.launch(**options, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
 
@@ -50,7 +52,7 @@ def served(fake, fake_editgan, shelves):
 @pytest.fixture
 def client(served):
     """A visitor of the running app, with a session of their own."""
-    with_session = Client(served, verbose=False)
+    with_session = Visitor(served)
     yield with_session
     with_session.close()
 

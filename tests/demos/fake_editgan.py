@@ -20,7 +20,7 @@ from PIL import Image
 
 from examples.clay.parts import PART_PALETTE, PARTS
 from pipelines.editing_vector import EditingVector
-from pipelines.latents import load_codes, save_codes
+from pipelines.latents import load_codes, only, save_codes
 
 SIDE, LAYERS, WIDTH = 128, 12, 512
 DOMAIN, GENERATOR = "clay-heads", hashlib.sha256(b"drawing").hexdigest()
@@ -153,6 +153,28 @@ class FakeEditGAN:
         vector = EditingVector("untitled edit", delta, tuple(q_edit), DOMAIN, self.fingerprint)
         start = Embedding(w=codes["embedding"], **embedding)
         return start, Edit(vector=vector, w=codes["edited"], **edit)
+
+    def placed(self, w, image=None) -> Embedding:
+        self.calls.append(("placed",))
+        w = torch.as_tensor(w)
+        image = image or Image.new("RGB", (SIDE, SIDE), "#caa58c")
+        measures = SimpleNamespace(psnr=math.inf, lpips=0.31, identity=1.0)
+        return Embedding(w, image, face(w[0, 0].numpy()), image, (), 0.01, measures)
+
+    def read_codes(self, path) -> dict[str, Embedding]:
+        codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
+        return {name: self.placed(w) for name, w in codes.items()}
+
+    def keep_code(self, path, w) -> Path:
+        return save_codes(path, {"code": w}, self.fingerprint)
+
+    def reopen(self, path) -> Embedding:
+        return self.placed(only(load_codes(path, self.fingerprint, (LAYERS, WIDTH))))
+
+    def measure(self, a, b) -> SimpleNamespace:
+        error = float(np.square(np.asarray(a, float) - np.asarray(b, float)).mean())
+        psnr = 10 * math.log10(255**2 / error) if error else math.inf
+        return SimpleNamespace(psnr=psnr, lpips=0.31, identity=1 - min(1.0, error / 9000))
 
     def changed_parts(self, before, after) -> tuple:
         before, after = self.check_mask(before), self.check_mask(after)

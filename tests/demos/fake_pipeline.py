@@ -1,19 +1,24 @@
-"""A pipeline with the interface of `pipelines.indomain.InDomain`, made of numpy and PIL alone.
+"""A pipeline with the interface of `pipelines.indomain.InDomain`, whose generator is a blur.
 
 Used by the tests of the pages only. Its "inversion" is a blur that sharpens with the steps.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance, ImageFilter
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from pipelines.latents import load_codes, only, save_codes
+
+GENERATOR = hashlib.sha256(b"drawing").hexdigest()
 METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
 
 
@@ -69,6 +74,7 @@ class FakeInDomain:
     seconds_a_step: float = 0.0
     calls: list = field(default_factory=list)
     steps_done: int = 0
+    fingerprint: str = GENERATOR
 
     def _run(self, images: list, steps: int, on_step):
         losses, way, shown = [], [], images
@@ -97,13 +103,36 @@ class FakeInDomain:
         return Inversion(_code(image), shown[0], method, seconds, losses, measures)
 
     def keep(self, path, inversions) -> Path:
-        save_file({name: inversion.w for name, inversion in inversions.items()}, path)
-        return path
+        codes = {name: torch.from_numpy(inversion.w) for name, inversion in inversions.items()}
+        return save_codes(path, codes, GENERATOR)
+
+    def reopen(self, path) -> Inversion:
+        w = only(load_codes(path, GENERATOR, (12, 512))).numpy()
+        return self.placed(w)
+
+    def placed(self, w, image=None) -> Inversion:
+        self.calls.append(("placed",))
+        shown = image or _picture(np.asarray(w))
+        measures = image and replace(self.measure(image, shown), inside=True)
+        return Inversion(np.asarray(w), shown, "given code", 0.01, (), measures)
+
+    def read_codes(self, path) -> dict[str, Inversion]:
+        codes = load_codes(path, self.fingerprint, (12, 512))
+        return {name: self.placed(w.numpy()) for name, w in codes.items()}
 
     def restore(self, path, others) -> dict[str, Inversion]:
         self.calls.append(("restore", tuple(others)))
         codes = load_file(path)
         return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
+
+    def between(self, a, b, count=7) -> np.ndarray:
+        return np.concatenate([a.w + i / (count - 1) * (b.w - a.w) for i in range(count)])
+
+    def changed(self, inversion, changes) -> np.ndarray:
+        return (inversion.w + sum(changes.values()) / 100).astype(np.float32)
+
+    def mixed(self, content, style, layers=4) -> np.ndarray:
+        return np.concatenate([content.w[:, : 12 - layers], style.w[:, 12 - layers :]], 1)
 
     def interpolate(self, a, b, count=7) -> list:
         return [Image.blend(a.image, b.image, i / (count - 1)) for i in range(count)]
@@ -153,3 +182,9 @@ class FakeInDomain:
 
 def _code(image: Image.Image) -> np.ndarray:
     return np.resize(np.asarray(image.resize((8, 8)), np.float32) / 255, (1, 12, 512))
+
+
+def _picture(w: np.ndarray) -> Image.Image:
+    """The picture that `_code` was made of, as far as a code of 8 x 8 pixels knows it."""
+    pixels = w.ravel()[: 8 * 8 * 3].reshape(8, 8, 3)
+    return Image.fromarray((pixels * 255).round().astype(np.uint8)).resize((128, 128))

@@ -28,8 +28,8 @@ def embed(page: Page, steps: int = 10, seconds: int = 60, seed: int = TEST.start
     """A never-seen portrait, embedded; its mask is in the painter."""
     shown = page.locator(".image-frame img").first
     before = shown.get_attribute("src") or ""
-    page.get_by_label("Test seed").fill(str(seed))
-    page.get_by_label("Test seed").press("Enter")
+    page.get_by_label("Portrait number").fill(str(seed))
+    page.get_by_label("Portrait number").press("Enter")
     expect(shown).not_to_have_attribute("src", before, timeout=60 * SECONDS)
     fill_number(page, "Optimisation steps", steps)
     press(page, "Embed")
@@ -328,8 +328,8 @@ def test_stop_keeps_the_edit_so_far(visit, served, fake_editgan, monkeypatch):
     paint_the_lip(page)
     monkeypatch.setattr(fake_editgan, "seconds_a_step", 0.3)
     press(page, "Optimise")
-    report = page.locator("#editgan-report")
-    expect(report).to_contain_text(re.compile(r": step \d"), timeout=10 * SECONDS)
+    report, state = page.locator("#editgan-report"), page.locator("#optimise-state")
+    expect(state).to_contain_text(re.compile(r": step \d"), timeout=10 * SECONDS)
     press(page, "Stop", nth=1)
     expect(report).to_contain_text("Stopped after", timeout=10 * SECONDS)
     expect(page.locator("#editgan-history")).to_contain_text("upper lip")

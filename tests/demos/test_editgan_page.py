@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import app
@@ -27,7 +29,8 @@ from demos.kit.dials import dials
 from demos.kit.painter import Painting, mask_painter
 from demos.kit.portraits import TEST
 from examples.clay.parts import PARTS
-from tests.demos.fake_editgan import FakeEditGAN, face, vector
+from tests.demos.fake_editgan import DOMAIN, GENERATOR, FakeEditGAN, face, vector
+from tests.demos.visitor import Visitor
 from weights import Domain, Page
 
 WHOLE = (0.5, 0.5, 1)
@@ -38,7 +41,7 @@ MASK = face()
 @pytest.fixture(scope="module")
 def client(served):
     """One visitor for most tests: a picture that is embedded anew forgets all edits."""
-    with_session = Client(served, verbose=False)
+    with_session = Visitor(served)
     yield with_session
     with_session.close()
 
@@ -112,7 +115,7 @@ def test_embed_opens_picture_mask_and_library(client, portrait):
     assert Image.open(mask).size == (512, 512) and len(pair) == 2
     assert history == [] and library["value"] == []
     assert [row[0] for row in library["props"]["rows"]][:2] == ["smile", "bigger eyes"]
-    assert "works on 83% of 64" in library["props"]["rows"][0][1] and library["props"]["rows"][0][
+    assert "works on 53 of 64" in library["props"]["rows"][0][1] and library["props"]["rows"][0][
         2
     ].startswith("data:image")
 
@@ -245,7 +248,7 @@ def test_damaged_paintings(value, words):
 
 
 def test_nothing_is_embedded_yet(bare):
-    client = Client(bare, verbose=False)
+    client = Visitor(bare)
     with pytest.raises(Exception, match="Press Embed first"):
         optimise(client)
     with pytest.raises(Exception, match="Press Embed first"):
@@ -308,6 +311,28 @@ def test_refinement_is_an_edit_of_its_own(embedded, fake_editgan):
     assert total[1, 0] == 0.5
 
 
+def test_a_refinement_asks_for_nothing_new(monkeypatch):
+    asked = []
+    monkeypatch.setattr("demos.editgan.panel.truth", lambda *of: asked.append(of) or now.image)
+    now = SimpleNamespace(image=Image.new("RGB", (128, 128)), w=torch.zeros(1, 12, 512), losses=())
+    subject = Subject(now, now.image, TEST.start, WHOLE, {"smile": (vector("smile", 7), 1.0)}, now)
+    edit = _Edit(vector("untitled edit"), now.w + 1, (3.0, 2.0, 1.0), now.image)
+    refined = subject.refined("refinement", edit, 30)
+    assert list(refined.scales) == ["smile", "refinement"] and refined.asked == {"smile": 1.0}
+    assert "with this change: smile." in answered(refined)["verdict"]
+    assert asked == [(TEST.start, {"smile": 1.0})]
+    kept = refined.renamed("refinement", "mine")
+    assert kept.asked == {"smile": 1.0} and kept.made["mine"].steps_done == 3
+
+
+@dataclass(frozen=True)
+class _Edit:
+    vector: Any
+    w: Any
+    losses: tuple
+    image: Image.Image
+
+
 def _applied(pipeline, client):
     """The vectors of the last apply, from the file that the page hands out."""
     files = client.predict(False, api_name="/editgan_files")
@@ -337,8 +362,21 @@ def test_vectors_outlive_the_picture(embedded, portrait, tmp_path):
     assert library["props"]["rows"][-1][0] == "wide nose"
 
 
+def test_a_vector_of_ones_own_is_deleted_and_its_edit_stays(embedded, tmp_path):
+    path = vector("big ears", nose_tip=3.0).save(tmp_path / "ears.safetensors")
+    embedded.predict(handle_file(str(path)), api_name="/editgan_read_vector")
+    apply(embedded, ("big ears", 1.0))
+    library, words = embedded.predict("big ears", api_name="/editgan_delete_vector")
+    assert "Deleted" in words and "big ears" not in [r[0] for r in library["props"]["rows"]]
+    *_, history = apply(embedded, ("smile", 1.0))
+    assert history == [["big ears", 1.0], ["smile", 1.0]]
+    for name in ("big ears", "smile"):  # gone, and of the library
+        with pytest.raises(Exception, match="no such vector of your own"):
+            embedded.predict(name, api_name="/editgan_delete_vector")
+
+
 def test_an_edit_takes_no_name_of_ones_own_vectors(served, portrait, tmp_path):
-    client = Client(served, verbose=False)
+    client = Visitor(served)
     embed(client, portrait)
     for name in ("upper lip", "refinement"):
         path = vector(name, nose_tip=3.0).save(tmp_path / f"{name}.safetensors")
@@ -411,13 +449,25 @@ def test_the_files_hold_pictures_codes_and_parameters(client):
     told = json.loads(Path(files["parameters.json"]).read_text())
     assert told["seed"] == TEST.start and told["edits"][0]["scale"] == 1.0
     assert told["edits"][0]["q_edit"] == ["upper lip", "lower lip"]
+    assert told["steps"] == told["steps_done"] == 10 and told["seconds"] >= 0
+    client.predict(30, NO_STROKES, api_name="/editgan_refine")
+    files = {Path(f).name: f for f in client.predict(True, api_name="/editgan_files")}
+    told = json.loads(Path(files["parameters.json"]).read_text())["edits"][1]
+    assert told["steps"] == told["steps_done"] == 30 and told["refinement"]
+    with safe_open(files["latent.safetensors"], framework="numpy") as file:
+        says = json.loads(file.metadata()["config"])
+    assert says == {"method": "EditGAN", "domain": DOMAIN, "generator": GENERATOR}
+    pictures = client.predict(
+        handle_file(files["latent.safetensors"]), api_name="/editgan_read_latent"
+    )
+    assert [entry["caption"] for entry in pictures] == ["edited", "embedding"]
 
 
 def test_a_visitor_who_leaves_stops_the_run(portrait):
     slow = FakeEditGAN(seconds_a_step=0.05)
     demo = app.build({"editgan": lambda: slow})
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
-    client = Client(url, verbose=False)
+    client = Visitor(url)
     embed(client, portrait)
     job = client.submit(painted(larger_lip()), [], 300, api_name="/editgan_optimise")
     deadline = time.monotonic() + 20

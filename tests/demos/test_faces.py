@@ -11,12 +11,13 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image, ImageDraw
 
 from demos.kit.faces import CROP, FacePanel, Look, look
 from demos.kit.inputs import portrait_input
 from pipelines import alignment
+from tests.demos.visitor import Visitor
 
 CHROMIUM = shutil.which("chromium")
 # Centres of the eyes' lines of the drawn faces; each face is 20 px between the eyes.
@@ -141,7 +142,7 @@ def saved(picture: Image.Image, folder: Path) -> str:
 
 
 def test_the_endpoint(page, tmp_path):
-    client = Client(page, verbose=False)
+    client = Visitor(page)
     picture, words, choice, *dials = client.predict(
         handle_file(saved(crowd(), tmp_path)), True, api_name="/align_face"
     )

@@ -91,7 +91,7 @@ def test_readme_without_front_matter(tree: Path) -> None:
     [
         ("spaces>=0.40\n", "", "expected spaces"),
         ("torch>=2.8,<2.12", "torch>=2.8,<2.15", "torch>=2.8,<2.12 for ZeroGPU"),
-        ("gradio==", "gradio==9", "as sdk_version says"),
+        ("gradio[mcp]==", "gradio[mcp]==9", "as sdk_version says"),
     ],
 )
 def test_requirements(tree: Path, old: str, new: str, said: str) -> None:

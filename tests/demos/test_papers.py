@@ -123,7 +123,7 @@ def test_a_sixth_paper_is_one_folder_and_one_line(copy: Path) -> None:
     paths = {page[0]: page[1] for page in found["pages"]}
     assert paths["sixth"] == "A sixth page" and len(paths) == 4  # navigation shows these
     (home,) = (words for words in found["home"] if "papers, run live" in words)
-    assert "Six papers, run live" in home and "The sixth paper" in home
+    assert "Three papers, run live; three in preparation" in home and "The sixth paper" in home
     assert '<a class="go" href="sixth">' in home
     shown = " ".join(found["page"])
     assert "An empty page with 1 stored result" in shown and "@misc{sixth}" in shown

@@ -102,6 +102,30 @@ def test_zero_mask_makes_deltas_inert_and_no_mask_does_not(generator, ws):
     torch.testing.assert_close(features[name], before[name] + deltas[name])
 
 
+def test_edited_codes_take_over_after_the_block_of_a_mask(generator, ws):
+    edited = ws + torch.randn(ws.shape, generator=torch.Generator().manual_seed(2))
+    deltas = {"b8.conv1": torch.randn(2, 16, 8, 8)}
+    masks = {"b8.conv1": torch.zeros(2, 1, 8, 8)}
+    synthesis = generator.synthesis
+    with torch.no_grad():
+        # Nowhere masked: the image of the edited codes. Not edited: the image of the codes.
+        assert torch.equal(synthesis(ws, edited=edited), synthesis(edited))
+        found = synthesis(ws, deltas=deltas, masks=masks, edited=edited)
+        assert torch.equal(found, synthesis(edited))
+        masks["b8.conv1"].uniform_()
+        plain = synthesis(ws, deltas=deltas, masks=masks)
+        assert torch.equal(synthesis(ws, deltas=deltas, masks=masks, edited=ws), plain)
+        # Masked everywhere: what changes up to that block, its colour included, is not seen.
+        early, late = ws.clone(), ws.clone()
+        early[:, :3], late[:, 4:] = edited[:, :3], edited[:, 4:]
+        assert torch.equal(synthesis(ws, deltas=deltas, edited=early), synthesis(ws, deltas=deltas))
+        assert torch.equal(
+            synthesis(ws, deltas=deltas, edited=late), synthesis(late, deltas=deltas)
+        )
+    with pytest.raises(ValueError, match="edited ws need"):
+        synthesis(ws, noise="random", edited=edited)
+
+
 def test_gradients_reach_deltas_of_a_frozen_generator(generator, ws):
     generator.requires_grad_(False)
     delta = torch.zeros(2, 12, 8 * 2, 16, requires_grad=True)

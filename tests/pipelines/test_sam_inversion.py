@@ -385,6 +385,13 @@ def test_what_is_not_trained_names_its_recipe() -> None:
     assert bare.invert(portrait(), chosen=patchwork(), steps=1).losses
 
 
+def test_a_domain_without_its_weights_says_what_it_lacks() -> None:
+    with pytest.raises(weights.WeightsError, match="sam_inversion in imagenet lacks imagenet/"):
+        SAMInversion.from_pretrained("imagenet", "cpu")
+    with pytest.raises(weights.WeightsError, match="expected a domain of sam_inversion"):
+        SAMInversion.from_pretrained("nowhere", "cpu")
+
+
 def test_networks_for_other_latents_are_refused() -> None:
     with pytest.raises(weights.WeightsError, match="F0, F2, F4"):
         build(invertibility=InvertibilityNet(("W+", "F4"), width=4, depths=(1, 1, 1)))

@@ -1,0 +1,101 @@
+"""Stored examples are chosen by a number that says by how much they keep their promise."""
+
+from __future__ import annotations
+
+from itertools import islice
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples import choosing
+from examples.clay.parameters import SEEDS
+from examples.editgan import results as editgan
+from examples.indomain import promises
+from examples.stored import Stored
+
+
+def plain(*levels: int) -> Image.Image:
+    """A picture of one colour."""
+    return Image.new("RGB", (8, 8), levels if len(levels) == 3 else levels * 3)
+
+
+class Measuring:
+    """Its distance is the difference of mean levels."""
+
+    def measure(self, a, b) -> SimpleNamespace:
+        return SimpleNamespace(lpips=abs(np.asarray(a, float).mean() - np.asarray(b).mean()) / 100)
+
+    def measure_within(self, a, b, box) -> tuple:
+        return self.measure(a, b), None
+
+
+def test_candidates_are_validation_portraits_that_no_other_example_has():
+    first, second = (list(islice(choosing.groups(3, place), 8)) for place in (0, 100))
+    seeds = [seed for group in (*first, *second) for seed in group]
+    assert len(set(seeds)) == 48 and all(seed in SEEDS["validation"] for seed in seeds)
+    even = next(choosing.groups(2, 0, lambda seed: seed % 2 == 0))
+    assert even == (choosing.POOL.start, choosing.POOL.start + 2)
+
+
+def test_the_best_candidate_is_stored_with_its_number():
+    def compute(seed: int) -> Stored:
+        return Stored("one", {"seed": seed}, {})
+
+    def number(_, made: Stored) -> float:
+        return {1: 0.1, 2: 0.4, 3: -0.2}[made.values["seed"]]
+
+    found = choosing.best(None, compute, [1, 2, 3], number)
+    assert found.values == {"seed": 2, "promise": 0.4}
+    assert choosing.best(None, compute, [3], number) is None
+    assert choosing.best(None, compute, [1], lambda *_: float("nan")) is None
+
+
+@pytest.mark.parametrize(("mixture", "nearer"), [(200, 150.0), (50, 0.0), (20, -30.0)])
+def test_a_mix_transfers_hair_colour(monkeypatch, mixture, nearer):
+    region = np.zeros((8, 8), bool)
+    region[:3] = True
+    monkeypatch.setattr(promises, "hair", lambda seed: region)
+    pictures = {"inverted-content-1": plain(50), "inverted-style-1": plain(200)}
+    pictures["mix-1-1"] = plain(mixture)
+    made = Stored("mix", {"seeds": {"contents": [1], "styles": [2]}}, pictures)
+    assert promises.mixed(None, made) == pytest.approx(nearer * np.sqrt(3))
+    worse = pictures | {"inverted-content-2": plain(50), "mix-1-2": plain(40)}
+    made = Stored("mix", {"seeds": {"contents": [1, 3], "styles": [2]}}, worse)
+    assert promises.mixed(None, made) <= -10 * np.sqrt(3) * (1 - 1e-9)
+
+
+def test_an_edit_beats_doing_nothing():
+    pictures = {"truth": plain(100), "inverted": plain(60), "edited": plain(90)}
+    assert promises.manipulated(Measuring(), Stored("", {}, pictures)) == pytest.approx(0.3)
+    overdone = pictures | {"edited": plain(150)}
+    assert promises.manipulated(Measuring(), Stored("", {}, overdone)) == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize(("apart", "number"), [(90, 0.5), (10, -0.3)])
+def test_two_interpolations_differ_between_their_ends(apart, number):
+    upper = {f"in-domain-{k}": plain(100) for k in range(1, 5)}
+    lower = {f"image2stylegan-{k}": plain(100) for k in (1, 4)}
+    lower |= {f"image2stylegan-{k}": plain(100 + apart) for k in (2, 3)}
+    made = Stored("", {}, upper | lower)
+    assert promises.interpolated(Measuring(), made) == pytest.approx(number)
+
+
+def test_a_diffusion_and_an_inversion_are_better_than_their_beginning():
+    pictures = {"target-1": plain(100), "encoded-1": plain(40)}
+    made = Stored("", {"crop": (0.5, 0.5, 0.4, 0.4), "lpips": 0.2}, pictures)
+    assert promises.diffused(Measuring(), made) == pytest.approx(0.4)
+    lpips = {"conventional": 0.9, "domain-guided": 0.6, "image2stylegan": 0.3, "in-domain": 0.25}
+    numbers = {method: {"lpips": value} for method, value in lpips.items()}
+    assert promises.inverted(None, Stored("", {"numbers": numbers}, {})) == pytest.approx(0.35)
+
+
+def test_a_painted_edit_comes_nearer_to_the_true_answer():
+    mask = Image.fromarray(np.full((8, 8), 3, np.uint8), "P")
+    region = Image.fromarray(np.ones((8, 8), np.uint8), "P")
+    pictures = {"truth": plain(100), "embedding": plain(80), "edited": plain(98)}
+    pictures |= {"region": region, "painted": mask, "edited-mask": mask}
+    assert editgan.promise(None, Stored("", {}, pictures)) == pytest.approx(20)
+    other = pictures | {"edited-mask": Image.fromarray(np.zeros((8, 8), np.uint8), "P")}
+    assert editgan.promise(None, Stored("", {}, other)) < 0
