@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -20,7 +19,7 @@ from demos.kit import painter, part_masks
 from demos.kit.bridge import CLAY, Done, Stop, spoken_errors, stream
 from demos.kit.dials import Dials, dials
 from demos.kit.downloads import Keepsake
-from demos.kit.imaging import refuse
+from demos.kit.imaging import psnr, refuse
 from demos.kit.inputs import aligned
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import MaskPainter, Painting
@@ -190,12 +189,6 @@ def _no_truth(subject: Subject | None) -> str:
         else "the renderer knows it for library vectors alone"
     )
     return said(f'<span class="quiet">No true answer here: {reason}.</span>')
-
-
-def psnr(a: Image.Image, b: Image.Image) -> float:
-    """Of two RGB pictures of one size, in dB; infinite when they are equal."""
-    error = np.square(np.asarray(a, float) - np.asarray(b, float)).mean()
-    return 10 * math.log10(255**2 / error) if error else math.inf
 
 
 def live(work: Callable, before: Image.Image, stop: Stop) -> Iterator[Values]:

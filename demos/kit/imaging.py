@@ -270,6 +270,16 @@ def sheet(
     return figure
 
 
+def psnr(a: Image.Image, b: Image.Image, where: np.ndarray | None = None) -> float:
+    """Of two RGB pictures of one size, in dB; infinite when they are equal.
+
+    where: the pixels that count, bool (H, W), some of them; all without it.
+    """
+    error = np.square(np.asarray(a, float) - np.asarray(b, float))
+    error = float(error.mean() if where is None else error[where].mean())
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
 def data_uri(picture: Image.Image, format: str = "PNG") -> str:
     """A picture as a data URI, for pictures inside HTML."""
     buffer = io.BytesIO()

@@ -1,0 +1,151 @@
+"""One edit of SAM's inversion, of the other method's, and the true answer (Sec. 3.4, Fig. 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from gradio.components import Component
+from PIL import Image
+
+from demos.kit.bridge import spoken_errors
+from demos.kit.inputs import FOLLOW, GPU, Dial
+from demos.kit.outputs import Values, filling
+from demos.kit.words import decibels, said
+from demos.sam_inversion.invert import keepsake
+from demos.sam_inversion.session import SAM, Subject, inverted
+from demos.sam_inversion.setting import LABELS, Attribute, Setting
+from demos.sam_inversion.tables import identity, numbers, on_thing, thing_head
+
+FIRST, STRENGTH = "smile", 0.8
+NOT_YET = said('<span class="quiet">Invert a picture first: its edits follow at once.</span>')
+NO_TRUTH = "No true answer here: the renderer knows it for portraits that it drew, and not for "
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+    at: Setting
+
+    def edit(self, subject: Subject | None, name: str, strength: float) -> Values:
+        """Edit this session's inversions; strength 1 is the upper end of the attribute's range.
+
+        Returns the pictures by SAM and by the method beside it, the true answer where the renderer
+        knows it, and how near both come to it.
+        """
+        subject, attribute = inverted(subject), self.at.attribute(name)
+        change = attribute.change(strength)
+        with spoken_errors():
+            pipeline = self.load()
+            edited = {
+                method: pipeline.edit(result, attribute.name, change)
+                for method, result in subject.results.items()
+            }
+            truth = subject.seen.truth(attribute.name, change)
+            words = _verdict(pipeline, subject, edited, truth)
+        shown = _shown(subject, edited, truth, edit={attribute.name: change})
+        return shown | {"words": _in_words(attribute, change) + words}
+
+
+def _shown(subject: Subject, edited: Mapping[str, Image.Image], truth: Any, **told: Any) -> Values:
+    """The pictures of an edit, each with its name above it; told: of it, to take home."""
+    other = edited.get(subject.rival)
+    pictures = {f"edited-{name}": picture for name, picture in edited.items()}
+    return {
+        "other": gr.update(value=other, label=f"{LABELS[subject.rival]}, edited",
+                           visible=other is not None),
+        "sam": edited[SAM], "truth": gr.update(value=truth, visible=truth is not None),
+        "keep": keepsake(subject, pictures, **told),
+    }  # fmt: skip
+
+
+def _in_words(attribute: Attribute, change: float) -> str:
+    if not change:
+        return said("Strength 0 changes nothing: these are the inversions.")
+    unit = f", {attribute.unit}" if attribute.unit else ""
+    return said(f"<b>{attribute.label} {change:+.2g}</b>{unit}.")
+
+
+def _verdict(
+    pipeline: Any, subject: Subject, edited: Mapping[str, Image.Image], truth: Image.Image | None
+) -> str:
+    """How near the edits, and the picture itself, come to the true answer."""
+    seen = subject.seen
+    if truth is None:
+        why = "uploads." if seen.scene is None else "unnamed directions."
+        return said(f'<span class="quiet">{NO_TRUTH}{why}</span>')
+    rows, distances = [], []
+    for name, picture in {"unedited": seen.picture, **edited}.items():
+        m = pipeline.measure(picture, truth)
+        distances.append(m.lpips)
+        rows.append(
+            [LABELS.get(name, "The picture, unedited"), decibels(m.psnr),
+             *on_thing(picture, seen, truth), f"{m.lpips:.3f}", identity(m.identity)]
+        )  # fmt: skip
+    best = min(range(1, len(rows)), key=lambda i: distances[i])
+    heads = ["PSNR", *thing_head(seen), "LPIPS", "Identity"]
+    return numbers("Against the true answer; marked: lowest LPIPS of the edits.", heads, rows, best)
+
+
+@dataclass(frozen=True)
+class EditControls:
+    """The edit's components."""
+
+    name: gr.Radio
+    strength: Dial
+    other: gr.Image
+    sam: gr.Image
+    truth: gr.Image
+    words: gr.HTML
+
+    @property
+    def outputs(self) -> dict[str, Component]:
+        names = ("other", "sam", "truth", "words")
+        return {name: getattr(self, name) for name in names}
+
+
+def build(at: Setting) -> EditControls:
+    """What to change, how much, and three pictures."""
+    offered = [(attribute.label, attribute.name) for attribute in at.attributes]
+    first = FIRST if any(name == FIRST for _, name in offered) else offered[0][1]
+    name = gr.Radio(offered, value=first, label="Change", elem_classes="pills", elem_id="sam-edit")
+    strength = Dial(-1, 1, STRENGTH, step=0.05, label="Strength", elem_id="sam-strength")
+    described = {
+        "other": ("The other method, edited", "The other method's inversion, edited."),
+        "sam": ("SAM, edited", "The inversion by SAM, edited."),
+        "truth": ("True answer", "The same person with the same thing, rendered so changed."),
+    }
+    with gr.Row():
+        images = {
+            key: gr.Image(
+                label=label, interactive=False, format="png", height=330, min_width=200,
+                alt_text=alt, elem_classes="filled", buttons=["download", "fullscreen"],
+                visible=at.rendered or key != "truth", elem_id=f"sam-edited-{key}",
+            )
+            for key, (label, alt) in described.items()
+        }  # fmt: skip
+    words = gr.HTML(NOT_YET, elem_id="sam-edit-words")
+    return EditControls(name, strength, **images, words=words)
+
+
+def cleared(at: Setting) -> Values:
+    """The part before there is an inversion."""
+    return {
+        "other": gr.update(value=None, visible=True), "sam": None, "words": NOT_YET,
+        "truth": gr.update(value=None, visible=at.rendered),
+    }  # fmt: skip
+
+
+def listener(
+    load: Callable, at: Setting, ui: EditControls, subject: gr.State, keep: gr.State
+) -> dict[str, Any]:
+    """The listener options that edit: after a run, and as a control moves."""
+    edited = filling(_Part(load, at).edit, ui.outputs | {"keep": keep})
+    return {**edited, "inputs": [subject, ui.name, ui.strength]} | GPU | FOLLOW
+
+
+def wire(ui: EditControls, edit: dict[str, Any]) -> None:
+    """Edit whenever a control moves."""
+    gr.on([ui.name.input, ui.strength.input], **edit, api_name="sam_edit")
