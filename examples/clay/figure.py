@@ -67,11 +67,11 @@ def _skull(p: dict) -> dict:
         "chin_y": -0.84 * long - 0.06 * p["mouth_open"] - 0.024 * chin,
         "chin_r": 0.155 + 0.031 * chin + 0.008 * full,
         "chin_z": 0.42 + 0.016 * chin,
-        "cheek_x": (0.355 + 0.014 * bones) * width,
+        "cheek_x": (0.355 + 0.015 * bones) * width,
         "cheek_y": -0.27 * long + 0.012 * bones + 0.065 * raised,
-        "cheek_r": 0.19 + 0.022 * bones + 0.034 * full + 0.035 * raised,
-        "cheek_z": 0.375 + 0.016 * bones + 0.015 * raised,
-        "hollow": 0.018 * bones - 0.003 * full,  # depth of the cheeks below the bones
+        "cheek_r": 0.19 + 0.0235 * bones + 0.034 * full + 0.035 * raised,
+        "cheek_z": 0.375 + 0.017 * bones + 0.015 * raised,
+        "hollow": 0.0195 * bones - 0.003 * full,  # depth of the cheeks below the bones
         "brow_ridge": 0.035 + 0.010 * p["age"],
         "sag": np.clip((p["age"] - 0.45) / 0.55, 0, 1),
     }
@@ -95,7 +95,7 @@ def _eyes(p: dict, s: dict) -> dict:
     eye_x = np.clip(eye_x, 0.06 + eye_w, 0.548 * wide - eye_w)
     eye_up = 0.108 * (0.25 + 0.75 * size) * p["lid_open"] * (1 - 0.18 * s["sag"])
     low = np.minimum(1, 0.25 + p["lid_open"]) * (1 - 0.28 * p["cheek_raise"])
-    brow_h = 0.004 + 0.074 * p["brow_thickness"] ** 1.2
+    brow_h = 0.004 + 0.082 * p["brow_thickness"] ** 1.25
     brow_y = 0.207 + 0.034 * p["brow_height"] + 0.075 * p["brow_raise"] - 0.018 * knit
     return {
         "eye_x": eye_x,
@@ -104,7 +104,7 @@ def _eyes(p: dict, s: dict) -> dict:
         "eye_w": eye_w,
         "eye_up": eye_up,
         "eye_low": 0.070 * size * low,
-        "tilt": np.tan(np.radians(7.0 * p["eye_tilt"] + 3.0)),
+        "tilt": np.tan(np.radians(7.4 * p["eye_tilt"] + 3.0)),
         "iris": 0.086 * (0.1 + 0.9 * size),
         "brow_x": eye_x - 0.167 - 0.05 * knit,
         "brow_y": np.maximum(brow_y, eye_up + 0.6 * brow_h + 0.02),
@@ -117,16 +117,16 @@ def _eyes(p: dict, s: dict) -> dict:
 
 def _nose(p: dict, s: dict) -> dict:
     length, wide, tip, bridge = (p[f"nose_{name}"] for name in ("length", "width", "tip", "bridge"))
-    nose_r = 0.092 * np.exp(0.20 * tip)
+    nose_r = 0.092 * np.exp(0.22 * tip)
     return {
         "nose_y": -0.335 * (0.45 + 0.55 * s["long"]) - 0.031 * length * s["long"],
         "nose_z": 0.765 + 0.024 * tip + 0.012 * length,
         "nose_r": nose_r,
-        "nose_mid": np.maximum(0.82 * nose_r + 0.016 * wide, 0.045),
-        "ala_x": 0.093 * np.exp(0.36 * wide),
-        "ala_r": 0.058 * np.exp(0.17 * wide),
-        "root_z": 0.585 + 0.038 * bridge,
-        "root_r": 0.070 + 0.011 * bridge + 0.006 * wide,
+        "nose_mid": np.maximum(0.82 * nose_r + 0.025 * wide, 0.045),
+        "ala_x": 0.093 * np.exp(0.52 * wide),
+        "ala_r": 0.058 * np.exp(0.29 * wide),
+        "root_z": 0.585 + 0.043 * bridge,
+        "root_r": 0.070 + 0.0125 * bridge + 0.006 * wide,
     }
 
 
@@ -148,11 +148,11 @@ def _mouth(p: dict, s: dict) -> dict:
     """A mouth that keeps clear of the nose and within the jaw, and a chin below it."""
     smile, open_, round_ = p["smile"], p["mouth_open"], p["mouth_round"]
     frown = p["mouth_frown"]
-    mouth_w = 0.225 * np.exp(0.24 * p["mouth_width"]) * np.sqrt(s["wide"])
+    mouth_w = 0.225 * np.exp(0.28 * p["mouth_width"]) * np.sqrt(s["wide"])
     mouth_w = mouth_w + 0.070 * smile - 0.060 * round_ - 0.01 * frown
     jaw = np.maximum(s["jaw_x"], 0.8 * s["face_x"] * (1 + s["jaw_taper"]))
     mouth_w = np.minimum(mouth_w, 0.84 * jaw)
-    lip = np.exp(0.33 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
+    lip = np.exp(0.38 * p["lip_fullness"]) * (1 - 0.2 * s["sag"])
     lip_up = 0.058 * lip * (1 - 0.16 * smile)
     lip_low = 0.074 * lip * (1 - 0.10 * smile)
     gap_low = open_ * (0.125 + 0.02 * round_)
@@ -218,7 +218,7 @@ def _colors(p: dict) -> dict:
     ones = np.ones(n)
     skin = _between(_SKIN, p["skin_tone"])
     # from rosy to golden
-    skin = skin * np.exp(p["skin_undertone"][:, None] * np.array([0.0, 0.034, -0.120]))
+    skin = skin * np.exp(p["skin_undertone"][:, None] * np.array([0.0, 0.045, -0.170]))
     dark = p["skin_tone"][:, None]
     tint = 0.95 * _worn(p["lip_tint"])[:, None]
     lip = skin * np.array([0.82, 0.40, 0.42]) + np.array([0.06, 0.005, 0.012]) * dark
