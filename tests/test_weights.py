@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import gc
 import hashlib
 import http.server
 import os
@@ -10,6 +11,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import weakref
 import time
 from pathlib import Path
 
@@ -318,6 +320,18 @@ def test_shared_network_is_one_object_in_all_threads(listed: Path) -> None:
     assert all(network is networks[0] for network in networks)
     assert Tiny.built == built + 1
     assert weights.load(Tiny, "tiny/net", manifest=listed) is not networks[0]
+
+
+def test_a_shared_network_that_nobody_holds_is_put_out(listed: Path) -> None:
+    built = Tiny.built
+    network = weights.shared(Tiny, "tiny/net", "cpu", manifest=listed)
+    assert weights.shared(Tiny, "tiny/net", "cpu", manifest=listed) is network
+    watched = weakref.ref(network)
+    del network
+    gc.collect()
+    assert watched() is None
+    weights.shared(Tiny, "tiny/net", "cpu", manifest=listed)
+    assert Tiny.built == built + 2
 
 
 def test_checksum_is_computed_once_a_file(listed: Path, monkeypatch) -> None:

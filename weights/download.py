@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 MIRROR = "GAN_INVERSION_MIRROR"
 SECONDS = 4.0  # to wait for an answer at all
 LARGEST = 8_000_000_000  # bytes accepted of a file whose size is not known beforehand
+SPARED = 2_000_000_000  # bytes of the cache's disk that no download may take
 
 Progress = Callable[[str, int, int], None]  # name of the weight, bytes so far, all bytes or 0
 
@@ -158,6 +160,21 @@ def _refuse_size(row: Row, size: int | None) -> None:
         raise WeightsError(
             f"{row.name}: expected at most {LARGEST} bytes from {row.repo or row.url}; got an "
             f"offer of {size}; write its size into the manifest if that is right."
+        )
+    _refuse_full_disk(row, size)
+
+
+def _refuse_full_disk(row: Row, size: int) -> None:
+    """Whoever picks domains must not fill the disk under the running app."""
+    folder = place(row)
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if size + SPARED > free:
+        raise WeightsError(
+            f"{row.name}: expected {(size + SPARED) / 1e9:.1f} GB free for {row.file} and what the "
+            f"app needs beside it; got {free / 1e9:.1f} GB on the cache's disk; free some, or "
+            "point GAN_INVERSION_CACHE or HF_HOME at another disk."
         )
 
 

@@ -7,11 +7,11 @@ the functions, so that the command line starts without it.
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _LOCK = threading.Lock()
+# Networks in use, by class, name, device and manifest.
+_HELD: weakref.WeakValueDictionary[tuple, nn.Module] = weakref.WeakValueDictionary()
 _SHOWN = 5  # names an error lists before it only counts
 
 
@@ -95,18 +97,16 @@ def shared(
 ) -> nn.Module:
     """`load`, once per process and device: several tabs hold the same frozen network.
 
-    Safe from several threads. Do not train, move or convert what is returned.
+    It is kept for as long as somebody holds it. Safe from several threads. Do not train, move or
+    convert what is returned.
     """
     device = "cuda:0" if str(device) == "cuda" else str(device)
+    key = (network_class, name, device, manifest)
     with _LOCK:  # without it two tabs opened at once would load the network twice
-        return _shared(network_class, name, device, manifest)
-
-
-@functools.cache
-def _shared(
-    network_class: type[nn.Module], name: str, device: str, manifest: Path | None
-) -> nn.Module:
-    return load(network_class, name, device, manifest=manifest)
+        network = _HELD.get(key)
+        if network is None:
+            network = _HELD[key] = load(network_class, name, device, manifest=manifest)
+        return network
 
 
 def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

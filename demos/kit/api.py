@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import gradio as gr
+from gradio.context import LocalContext
 from PIL import Image
 
 from demos.kit.arguments import as_file
@@ -24,6 +25,7 @@ from demos.kit.bridge import Done, Progress, Stop, spoken_errors, stream
 from demos.kit.downloads import fresh_folder
 
 PAGE = "page_"  # before the names of what widgets do
+UNREAD = 60  # messages of a running call, four a second, that its client may leave unread
 Results = dict[str, Any]  # numbers and words by name, as JSON has them
 
 
@@ -75,7 +77,7 @@ def endpoint(name: str, function: Callable) -> Callable[..., Iterator]:
             arguments.apply_defaults()
             values = {key: kinds[key].read(key, v) for key, v in arguments.arguments.items()}
             running = stack.enter_context(contextlib.closing(function(**values)))
-            results = yield from _told(running, outputs)
+            results = yield from _told(_read_by_somebody(running), outputs)
             folder = fresh_folder()
             shown = [_plain(value, folder, i) for i, value in enumerate(results)]
             for value in shown:
@@ -99,6 +101,33 @@ def _outputs(annotation: Any) -> tuple:
     """What a function returns at the end, from `Generator[Progress, None, tuple[...]]`."""
     returned = get_args(annotation)[2]
     return get_args(returned) if get_origin(returned) is tuple else (returned,)
+
+
+def _read_by_somebody(running: Generator) -> Generator[Progress, None, Any]:
+    """The same progress and results; ends with an error when nobody reads what is told.
+
+    A client that asks and never listens would hold the one place where networks run to the end.
+    """
+    before = _unread()
+    while True:
+        try:
+            news = next(running)
+        except StopIteration as end:
+            return end.value
+        if _unread() - before > UNREAD:
+            raise gr.Error(
+                f"Expected a client that reads its answers; got {UNREAD} unread ones, so the run "
+                "was stopped. Read the event's stream, and ask again.", print_exception=False,
+            )  # fmt: skip
+        yield news
+
+
+def _unread() -> int:
+    """Messages that wait for the client of this call; 0 where it is answered in another way."""
+    blocks, request = LocalContext.blocks.get(None), LocalContext.request.get(None)
+    session = getattr(request, "session_hash", None)
+    waiting = blocks._queue.pending_messages_per_session if blocks and session else {}
+    return waiting[session].qsize() if session in waiting else 0
 
 
 def _told(running: Generator, outputs: tuple) -> Generator[Any, None, tuple]:

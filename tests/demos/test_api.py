@@ -8,6 +8,7 @@ import base64
 import io
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from safetensors.numpy import save_file
 from demos import clay
 from demos.editgan import api as editgan_api
 from demos.indomain import api as indomain_api
-from demos.kit import part_masks
+from demos.kit import api, bridge, part_masks
 from demos.kit.api import PAGE, endpoint
 from demos.kit.arguments import as_file
 from examples.clay.parts import PART_PALETTE, PARTS
@@ -300,3 +301,24 @@ def test_a_vector_that_was_painted_edits_another_picture(inputs):
     assert "lower lip" in told["parts"] and told["as_painted"] > 0.9
     again = result("vector", "editgan")(inputs["picture"], Path(vector["path"]), steps=2)
     assert again[2]["mask_changed"] == told["mask_changed"] > 0
+
+
+def test_a_client_that_never_reads_does_not_hold_the_machine(served, fake, inputs, monkeypatch):
+    monkeypatch.setattr(api, "UNREAD", 5)
+    monkeypatch.setattr(bridge, "SECONDS_BETWEEN_UPDATES", 0.0)
+    monkeypatch.setattr(fake, "seconds_a_step", 0.02)
+    done = fake.steps_done
+    address = f"{served}/gradio_api/call/indomain_invert"
+    data = [_inline(inputs["picture"]), "in-domain", 300]
+    posted = httpx.post(address, json={"data": data}, timeout=60).json()
+    patience, taken = time.monotonic() + 60, -1
+    while taken != fake.steps_done or taken == done:  # until steps were done, and no more are
+        assert time.monotonic() < patience
+        taken = fake.steps_done
+        time.sleep(0.5)
+    assert 5 <= taken - done < 200
+    stream = httpx.get(f"{address}/{posted['event_id']}", timeout=60).text
+    assert "a client that reads its answers" in stream
+    monkeypatch.setattr(fake, "seconds_a_step", 0.0)
+    assert by_http(served, "indomain_invert", {"picture": inputs["picture"], "method": "in-domain",
+                                               "steps": 30})  # fmt: skip

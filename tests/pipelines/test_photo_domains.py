@@ -105,14 +105,14 @@ def here(mirror, pinned, tmp_path_factory):
         asked.append(row.name)
         raise store.offline(row)
 
-    modules._shared.cache_clear()
+    modules._HELD.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GAN_INVERSION_MIRROR", str(mirror))
         patch.setenv("GAN_INVERSION_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(manifests, "MANIFEST", pinned)
         patch.setattr(store, "download", no_network)
         yield asked
-    modules._shared.cache_clear()
+    modules._HELD.clear()
 
 
 @pytest.fixture(scope="module")

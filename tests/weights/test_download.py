@@ -7,6 +7,7 @@ import http.server
 import io
 import sys
 import threading
+import types
 import time
 from pathlib import Path
 
@@ -87,6 +88,15 @@ def test_a_bad_answer_leaves_nothing(cache, converters, listed, https, handler, 
     with refused("photo/net", said):
         weights.fetch("photo/net", manifest=listed())
     assert not left(cache) and not converters.calls
+
+
+def test_a_download_that_would_fill_the_disk_is_refused(cache, listed, https, monkeypatch) -> None:
+    full = types.SimpleNamespace(free=download.SPARED + len(SOURCE) - 1)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: full)
+    https(whole)
+    with refused("photo/net", "2.0 GB free", "got 2.0 GB", "another disk"):
+        weights.fetch("photo/net", manifest=listed())
+    assert not left(cache)
 
 
 def test_size_limit_of_an_unpinned_file(cache, listed, https, monkeypatch) -> None:
