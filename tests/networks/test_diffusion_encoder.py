@@ -28,7 +28,8 @@ def encoder() -> DiffusionEncoder:
         up_block_types=("UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
     )  # fmt: skip
     control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
-    for layer in (*control.controlnet_down_blocks, control.controlnet_mid_block):
+    first = control.controlnet_cond_embedding.conv_out
+    for layer in (*control.controlnet_down_blocks, control.controlnet_mid_block, first):
         torch.nn.init.normal_(layer.weight, std=0.1)  # as after training
     return DiffusionEncoder(unet, control).eval().requires_grad_(False)
 
