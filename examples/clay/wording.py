@@ -90,7 +90,7 @@ _NOUNS = ("person", "person", "person", "character", "clay figure", "face")
 def _length(random: np.random.Generator, most: int) -> int:
     """How many facts to name: nothing now and then, one or two for half, rarely all."""
     share = random.random()
-    for below, low, high in ((0.02, 0, 0), (0.5, 1, 2), (0.82, 3, 6), (0.96, 7, 12)):
+    for below, low, high in ((0.02, 0, 0), (0.5, 1, 2), (0.86, 3, 6), (0.98, 7, 12)):
         if share < below:
             return min(int(random.integers(low, high + 1)), most)
     return int(random.integers(min(13, most), most + 1))

@@ -77,15 +77,15 @@ class JointEmbedding(nn.Module, PyTorchModelHubMixin):
 
     @classmethod
     def small(cls, merges: Sequence[str]) -> JointEmbedding:
-        """The untrained network for clay portraits: 128 px, 4.9 M weights, with 512-d vectors."""
+        """The untrained network for clay portraits: 128 px, 4.6 M weights, with 512-d vectors."""
         vocabulary = len(vocabulary_of(merges))
         text = {
             "vocab_size": vocabulary,
             "hidden_size": 192,
             "intermediate_size": 768,
-            "num_hidden_layers": 4,
+            "num_hidden_layers": 3,
             "num_attention_heads": 4,
-            "max_position_embeddings": 77,
+            "max_position_embeddings": 96,
             "bos_token_id": vocabulary - 2,
             "eos_token_id": vocabulary - 1,
         }
