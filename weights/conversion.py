@@ -18,7 +18,7 @@ from types import ModuleType
 from weights.files import cache, digest, is_safetensors
 from weights.manifest import Row, WeightsError, write_atomically
 
-VERSION = 1  # raise it whenever a converter writes other tensors or another configuration
+VERSION = 2  # raise it whenever a converter writes other tensors or another configuration
 _ONE_AT_A_TIME = threading.Lock()  # two tabs would hold the same gigabyte twice
 
 

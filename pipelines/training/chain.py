@@ -47,11 +47,12 @@ class Recipe:
 
 RECIPES = (
     Recipe("perceptual", "perceptual", 0.02, {}),
-    Recipe("identity", "judge", 0.15, {}),
+    Recipe("identity", "judge", 0.13, {}),
     Recipe("parser", "parser", 0.08, {}),
-    Recipe("generator", "generator", 0.34, {"perceptual": "perceptual"}, through=True),
+    Recipe("joint_embedding", "joint-embedding", 0.10, {}),
+    Recipe("generator", "generator", 0.28, {"perceptual": "perceptual"}, through=True),
     Recipe(
-        "sharpen", "generator", 0.14, {"start": "generator", "perceptual": "perceptual"},
+        "sharpen", "generator", 0.12, {"start": "generator", "perceptual": "perceptual"},
         through=True,
     ),
     Recipe(

@@ -1,4 +1,6 @@
-"""FaRL, a CLIP trained on faces: from OpenAI's layout to that of transformers' `CLIPModel`.
+"""FaRL, a CLIP trained on faces: from OpenAI's layout to that of `JointEmbedding`.
+
+Its towers, `texts` and `images`, are transformers' own; the names in them are transformers'.
 
 The file holds `state_dict`: `visual.*` is the picture's ViT, names without prefix the text's
 transformer. Attention weights are packed as query, key, value in one matrix, and projections are
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCE = "a FaRL checkpoint in OpenAI's CLIP layout"
+# Of each channel of the pictures that CLIP was trained on; no number in the file says so.
+MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HEAD_DIM = 64  # channels of an attention head in every CLIP ViT
 _PRETRAINING = ("visual.lm_transformer.", "visual.ln_lm.", "visual.lm_head.", "visual.mask_token")
 _NOT_STORED = ("input_resolution", "context_length", "vocab_size")  # numbers of a traced CLIP
@@ -50,7 +54,7 @@ _LAYERS = {
 
 
 def convert(content: object) -> tuple[dict[str, Tensor], dict[str, object]]:
-    """Tensors of transformers' `CLIPModel`, and the arguments of its `CLIPConfig`."""
+    """Tensors and arguments of `JointEmbedding`, but for the merges, which are another file."""
     tensors = layout.named_tensors(content, SOURCE, "state_dict")
     layout.need(tensors, _NAMES, SOURCE)
     renamed: dict[str, Tensor] = {}
@@ -58,7 +62,15 @@ def convert(content: object) -> tuple[dict[str, Tensor], dict[str, object]]:
         if name not in _NOT_STORED and not name.startswith(_PRETRAINING):
             renamed |= _renamed(name, tensor)
     _check_blocks(renamed)
-    return layout.as_float32(renamed), _config(tensors)
+    placed = {_placed(name): tensor for name, tensor in renamed.items()}
+    return layout.as_float32(placed), _config(tensors)
+
+
+def _placed(name: str) -> str:
+    """Under the tower that a name of transformers' `CLIPModel` belongs to."""
+    if name == "logit_scale":
+        return name
+    return f"texts.{name}" if name.startswith("text_") else f"images.{name}"
 
 
 def _renamed(name: str, tensor: Tensor) -> dict[str, Tensor]:
@@ -99,7 +111,7 @@ def _check_blocks(renamed: Mapping[str, Tensor]) -> None:
 
 
 def _config(tensors: Mapping[str, Tensor]) -> dict[str, object]:
-    """CLIPConfig's arguments, read off the shapes; ViT-B/16 as published."""
+    """The arguments, read off the shapes; ViT-B/16 as published."""
     vocabulary, text_width = tensors["token_embedding.weight"].shape
     width, _, patch, _ = tensors["visual.conv1.weight"].shape
     cells = math.isqrt(tensors["visual.positional_embedding"].shape[0] - 1)
@@ -113,7 +125,13 @@ def _config(tensors: Mapping[str, Tensor]) -> dict[str, object]:
         "eos_token_id": vocabulary - 1,
     }
     vision |= {"image_size": cells * patch, "patch_size": patch}
-    return {"projection_dim": projection, "text_config": text, "vision_config": vision}
+    return {
+        "projection_dim": projection,
+        "text_config": text,
+        "vision_config": vision,
+        "mean": list(MEAN),
+        "deviation": list(DEVIATION),
+    }
 
 
 def _tower(
