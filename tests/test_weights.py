@@ -11,8 +11,8 @@ import pickle
 import subprocess
 import sys
 import threading
-import weakref
 import time
+import weakref
 from pathlib import Path
 
 import pytest

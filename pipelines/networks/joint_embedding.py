@@ -155,6 +155,26 @@ class JointEmbedding(nn.Module, PyTorchModelHubMixin):
         pieces = [_readable(piece) for piece in self._pieces(prompt)[0]]
         return [START, *pieces, END]
 
+    def context(
+        self, prompts: Sequence[str]
+    ) -> tuple[Float[Tensor, "n length d"], Bool[Tensor, "n length"]]:
+        """`token_states` for cross-attention, and which of them are words of the text.
+
+        As many states whatever the texts: behind the end of each they are zero, which gives a key
+        and a value of zero, so that a batch does not change what one of its texts means.
+        """
+        states, own = self.token_states(prompts)
+        behind = (0, self.length - states.shape[1])
+        states = F.pad(states * own[..., None], (0, 0, *behind))
+        spoken = own & own.roll(-1, 1)  # not the end
+        spoken[:, 0] = False  # nor the start
+        spoken[:, -1] = False  # at most an end
+        return states, F.pad(spoken, behind)
+
+    def words(self, prompt: str) -> list[str]:
+        """The pieces of a text, one for each of the places that `context` calls words."""
+        return self.tokens(prompt)[1:-1]
+
     def left_out(self, prompt: str) -> str:
         """What of a text is not read because it is too long; "" where all of it is."""
         pieces, offsets = self._pieces(prompt)

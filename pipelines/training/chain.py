@@ -25,9 +25,10 @@ class Recipe:
     """A step: its module, the component it writes, its share of the minutes, and what it reads.
 
     needs: option -> component trained before. flags: further options as they are. data: whether
-    it reads the rendered training set. share 0: the recipe solves instead of training, and takes
-    about `solves` minutes. through: whether it trains through the generator, in batches small
-    enough for a CPU by default. name: of its folder and for --only and --after.
+    it reads the rendered training set. share: relative to those of all others; 0: the recipe solves
+    instead of training, and takes about `solves` minutes. through: whether it trains through the
+    generator, in batches small enough for a CPU by default. name: of its folder and for --only and
+    --after.
     """
 
     module: str
@@ -44,6 +45,13 @@ class Recipe:
     def name(self) -> str:
         return self.folder or self.module
 
+
+_INVERTING = {
+    name: name for name in ("generator", "perceptual", "judge", "denoiser")
+} | {
+    "autoencoder": "latent-autoencoder", "text": "joint-embedding", "mask": "controlnet-mask",
+    "scribble": "controlnet-scribble",
+}  # fmt: skip
 
 RECIPES = (
     Recipe("perceptual", "perceptual", 0.02, {}),
@@ -103,7 +111,26 @@ RECIPES = (
         {"generator": "generator", "perceptual": "perceptual"}, through=True,
         flags=("--kind", "restyle"), folder="restyle_encoder",
     ),
+    Recipe("latent_autoencoder", "latent-autoencoder", 0.06, {"perceptual": "perceptual"}),
+    Recipe(
+        "latent_diffusion", "denoiser", 0.14,
+        {"autoencoder": "latent-autoencoder", "text": "joint-embedding"},
+    ),
+    *(
+        Recipe(
+            "latent_diffusion", f"controlnet-{task}", 0.05,
+            {"autoencoder": "latent-autoencoder", "text": "joint-embedding",
+             "denoiser": "denoiser"}, flags=("--task", task), folder=f"controlnet_{task}",
+        )
+        for task in ("mask", "scribble")
+    ),
+    Recipe("diffusion_inversion", "diffusion-mapping", 0.10, _INVERTING, through=True),
+    Recipe(
+        "diffusion_inversion", "diffusion-mapping-plain", 0.05, _INVERTING, through=True,
+        flags=("--plain",), folder="diffusion_inversion_plain",
+    ),
 )  # fmt: skip
+SHARES = sum(recipe.share for recipe in RECIPES)
 
 
 @dataclass(frozen=True)
@@ -118,7 +145,7 @@ class Budget:
 
     def minutes_of(self, recipe: Recipe) -> float:
         """Minutes of a recipe, also of one that solves."""
-        return self.minutes * recipe.share if recipe.share else recipe.solves
+        return self.minutes * recipe.share / SHARES if recipe.share else recipe.solves
 
 
 @dataclass(frozen=True)

@@ -325,11 +325,13 @@ def finish(
     metrics: Mapping[str, object],
     network: nn.Module,
     weights: Path | None = None,
+    config: Mapping[str, object] | None = None,
     **card: object,
 ) -> None:
     """Print the held-out numbers, write `metrics.json`, and the weights with their model card.
 
-    card: further facts such as recipe, minutes, device. Of several processes the first one does so.
+    config: the network's constructor arguments, where it does not know them itself. card: further
+    facts such as recipe, minutes, device. Of several processes the first one does so.
     """
     if not here().first:
         return
@@ -339,7 +341,7 @@ def finish(
     if weights is not None:
         from weights import save  # only here: a recipe without --weights runs without the package
 
-        save(network, weights, {**card, "held_out": dict(metrics)})
+        save(network, weights, {**card, "held_out": dict(metrics)}, config)
 
 
 def command(

@@ -222,3 +222,17 @@ def test_importing_the_module_does_not_import_transformers() -> None:
         "sys.exit(any(m in sys.modules for m in ('transformers', 'tokenizers')))"
     )
     assert subprocess.run([sys.executable, "-c", line]).returncode == 0
+
+
+def test_context_is_of_one_length_and_does_not_depend_on_the_batch():
+    network, prompts = tiny(), ["", "a bald man", "a person with blue eyes and a hat"]
+    states, spoken = network.context(prompts)
+    assert states.shape[1] == spoken.shape[1] == network.length
+    for i, prompt in enumerate(prompts):
+        alone, its = network.context([prompt])
+        torch.testing.assert_close(alone[0], states[i], rtol=1e-4, atol=1e-5)
+        assert torch.equal(its[0], spoken[i])
+        assert int(its.sum()) == len(network.words(prompt))
+        assert not states[i, len(network.tokens(prompt)) :].any()
+    full, its = network.context(["hat " * 500])
+    assert int(its.sum()) == len(network.words("hat " * 500)) == network.length - 2

@@ -7,8 +7,8 @@ import http.server
 import io
 import sys
 import threading
-import types
 import time
+import types
 from pathlib import Path
 
 import httpx

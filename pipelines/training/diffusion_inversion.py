@@ -1,0 +1,328 @@
+"""Train M and T of diffusion-driven inversion: from what a U-Net holds to codes of the generator.
+
+    python -m pipelines.training.diffusion_inversion --data DIR --generator FILE --perceptual FILE
+        --judge FILE --autoencoder FILE --text FILE --denoiser FILE --mask FILE --scribble FILE
+        --out DIR --weights FILE
+
+First the ways of denoising: each portrait with a caption and its mask or scribble is denoised from
+noise in DDIM's steps, and its latents at every step are kept with I_0^d, the picture at the end
+(`Ways`; twenty calls a portrait, once). Then, a step of M and a step of T in turn, with the other
+frozen, at a step t of a way that is drawn anew (Sec. 3.4):
+
+    L_M = |I_gt - G(w^m)|^2 + l1 d(I_gt, G(w^m)) + l2 (1 - cos R) + l3 |w^m - w-bar|^2      (Eq. 6)
+    L_T = |I_0^d - G(w)|^2 + l1 d(I_0^d, G(w)) + l2 (1 - cos(R(I_gt), R(G(w)))) + l3 ...    (Eq. 7)
+
+with d the perceptual distance and R the judge's embedding. The weights l are not published; these
+are pSp's, with d's own scale. --targets: what the two learn from (Table 2, rows c and d), --plain:
+T without attention (row b). T goes beside M, under the name with "modulation" for "mapping".
+
+Held out: PSNR [dB] and LPIPS of G(w) against the portrait at the first step of its way.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from jaxtyping import Float
+from numpy.lib.format import open_memmap
+from torch import Tensor
+from tqdm import tqdm
+
+import weights
+from examples.clay.dataset import ClaySet
+from pipelines.conditions import MASK, SCRIBBLE
+from pipelines.diffusion_inversion import SCHEDULE, STEPS, TASKS
+from pipelines.measures import identity, psnr
+from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
+from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate
+from pipelines.networks.joint_embedding import JointEmbedding
+from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+from pipelines.training.latent_diffusion import Portraits
+from pipelines.training.loop import Average, Loop, arguments, finish, shuffled, to_tensor
+from pipelines.training.threads import use_threads
+
+PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
+CHUNK = 32  # portraits denoised at once
+TARGETS = ("both", "denoised", "truth")
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What is frozen: E by task, the text encoder, the decoder of latents, G, d and R."""
+
+    encoders: dict[str, DiffusionEncoder]
+    text: JointEmbedding
+    autoencoder: AutoencoderKL
+    generator: Generator
+    perceptual: PerceptualDistance
+    judge: PortraitJudge
+
+    @classmethod
+    def load(cls, options: argparse.Namespace, device: torch.device) -> Networks:
+        """From the files of the command line, frozen, on a device."""
+        unet = weights.load_file(UNet2DConditionModel, options.denoiser, device)
+        files = {MASK: options.mask, SCRIBBLE: options.scribble}
+        return cls(
+            {
+                task: DiffusionEncoder(unet, weights.load_file(ControlNetModel, file, device))
+                for task, file in files.items()
+            },
+            weights.load_file(JointEmbedding, options.text, device),
+            weights.load_file(AutoencoderKL, options.autoencoder, device),
+            weights.load_file(Generator, options.generator, device),
+            weights.load_file(PerceptualDistance, options.perceptual, device),
+            weights.load_file(PortraitJudge, options.judge, device),
+        )
+
+
+class Ways:
+    """The ways of denoising of portraits of one task, made once and kept in a folder.
+
+    z: (n, STEPS, 4, h, w), latents before each step, half precision; ends: I_0^d, (n, H, W, 3),
+    bytes; captions: that of each portrait. Making them goes on where it was interrupted.
+    """
+
+    def __init__(self, folder: Path, portraits: Portraits, networks: Networks, count: int) -> None:
+        self.portraits, self.task = portraits, portraits.task
+        folder.mkdir(parents=True, exist_ok=True)
+        self.scheduler = DDIMScheduler(**SCHEDULE)
+        self.scheduler.set_timesteps(STEPS)
+        random = np.random.default_rng(0)
+        device = networks.generator.mapping.w_avg.device
+        rows = np.arange(count)
+        chunks = np.array_split(rows, max(1, -(-count // CHUNK)))
+        given = [portraits.read(chunk, random, device) for chunk in chunks]
+        self.captions = [caption for batch in given for caption in batch.captions]
+        latents, side = portraits.z.shape[1:], portraits.data.images.shape[1]
+        self.z = _kept(folder / "z.npy", (count, STEPS, *latents), np.float16)
+        self.ends = _kept(folder / "ends.npy", (count, side, side, 3), np.uint8)
+        done = folder / "done"
+        made = int(done.read_text()) if done.exists() else 0
+        for chunk, batch in zip(tqdm(chunks, desc=f"ways, {self.task}"), given, strict=True):
+            if chunk[-1] < made:
+                continue
+            self.z[chunk], self.ends[chunk] = self._denoised(networks, batch, int(chunk[0]))
+            done.write_text(str(chunk[-1] + 1))
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @torch.no_grad()
+    def _denoised(self, networks: Networks, given, first: int) -> tuple[np.ndarray, np.ndarray]:
+        states, _ = networks.text.context(given.captions)
+        random = torch.Generator().manual_seed(first)
+        z = torch.randn(given.z.shape, generator=random).to(given.z.device)
+        way = []
+        for t in self.scheduler.timesteps.tolist():
+            way.append(z.half().cpu().numpy())
+            noise = networks.encoders[self.task](z, t, states, given.visual, read=False).noise
+            z = self.scheduler.step(noise, t, z).prev_sample
+        scale = networks.autoencoder.config.scaling_factor
+        end = networks.autoencoder.decode(z / scale).sample.clamp(-1, 1)
+        pixels = ((end + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        return np.stack(way, 1), pixels
+
+
+@dataclass(frozen=True)
+class Read:
+    """What E reads of portraits, with what the codes are to show: I_gt and I_0^d."""
+
+    found: DiffusionFeatures
+    spoken: Tensor
+    t: Float[Tensor, "b"]
+    truth: Float[Tensor, "b 3 h w"]
+    denoised: Float[Tensor, "b 3 h w"]
+
+
+@torch.no_grad()
+def read(ways: Ways, rows: np.ndarray, places: np.ndarray, networks: Networks) -> Read:
+    """E of portraits at steps of their ways; places: into the steps, 0 the first."""
+    device = networks.generator.mapping.w_avg.device
+    t = ways.scheduler.timesteps[torch.from_numpy(places)].to(device)
+    z = torch.from_numpy(ways.z[rows, places]).float().to(device)
+    states, spoken = networks.text.context([ways.captions[row] for row in rows])
+    visual = ways.portraits.conditions(rows).to(device)
+    found = networks.encoders[ways.task](z, t, states, visual)
+    truth = to_tensor(ways.portraits.data.images[rows], device)
+    return Read(found, spoken, t.float(), truth, to_tensor(ways.ends[rows], device))
+
+
+def loss(
+    networks: Networks, w: Float[Tensor, "b layers d"], like: Tensor, person: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Eqs. 6 and 7 of codes w: pictures like `like`, people like those of `person` if given;
+    also the mean squared error alone."""
+    x = networks.generator.synthesis(w, noise="const")
+    pixels, distance = F.mse_loss(x, like), networks.perceptual(x, like).mean()
+    total = pixels + PERCEPTUAL * distance
+    if person is not None:
+        total = total + IDENTITY * (1 - identity(networks.judge, x, person)).mean()
+    return total + REGULAR * (w - networks.generator.mapping.w_avg).square().mean(), pixels
+
+
+def train(
+    ways: list[Ways], loop: Loop, mapping: MappingNetwork, modulation: StyleModulation,
+    networks: Networks, batch: int, targets: str,
+) -> tuple[MappingNetwork, StyleModulation]:  # fmt: skip
+    """M and T in turn until the loop ends; the averaged networks."""
+    averages = Average(mapping.to(loop.device)), Average(modulation.to(loop.device))
+    optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (mapping, modulation)]
+    loop.keep(mapping=mapping, modulation=modulation)
+    loop.keep(averaged_m=averages[0].network, averaged_t=averages[1].network)
+    loop.keep(of_m=optimizers[0], of_t=optimizers[1])
+    loop.resume()
+    logged: dict[str, Tensor] = {}
+    for _, given in zip(loop, drawn(ways, loop, networks, batch), strict=False):
+        loop.anneal(*optimizers)
+        truth = given.denoised if targets == "denoised" else given.truth
+        denoised = given.truth if targets == "truth" else given.denoised
+        person = None if targets == "denoised" else given.truth
+        # M alone draws the portrait itself (Eq. 6).
+        mapped = mapping(given.found.h)
+        total, logged["of m"] = loss(networks, mapped, truth, person)
+        _step(optimizers[0], total)
+        # T draws what the diffusion model would, on codes of M as they were (Eq. 7).
+        found = given.found
+        gamma, beta = modulation(found.f, found.a, found.words, given.spoken, given.t)
+        total, logged["of t"] = loss(
+            networks, modulate(mapped.detach(), gamma, beta), denoised, person
+        )
+        _step(optimizers[1], total)
+        averages[0].update(mapping, loop.step)
+        averages[1].update(modulation, loop.step)
+        if loop.due(20):
+            loop.log(**{name.replace(" ", "_"): value for name, value in logged.items()})
+    return averages[0].network.eval(), averages[1].network.eval()
+
+
+def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:
+    """Endless batches, a task after the other, each portrait at a step of its way."""
+    random = np.random.default_rng(loop.step)
+    rows = [shuffled(len(way), batch, seed=loop.step + i) for i, way in enumerate(ways)]
+    while True:
+        for way, of_task in zip(ways, rows, strict=True):
+            chosen = next(of_task)
+            yield read(way, chosen, random.integers(0, STEPS, len(chosen)), networks)
+
+
+@torch.no_grad()
+def evaluate(
+    ways: list[Ways], mapping: MappingNetwork, modulation: StyleModulation, networks: Networks
+) -> dict[str, float]:
+    """PSNR and LPIPS against the portraits, of w^m and of w, at the first step, a task each."""
+    held_out = {}
+    for way in ways:
+        rows: list[Tensor] = []
+        for chunk in np.array_split(np.arange(len(way)), max(1, len(way) // CHUNK)):
+            given = read(way, chunk, np.zeros(len(chunk), int), networks)
+            found, mapped = given.found, mapping(given.found.h)
+            codes = modulation(found.f, found.a, found.words, given.spoken, given.t)
+            for w in (mapped, modulate(mapped, *codes)):
+                x = networks.generator.synthesis(w, noise="const").clamp(-1, 1)
+                rows.append(
+                    torch.stack([psnr(x, given.truth), networks.perceptual(x, given.truth)])
+                )
+        for name, values in (("m", rows[::2]), ("w", rows[1::2])):
+            means = torch.cat(values, 1).mean(1).tolist()
+            held_out[f"{way.task} {name} psnr"] = round(means[0], 3)
+            held_out[f"{way.task} {name} lpips"] = round(means[1], 4)
+    return held_out
+
+
+def _step(optimizer: torch.optim.Optimizer, total: Tensor) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    total.backward()
+    optimizer.step()
+
+
+def _kept(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
+    """A file of so many numbers: the one that is there, or a new one."""
+    if path.exists():
+        found = np.load(path, mmap_mode="r+")
+        if found.shape != shape:
+            raise ValueError(
+                f"{path} must hold {shape} to go on; got {found.shape}. Use another --out."
+            )
+        return found
+    return open_memmap(path, "w+", kind, shape)
+
+
+def command_line() -> argparse.Namespace:
+    """The options, with names for both products."""
+    parser = arguments(__doc__.splitlines()[0], minutes=120, batch=8)
+    for name in ("generator", "perceptual", "judge", "autoencoder", "text", "denoiser", *TASKS):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="safetensors")
+    parser.add_argument("--count", type=int, default=2000, help="portraits to denoise a task")
+    parser.add_argument("--targets", choices=TARGETS, default="both")
+    parser.add_argument("--plain", action="store_true", help="T without attention")
+    options = parser.parse_args()
+    if options.weights and "mapping" not in options.weights.name:
+        # T is written beside it under the name with "modulation" instead.
+        parser.error(f'--weights must have "mapping" in its name; got {options.weights.name}.')
+    return options
+
+
+def fresh(networks: Networks, plain: bool) -> tuple[MappingNetwork, StyleModulation]:
+    """Untrained M and T for a U-Net and a generator."""
+    torch.manual_seed(0)
+    unet = networks.encoders[MASK].unet.config
+    layers, dim = networks.generator.num_ws, networks.generator.w_dim
+    crossed = [kind.startswith("CrossAttn") for kind in unet.up_block_types]
+    channels = [c for c, yes in zip(reversed(unet.block_out_channels), crossed, strict=True) if yes]
+    bottom = unet.sample_size // 2 ** (len(unet.block_out_channels) - 1)
+    mapping = MappingNetwork(unet.block_out_channels[-1], bottom, layers, dim)
+    mapping.w_mean.copy_(networks.generator.mapping.w_avg)
+    return mapping, StyleModulation(channels, unet.sample_size, layers, dim, attentive=not plain)
+
+
+def main() -> None:
+    """Run the recipe from the command line."""
+    options = command_line()
+    use_threads(options.threads)
+    loop = Loop(options.out, options.minutes, options.device)
+    networks = Networks.load(options, loop.device)
+
+    def ways(data: ClaySet, name: str, count: int) -> list[Ways]:
+        return [
+            Ways(
+                options.out / f"{name}-{task}",
+                Portraits(data, networks.autoencoder, loop.device, task),
+                networks,
+                min(count, len(data)),
+            )
+            for task in TASKS
+        ]
+
+    data = ClaySet(options.data)
+    mapping, modulation = fresh(networks, options.plain)
+    mapping, modulation = train(
+        ways(data, "train", options.count), loop, mapping, modulation, networks, options.batch,
+        options.targets,
+    )  # fmt: skip
+    held_out = {}
+    if options.validation:
+        seen = ways(ClaySet(options.validation), "validation", 128)
+        held_out = evaluate(seen, mapping, modulation, networks)
+    card = {
+        "recipe": "python -m pipelines.training.diffusion_inversion",
+        "seeds": f"train {data.seeds.min()} to {data.seeds.max()}",
+        "targets": options.targets,
+        **loop.facts(),
+    }
+    finish(options.out, held_out, mapping, options.weights, **card)
+    if options.weights:
+        beside = options.weights.with_name(options.weights.name.replace("mapping", "modulation"))
+        weights.save(modulation, beside, {**card, "held_out": held_out, "beside": "the mapping"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Train the diffusion model of clay portraits in latents, and its ControlNets.
+
+    python -m pipelines.training.latent_diffusion --data DIR --autoencoder FILE --text FILE ...
+    python -m pipelines.training.latent_diffusion ... --task mask --denoiser FILE
+
+Latent diffusion (Rombach et al., CVPR 2022, Eq. 3): the noise in z_t is predicted from z_t, t and
+the caption, which is written anew at each visit and left empty one time in ten. With --task, a
+ControlNet for masks or scribbles beside the frozen denoiser (Zhang et al., ICCV 2023): a copy of
+its encoder, whose convolutions into the decoder start at zero; the caption is left empty every
+other time, so that the condition alone says enough.
+
+Latents of all portraits are made once and kept in memory: 2 kB each. Held out: the error of the
+predicted noise, as a share of its variance, at ten steps of each validation portrait.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from jaxtyping import Float
+from torch import Tensor, nn
+
+import weights
+from examples.clay.dataset import ClaySet
+from examples.clay.facts import facts
+from examples.clay.parts import PALETTE, PART_TO_CLASS
+from examples.clay.wording import write
+from pipelines.conditions import MASK, SCRIBBLE, strokes
+from pipelines.diffusion_inversion import SCHEDULE
+from pipelines.networks.joint_embedding import JointEmbedding
+from pipelines.training.latent_autoencoder import plain
+from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, shuffled, to_tensor
+from pipelines.training.threads import use_threads
+
+# Of clay portraits, in latents of (4, 16, 16): 7.6 M weights.
+DENOISER = {
+    "sample_size": 16, "block_out_channels": (96, 160, 192), "layers_per_block": 1,
+    "norm_num_groups": 16, "attention_head_dim": 32,
+    "down_block_types": ("CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+}  # fmt: skip
+EMBEDDING = (16, 32, 48, 64)  # channels of a ControlNet's condition, the last at the latents' size
+NO_CAPTION = {None: 0.1, MASK: 0.5, SCRIBBLE: 0.5}
+Network = UNet2DConditionModel | ControlNetModel
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Latents of unit variance, their captions, and conditions in [0, 1] where there is a task."""
+
+    z: Float[Tensor, "b 4 h w"]
+    captions: list[str]
+    visual: Float[Tensor, "b 3 H W"] | None
+
+
+class Portraits:
+    """A rendered set as a diffusion model reads it: latents, captions, conditions."""
+
+    def __init__(
+        self, data: ClaySet, autoencoder: AutoencoderKL, device: torch.device, task: str | None
+    ) -> None:
+        self.data, self.task = data, task
+        self.facts = facts(data.parameters())
+        self.z = latents_of(data, autoencoder.to(device), device)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def read(self, rows: np.ndarray, random: np.random.Generator, device: torch.device) -> Batch:
+        """A batch; its captions are drawn, empty ones among them."""
+        empty = random.random(len(rows)) < NO_CAPTION[self.task]
+        captions = [
+            "" if bare else write(self.facts[row], random).text
+            for row, bare in zip(rows, empty, strict=True)
+        ]
+        visual = None if self.task is None else self.conditions(rows).to(device)
+        return Batch(self.z[rows].to(device).float(), captions, visual)
+
+    def conditions(self, rows: np.ndarray) -> Float[Tensor, "b 3 h w"]:
+        """Masks in the classes' colours, or scribbles."""
+        if self.task == MASK:
+            pixels = PALETTE[PART_TO_CLASS[self.data.parts[rows]]]
+        else:
+            drawn = np.stack([strokes(picture) for picture in self.data.images[rows]])
+            pixels = np.repeat(drawn[..., None], 3, -1)
+        return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def latents_of(
+    data: ClaySet, autoencoder: AutoencoderKL, device: torch.device
+) -> Float[Tensor, "n 4 h w"]:
+    """The mode of every portrait's latents, scaled to unit variance, in half precision."""
+    found = []
+    for start in range(0, len(data), 64):
+        x = to_tensor(data.images[start : start + 64], device)
+        found.append(autoencoder.encode(x).latent_dist.mode().half().cpu())
+    return torch.cat(found) * autoencoder.config.scaling_factor
+
+
+def train(
+    portraits: Portraits, loop: Loop, network: Network, text: JointEmbedding,
+    denoiser: UNet2DConditionModel | None, batch: int,
+) -> Network:  # fmt: skip
+    """Train a denoiser, or a ControlNet beside a frozen one, until the loop ends."""
+    network.to(loop.device).train()
+    text.to(loop.device)
+    average = Average(network, decay=0.999)
+    optimizer = torch.optim.AdamW(network.parameters(), 6e-4, weight_decay=1e-2, fused=True)
+    loop.keep(network=network, average=average.network, optimizer=optimizer)
+    loop.resume()
+    torch.manual_seed(loop.step)
+    process = DDIMScheduler(**SCHEDULE)
+    for _, given in zip(loop, _batches(portraits, loop, batch), strict=False):
+        noise = torch.randn_like(given.z)
+        t = torch.randint(process.config.num_train_timesteps, (len(noise),), device=loop.device)
+        with torch.no_grad():
+            states, _ = text.context(given.captions)
+        loop.anneal(optimizer)
+        with loop.autocast():
+            noisy = process.add_noise(given.z, noise, t)
+            error = F.mse_loss(predicted(network, denoiser, noisy, t, states, given.visual), noise)
+        optimizer.zero_grad(set_to_none=True)
+        error.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        average.update(network, loop.step)
+        if loop.due(50):
+            loop.log(error=error)
+    return average.network.eval()
+
+
+def predicted(
+    network: nn.Module, denoiser: UNet2DConditionModel | None, z: Tensor, t: Tensor,
+    states: Tensor, visual: Tensor | None,
+) -> Float[Tensor, "b 4 h w"]:  # fmt: skip
+    """The noise that a denoiser sees, or the frozen one with the ControlNet that is trained."""
+    if denoiser is None:
+        return network(z, t, states, return_dict=False)[0]
+    residuals, middle = network(z, t, states, visual, return_dict=False)
+    return denoiser(
+        z, t, states, down_block_additional_residuals=residuals,
+        mid_block_additional_residual=middle, return_dict=False,
+    )[0]  # fmt: skip
+
+
+@torch.no_grad()
+def evaluate(
+    portraits: Portraits, network: Network, text: JointEmbedding,
+    denoiser: UNet2DConditionModel | None, device: torch.device,
+) -> dict[str, float]:  # fmt: skip
+    """Mean squared error of the noise at steps 50, 150, ... of each portrait."""
+    process = DDIMScheduler(**SCHEDULE)
+    random, noises = np.random.default_rng(0), torch.Generator().manual_seed(0)
+    errors = []
+    for rows in np.array_split(np.arange(len(portraits)), max(1, len(portraits) // 64)):
+        given = portraits.read(rows, random, device)
+        states, _ = text.context(given.captions)
+        for step in range(50, 1000, 100):
+            noise = torch.randn(given.z.shape, generator=noises).to(device)
+            t = torch.full((len(rows),), step, device=device)
+            noisy = process.add_noise(given.z, noise, t)
+            found = predicted(network, denoiser, noisy, t, states, given.visual)
+            errors.append(F.mse_loss(found, noise).item())
+    return {"noise error": round(float(np.mean(errors)), 4)}
+
+
+def _batches(portraits: Portraits, loop: Loop, batch: int) -> Iterator[Batch]:
+    random = np.random.default_rng(loop.step)
+    rows = shuffled(len(portraits), batch, seed=loop.step)
+    return prefetch(portraits.read(row, random, loop.device) for row in rows)
+
+
+def read() -> argparse.Namespace:
+    """The command line; --task and --denoiser belong together."""
+    parser = arguments(__doc__.splitlines()[0], minutes=120, batch=32)
+    parser.add_argument("--autoencoder", type=Path, required=True, help="safetensors")
+    parser.add_argument("--text", type=Path, required=True, help="joint embedding, safetensors")
+    parser.add_argument("--task", choices=(MASK, SCRIBBLE), help="train a ControlNet for it")
+    parser.add_argument("--denoiser", type=Path, help="safetensors, with --task")
+    options = parser.parse_args()
+    if (options.task is None) != (options.denoiser is None):
+        parser.error("--task must come with --denoiser, and the denoiser with a task; got one.")
+    return options
+
+
+def main() -> None:
+    """Run the recipe from the command line."""
+    options = read()
+    use_threads(options.threads)
+    loop = Loop(options.out, options.minutes, options.device)
+    torch.manual_seed(0)
+    text = weights.load_file(JointEmbedding, options.text)
+    denoiser = None
+    if options.task:
+        denoiser = weights.load_file(UNet2DConditionModel, options.denoiser, loop.device)
+        network: Network = ControlNetModel.from_unet(
+            denoiser, conditioning_embedding_out_channels=EMBEDDING
+        ).requires_grad_(True)
+    else:
+        width = text.texts.config.hidden_size
+        network = UNet2DConditionModel(**DENOISER, cross_attention_dim=width)
+    if options.start:
+        network = weights.load_file(type(network), options.start).requires_grad_(True)
+    autoencoder = weights.load_file(AutoencoderKL, options.autoencoder)
+    data = ClaySet(options.data)
+    portraits = Portraits(data, autoencoder, loop.device, options.task)
+    network = train(portraits, loop, network, text, denoiser, options.batch)
+    held_out = {}
+    if options.validation:
+        seen = Portraits(ClaySet(options.validation), autoencoder, loop.device, options.task)
+        held_out = evaluate(seen, network, text, denoiser, loop.device)
+    finish(
+        options.out, held_out, network, options.weights, config=plain(network),
+        recipe="python -m pipelines.training.latent_diffusion", task=options.task or "none",
+        seeds=f"train {data.seeds.min()} to {data.seeds.max()}", **loop.facts(),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,228 @@
+"""Diffusion-driven inversion on tiny networks: reading, denoising, switches, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from PIL import Image, ImageDraw
+
+from pipelines.conditions import MASK, SCRIBBLE, Condition
+from pipelines.diffusion_inversion import DiffusionInversion
+from pipelines.networks.diffusion_encoder import DiffusionEncoder
+from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
+from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+from tests.pipelines.test_indomain import difference
+
+SIZE, LAYERS, TOKENS, WIDTH = 32, 8, 7, 16
+PALETTE = np.array([(0, 0, 0), (250, 200, 160), (90, 50, 20)], np.uint8)
+
+
+class LetterText(torch.nn.Module):
+    """A state a letter: the text encoder of these tests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.letters = torch.nn.Embedding(128, WIDTH)
+
+    def context(self, prompts: list[str]):
+        ids = torch.zeros(len(prompts), TOKENS, dtype=torch.long)
+        for row, prompt in zip(ids, prompts, strict=True):
+            codes = [min(ord(c), 127) for c in prompt[: TOKENS - 1]]
+            row[1 : 1 + len(codes)] = torch.tensor(codes, dtype=torch.long)
+        return self.letters(ids), ids > 0
+
+    def words(self, prompt: str) -> list[str]:
+        return list(prompt[: TOKENS - 1])
+
+
+def build(**given) -> DiffusionInversion:
+    torch.manual_seed(0)
+    unet = UNet2DConditionModel(
+        sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16),
+        layers_per_block=1, norm_num_groups=4, cross_attention_dim=WIDTH, attention_head_dim=4,
+        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
+    )  # fmt: skip
+    encoders = {}
+    for task in (MASK, SCRIBBLE):
+        control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4))
+        first = control.controlnet_cond_embedding.conv_out
+        for layer in (*control.controlnet_down_blocks, control.controlnet_mid_block, first):
+            torch.nn.init.normal_(layer.weight, std=0.3)  # as if trained
+        encoders[task] = DiffusionEncoder(unet, control)
+    autoencoder = AutoencoderKL(
+        block_out_channels=(8, 8), norm_num_groups=4, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+    )  # fmt: skip
+    networks = {
+        "judge": PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8), embedding=16),
+        "ablated": StyleModulation((16, 8), 16, LAYERS, 512, width=8, attentive=False),
+        "styles": {"bronze": StyleModulation((16, 8), 16, LAYERS, 512, width=8)},
+    } | given
+    return DiffusionInversion(
+        Generator(SIZE, mapping_layers=2, channels={4: 16, 8: 16, 16: 8, 32: 8}), autoencoder,
+        encoders, LetterText(), MappingNetwork(16, 8, LAYERS, 512, width=8),
+        StyleModulation((16, 8), 16, LAYERS, 512, width=8), PerceptualDistance(), device="cpu",
+        **networks,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> DiffusionInversion:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def mask() -> Condition:
+    labels = np.zeros((64, 64), np.uint8)
+    labels[20:50, 16:48] = 1
+    labels[10:24, 16:48] = 2
+    return Condition.mask(labels, PALETTE)
+
+
+@pytest.fixture(scope="module")
+def scribble() -> Condition:
+    paper = Image.new("RGB", (90, 64), "white")
+    ImageDraw.Draw(paper).ellipse((25, 10, 65, 55), outline="black", width=3)
+    return Condition.scribble(paper)
+
+
+def test_one_call_gives_codes_and_picture(pipeline, mask):
+    found = pipeline.read("old", mask, seed=3)
+    assert found.calls == 1 and found.t == pipeline.steps_to(None)[0] > 900
+    assert found.image.size == (SIZE, SIZE)
+    assert found.w.shape == found.mapped.shape == found.gamma.shape == (1, LAYERS, 512)
+    torch.testing.assert_close(found.w, found.mapped * found.gamma + found.beta)  # Eq. 4
+    again = pipeline.read("old", mask, seed=3)
+    assert difference(found.image, again.image) == 0 and torch.equal(found.w, again.w)
+    assert not torch.equal(found.w, pipeline.read("old", mask, seed=4).w)
+    assert not found.w.requires_grad and found.w.device.type == "cpu"
+
+
+def test_prompt_and_condition_both_count(pipeline, mask, scribble):
+    found = pipeline.read("old", mask)
+    for other in (
+        pipeline.read("bald", mask),
+        pipeline.read("old", Condition(MASK, np.ascontiguousarray(mask.pixels[::-1]))),
+        pipeline.read("old", mask, strength=0.0),
+        pipeline.read("old", scribble),
+    ):
+        assert (other.w - found.w).abs().max() > 1e-5
+
+
+def test_a_smaller_step_asks_for_the_steps_before_it(pipeline, mask):
+    seen = []
+    found = pipeline.read("old", mask, t=600, on_step=lambda step: seen.append(step.index))
+    assert abs(found.t - 600) <= 25
+    assert found.calls == len(seen) + 1 == len(pipeline.steps_to(600))
+    assert pipeline.read("old", mask, t=999).calls == 1
+
+
+def test_what_is_shown_inside_is_of_the_prompt(pipeline, mask):
+    found = pipeline.read("wig", mask)
+    assert found.words == ("w", "i", "g") and found.maps.shape == (3, 16, 16)
+    assert found.maps.min() >= 0 and found.maps.max() <= 1
+    np.testing.assert_allclose(found.average, found.maps.mean(0), atol=1e-5)
+    assert found.refined.shape == (2, 16, 16) and found.refined.max() == pytest.approx(1)
+    empty = pipeline.read("", mask)
+    assert empty.words == () and not empty.average.any()
+
+
+def test_denoising_takes_a_call_a_step_and_two_with_guidance(pipeline, mask):
+    shown = []
+    plain = pipeline.denoise("old", mask, steps=4, image_every=2, on_step=lambda s: shown.append(s))
+    assert plain.calls == 4 and plain.image.size == (32, 32)
+    assert [bool(step.images) for step in shown] == [False, True, False, True]
+    assert pipeline.denoise("old", mask, steps=4, on_step=lambda s: s.index == 2).calls == 2
+    guided = build(guidance=3.0).denoise("old", mask, steps=4)
+    assert guided.calls == 8 and difference(guided.image, plain.image) > 0
+
+
+def test_reading_leaves_sampling_as_it_was(pipeline, mask):
+    before = pipeline.denoise("old", mask, steps=3).image
+    pipeline.read("bald", mask, seed=9)
+    assert difference(pipeline.denoise("old", mask, steps=3).image, before) == 0
+
+
+def test_mixtures_of_codes(pipeline, mask):
+    found = pipeline.read("old", mask)
+    alone = pipeline.redraw(found, mapped_only=True)
+    assert torch.equal(alone.w, found.mapped)
+    assert torch.equal(pipeline.redraw(found, keep=0.0).w, found.mapped)
+    torch.testing.assert_close(pipeline.redraw(found).w, found.w)
+    with pytest.raises(ValueError, match="keep must lie in 0..1; got 1.5"):
+        pipeline.redraw(found, keep=1.5)
+
+
+def test_ablation_and_styles_are_other_modulations(pipeline, mask):
+    found = pipeline.read("old", mask)
+    plain = pipeline.read("old", mask, attentive=False)
+    bronze = pipeline.restyle("old", mask, "bronze")
+    assert torch.equal(plain.mapped, found.mapped) and torch.equal(bronze.mapped, found.mapped)
+    assert not torch.equal(plain.gamma, found.gamma)
+    assert not torch.equal(bronze.gamma, found.gamma)
+    assert torch.equal(pipeline.read("old", mask).gamma, found.gamma)  # the plain one is back
+    with pytest.raises(ValueError, match="style must be one of bronze; got 'gold'"):
+        pipeline.restyle("old", mask, "gold")
+    bare = build(ablated=None)
+    with pytest.raises(ValueError, match="must have its own T; got none"):
+        bare.read("old", mask, attentive=False)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "said"),
+    [
+        (None, {}, "prompt must be text; got NoneType"),
+        ("old", {"seed": -1}, "seed must be a whole number from 0; got -1"),
+        ("old", {"seed": 0.5}, "seed must be a whole number"),
+        ("old", {"strength": float("nan")}, "strength must lie in 0..2; got nan"),
+        ("old", {"t": 1000}, "t must lie in 0..999; got 1000"),
+    ],
+)
+def test_what_is_out_of_range_is_said(pipeline, mask, prompt, options, said):
+    with pytest.raises((ValueError, TypeError), match=said):
+        pipeline.read(prompt, mask, **options)
+
+
+@pytest.mark.parametrize("prompt", ["", "x" * 10_000, "Ein alter Mann 老人 \U0001f475"])
+def test_any_text_is_read(pipeline, mask, prompt):
+    assert pipeline.read(prompt, mask).image.size == (SIZE, SIZE)
+
+
+def test_masks_are_checked():
+    for labels, said in (
+        (np.zeros((4, 5), np.uint8), r"square of class indices; got \(4, 5\)"),
+        (np.full((8, 8), 3), "classes 0 to 2; got 3 to 3"),
+        (np.full((8, 8), 0.5), "of type float64"),
+        (np.zeros((0, 0), np.uint8), "got no pixel"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            Condition.mask(labels, PALETTE)
+
+
+def test_a_mask_keeps_its_colours_at_every_size(mask):
+    colours = {tuple(c) for c in PALETTE}
+    for size in (8, 32, 100):
+        x = (mask.picture(size)[0] * 255).round().byte().permute(1, 2, 0).reshape(-1, 3)
+        assert {tuple(c) for c in x.tolist()} <= colours
+
+
+def test_scribbles_are_white_on_black_whatever_the_paper(scribble):
+    assert scribble.pixels.shape == (64, 64, 3)
+    black = Image.new("RGB", (90, 64), "black")
+    ImageDraw.Draw(black).ellipse((25, 10, 65, 55), outline="yellow", width=3)
+    assert np.array_equal(Condition.scribble(black).pixels, scribble.pixels)
+    assert 0.01 < (scribble.pixels > 0).mean() < 0.3
+    assert not Condition.scribble(Image.new("RGB", (64, 64), "grey")).pixels.any()
+
+
+def test_the_scribble_of_a_picture_follows_its_edges():
+    picture = Image.new("RGB", (128, 128), (200, 180, 160))
+    ImageDraw.Draw(picture).rectangle((40, 30, 90, 100), fill=(60, 40, 30))
+    drawn = Condition.scribble_of(picture).pixels[..., 0] > 0
+    assert drawn[60, 37:44].any() and drawn[60, 87:94].any()  # left and right edge
+    assert not drawn[50:80, 50:80].any() and not drawn[:20].any()

@@ -1,0 +1,195 @@
+"""The recipes of the diffusion model and of M and T: what they read, that they learn, go on."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+
+import weights
+from examples.clay.parts import PALETTE, PART_TO_CLASS
+from pipelines.conditions import MASK, SCRIBBLE
+from pipelines.diffusion_inversion import STEPS, TASKS
+from pipelines.networks.diffusion_encoder import DiffusionEncoder
+from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+from pipelines.training import diffusion_inversion as inversion
+from pipelines.training import latent_autoencoder, latent_diffusion
+from pipelines.training.loop import Loop
+from tests.networks.test_joint_embedding import tiny as tiny_text
+from tests.pipelines.test_training_loop import MemorySet
+
+AUTOENCODER = {
+    "block_out_channels": (8, 8, 8, 8), "norm_num_groups": 4, "latent_channels": 4,
+    "down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4,
+}  # fmt: skip
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data() -> MemorySet:
+    return MemorySet(24)
+
+
+@pytest.fixture(scope="module")
+def autoencoder() -> AutoencoderKL:
+    torch.manual_seed(0)
+    return AutoencoderKL(**AUTOENCODER).eval()
+
+
+@pytest.fixture(scope="module")
+def text():
+    return tiny_text()
+
+
+def unet_for(data: MemorySet, text) -> UNet2DConditionModel:
+    torch.manual_seed(0)
+    return UNet2DConditionModel(
+        sample_size=data.images.shape[1] // 8, block_out_channels=(8, 16), layers_per_block=1,
+        norm_num_groups=4, attention_head_dim=4, cross_attention_dim=text.texts.config.hidden_size,
+        down_block_types=("CrossAttnDownBlock2D",) * 2,
+        up_block_types=("CrossAttnUpBlock2D",) * 2,
+    )  # fmt: skip
+
+
+def column(loop: Loop, name: str) -> list[float]:
+    with (loop.out / "log.csv").open() as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
+
+
+def test_the_autoencoder_learns_and_its_file_keeps_the_scale(data, tmp_path):
+    torch.manual_seed(0)
+    loop = Loop(tmp_path, 1, "cpu", progress=False, steps=51)
+    perceptual = PerceptualDistance()
+    network = latent_autoencoder.train(data, loop, AutoencoderKL(**AUTOENCODER), perceptual, 4)
+    pixels = column(loop, "pixels")
+    assert pixels[-1] < 0.97 * pixels[0]  # of noise, as these pictures are
+    file = weights.save(network, tmp_path / "autoencoder.safetensors",
+                        {"recipe": "a test", "seeds": "0", "minutes": 0, "device": "cpu",
+                         "held_out": {}}, latent_autoencoder.plain(network))  # fmt: skip
+    read = weights.load_file(AutoencoderKL, file)
+    assert read.config.scaling_factor == network.config.scaling_factor != 0.18215
+    z = latent_diffusion.latents_of(data, network, CPU)
+    assert float(z.float().std()) == pytest.approx(1, abs=0.02)
+    measured = latent_autoencoder.evaluate(network, perceptual, data, CPU)
+    assert set(measured) == {"psnr", "lpips"} and measured["psnr"] > 3
+
+
+def test_conditions_are_those_of_the_portraits(data, autoencoder):
+    rows = np.array([3, 5])
+    masks = latent_diffusion.Portraits(data, autoencoder, CPU, MASK).conditions(rows)
+    expected = PALETTE[PART_TO_CLASS[data.parts[rows]]]
+    assert np.array_equal((masks * 255).round().byte().permute(0, 2, 3, 1).numpy(), expected)
+    drawn = latent_diffusion.Portraits(data, autoencoder, CPU, SCRIBBLE).conditions(rows)
+    assert set(drawn.unique().tolist()) <= {0.0, 1.0} and drawn.shape == masks.shape
+
+
+def test_captions_are_left_empty_as_often_as_said(data, autoencoder):
+    random, rows = np.random.default_rng(0), np.arange(len(data)).repeat(20)
+    for task, share in latent_diffusion.NO_CAPTION.items():
+        portraits = latent_diffusion.Portraits(data, autoencoder, CPU, task)
+        given = portraits.read(rows, random, CPU)
+        empty = np.mean([caption == "" for caption in given.captions])
+        assert empty == pytest.approx(share, abs=0.06), task
+        assert (given.visual is None) == (task is None)
+
+
+@pytest.mark.parametrize("task", [None, MASK])
+def test_denoiser_and_controlnet_learn_and_go_on(data, autoencoder, text, tmp_path, task):
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, task)
+    denoiser = unet_for(data, text).requires_grad_(False) if task else None
+    if task:
+        network = ControlNetModel.from_unet(
+            denoiser, conditioning_embedding_out_channels=(4, 4, 8, 8)
+        ).requires_grad_(True)
+        before = {k: v.clone() for k, v in denoiser.state_dict().items()}
+    else:
+        network = unet_for(data, text)
+    start = {k: v.clone() for k, v in network.state_dict().items()}
+    for steps in (2, 4):
+        loop = Loop(tmp_path, 1, "cpu", progress=False, steps=steps)
+        latent_diffusion.train(portraits, loop, network, text, denoiser, 4)
+        assert loop.step == steps
+    assert any(not torch.equal(v, start[k]) for k, v in network.state_dict().items())
+    if task:  # the denoiser stays as it was
+        assert all(torch.equal(v, before[k]) for k, v in denoiser.state_dict().items())
+    found = latent_diffusion.evaluate(portraits, network.eval(), text, denoiser, CPU)
+    assert 0 < found["noise error"] < 3
+
+
+@pytest.fixture(scope="module")
+def networks(data, autoencoder, text) -> inversion.Networks:
+    unet = unet_for(data, text).eval().requires_grad_(False)
+    encoders = {}
+    for task in TASKS:
+        control = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+        encoders[task] = DiffusionEncoder(unet, control).eval().requires_grad_(False)
+    side = data.images.shape[1]
+    generator = Generator(side, mapping_layers=2, channels={2**i: 8 for i in range(2, 8)})
+    judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8), embedding=16)
+    frozen = [net.eval().requires_grad_(False) for net in (generator, PerceptualDistance(), judge)]
+    return inversion.Networks(encoders, text, autoencoder, *frozen)
+
+
+def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, monkeypatch):
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK)
+    monkeypatch.setattr(inversion, "CHUNK", 2)
+    whole = inversion.Ways(tmp_path / "whole", portraits, networks, 4)
+    assert whole.z.shape[:2] == (4, STEPS) and len(whole) == 4
+    assert np.abs(whole.z[:, 0].astype(float)).std() > 0  # noise first
+    assert whole.ends.any()
+    calls = []
+    made = inversion.Ways._denoised
+
+    def failing(self, *given):
+        calls.append(given)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return made(self, *given)
+
+    monkeypatch.setattr(inversion.Ways, "_denoised", failing)
+    with pytest.raises(KeyboardInterrupt):
+        inversion.Ways(tmp_path / "part", portraits, networks, 4)
+    part = inversion.Ways(tmp_path / "part", portraits, networks, 4)
+    assert len(calls) == 3  # two, and the one that failed again
+    assert np.array_equal(part.z, whole.z) and np.array_equal(part.ends, whole.ends)
+    assert part.captions == whole.captions
+    with pytest.raises(ValueError, match="to go on; got"):
+        inversion.Ways(tmp_path / "part", portraits, networks, 6)
+
+
+@pytest.mark.parametrize("targets", inversion.TARGETS)
+def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targets):
+    ways = [
+        inversion.Ways(tmp_path / task, latent_diffusion.Portraits(data, autoencoder, CPU, task),
+                       networks, 4)
+        for task in TASKS
+    ]  # fmt: skip
+    mapping, modulation = inversion.fresh(networks, plain=False)
+    start = [{k: v.clone() for k, v in net.state_dict().items()} for net in (mapping, modulation)]
+    loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=3)
+    inversion.train(ways, loop, mapping, modulation, networks, 2, targets)
+    for net, before in zip((mapping, modulation), start, strict=True):
+        assert any(not torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    for frozen in (networks.generator, networks.encoders[MASK]):
+        assert all(p.grad is None for p in frozen.parameters())
+    found = inversion.evaluate(ways, mapping.eval(), modulation.eval(), networks)
+    assert {"mask m psnr", "mask w psnr", "scribble w lpips"} <= set(found)
+
+
+def test_eq_6_grows_with_each_of_its_terms(networks, data):
+    like = torch.zeros(2, 3, *data.images.shape[1:3])
+    w = networks.generator.mapping.w_avg.expand(2, networks.generator.num_ws, -1)
+    near, pixels = inversion.loss(networks, w, networks.generator.synthesis(w, noise="const"), None)
+    assert pixels == 0 and near == pytest.approx(0, abs=1e-5)
+    other, _ = inversion.loss(networks, w, like + 1, None)
+    person, _ = inversion.loss(networks, w, like + 1, like + 1)
+    moved, _ = inversion.loss(networks, w + 3, networks.generator.synthesis(w + 3), None)
+    assert (
+        other > 0.1 and person > other and moved == pytest.approx(9 * inversion.REGULAR, abs=0.02)
+    )
