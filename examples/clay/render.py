@@ -25,6 +25,7 @@ from examples.clay.parts import PARTS, PROP
 from examples.clay.props import CAPTION
 from examples.clay.shading import film, shade
 from examples.clay.shapes import length3, mix, rise, wave
+from examples.clay.styles import cover
 from examples.clay.wear import LENS, lens_depth, lens_outline, scene, scene_part
 
 RADIUS, FOCAL = 2.7, 4.2647
@@ -270,12 +271,17 @@ def _on_cuda(table, poses, parameters, size, images, parts):
 
 
 def render(
-    parameters: np.ndarray, size: int = 128, *, device: str = "auto"
+    parameters: np.ndarray,
+    size: int = 128,
+    *,
+    device: str = "auto",
+    material: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (N, size, size, 3), uint8 sRGB, and parts (N, size, size), uint8, of portraits.
 
     parameters: (N, 97), float32, as `parameters.draw` gives them. device: "cpu", "cuda", or
-    "auto": CUDA where there is one. Where a prop is seen, and only where one was set by overrides,
+    "auto": CUDA where there is one. material: one of `styles.MATERIALS`, of which all is made but
+    the backdrop; None for a person. Where a prop is seen, and only where one was set by overrides,
     parts holds PROP, which is no index into PARTS.
     """
     parameters = np.ascontiguousarray(parameters, np.float32)
@@ -288,7 +294,7 @@ def render(
         raise ValueError(f"size must be a whole number of pixels, 1 or more; got {size!r}.")
     if device not in ("auto", "cpu", "cuda"):
         raise ValueError(f"device must be 'auto', 'cpu' or 'cuda'; got {device!r}.")
-    table = figures(parameters)
+    table = figures(parameters) if material is None else cover(figures(parameters), material)
     poses = np.stack([camera(p)[:16] for p in parameters]).astype(np.float64)
     images = np.zeros((len(parameters), size, size, 3), np.uint8)
     parts = np.zeros((len(parameters), size, size), np.uint8)
