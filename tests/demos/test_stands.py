@@ -227,7 +227,8 @@ def test_this_machine_is_reached_without_a_proxy(monkeypatch, told):
     from urllib.request import proxy_bypass_environment
 
     for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # what was unset at first is unset again
+        monkeypatch.delenv(name)
     if told:
         monkeypatch.setenv("NO_PROXY", told)
     environment.settle()
@@ -238,7 +239,9 @@ def test_this_machine_is_reached_without_a_proxy(monkeypatch, told):
 
 def test_another_users_folder_of_uploads_is_left_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    # Set before it is deleted: what was unset at first is remembered so, and unset again.
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.delenv("GRADIO_TEMP_DIR")
     environment.settle()
     assert "GRADIO_TEMP_DIR" not in os.environ
     (tmp_path / "gradio").mkdir()
