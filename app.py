@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import demos  # noqa: F401 - settles what Gradio reads from the environment as it is imported
+import demos  # settles what Gradio reads from the environment as it is imported
 
 # isort: split
 import threading
@@ -41,16 +41,17 @@ def build(
     """
     loads, source = pipelines_of(papers) | dict(loads or {}), source or Source()
     imaging.keep_files_whole()
-    with gr.Blocks(title=share.TITLE, delete_cache=(3600, 3600)) as demo:
-        home.build(papers, source)
-        api.publish("clay", clay.FUNCTIONS)
-    for paper in (paper for paper in papers if paper.page):
-        with demo.route(paper.name, f"/{paper.slug}"):
-            domain = picker.build([paper], loads[paper.slug], source)
-            paper.build(loads[paper.slug], domain, source)
-            citation([paper])
-            api.publish(paper.slug, paper.functions(loads[paper.slug]))
-    api.keep_private(demo)
+    with demos.environment.one_server():
+        with gr.Blocks(title=share.TITLE, delete_cache=(3600, 3600)) as demo:
+            home.build(papers, source)
+            api.publish("clay", clay.FUNCTIONS)
+        for paper in (paper for paper in papers if paper.page):
+            with demo.route(paper.name, f"/{paper.slug}"):
+                domain = picker.build([paper], loads[paper.slug], source)
+                paper.build(loads[paper.slug], domain, source)
+                citation([paper])
+                api.publish(paper.slug, paper.functions(loads[paper.slug]))
+        api.keep_private(demo)
     return demo.queue(max_size=32)
 
 

@@ -7,3 +7,4 @@ rooms that several pages share.
 from demos import environment
 
 environment.settle()  # before any page imports Gradio
+environment.import_gradio()

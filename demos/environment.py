@@ -1,10 +1,17 @@
-"""What must be in the environment before Gradio is imported, so that the app starts anywhere."""
+"""What is settled before and around Gradio, so that the app starts anywhere, and soon."""
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 
 HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 FOLDER = "GRADIO_TEMP_DIR"
@@ -16,6 +23,36 @@ def settle() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     _reach_this_machine()
     _own_folder()
+    _NoInterfaceFiles.settle()
+
+
+def import_gradio() -> None:
+    """Import Gradio without looking for garbage on the way, a fifth of the time: there is none."""
+    collecting = gc.isenabled()
+    gc.disable()
+    import gradio  # noqa: F401
+
+    gc.freeze()  # what it made stays, and is not looked through later either
+    if collecting:
+        gc.enable()
+
+
+@contextmanager
+def one_server() -> Iterator[None]:
+    """While pages are built: no server and no description of all, which the next page replaces.
+
+    Gradio makes both at the end of each page; the queue and the launch, after all, make them again.
+    """
+    from gradio.blocks import Blocks
+    from gradio.routes import App
+
+    described, served = Blocks.get_config_file, App.create_app
+    Blocks.get_config_file = lambda *_, **__: {}
+    App.create_app = staticmethod(lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        Blocks.get_config_file, App.create_app = described, staticmethod(served)
 
 
 def _reach_this_machine() -> None:
@@ -32,3 +69,34 @@ def _own_folder() -> None:
     shared = Path(tempfile.gettempdir(), "gradio")
     if FOLDER not in os.environ and shared.exists() and not os.access(shared, os.W_OK | os.X_OK):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="gradio-")
+
+
+class _NoInterfaceFiles(MetaPathFinder):
+    """Keeps Gradio from writing a .pyi file, for editors, beside every class of components.
+
+    It parses and renders all of them again at each start: half of the seconds of its import.
+    """
+
+    MODULE = "gradio.component_meta"
+
+    @classmethod
+    def settle(cls) -> None:
+        if cls.MODULE not in sys.modules and not any(isinstance(f, cls) for f in sys.meta_path):
+            sys.meta_path.insert(0, cls())
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """The module as it is found elsewhere, with its writer of files taken out once it ran."""
+        if name != self.MODULE:
+            return None
+        sys.meta_path.remove(self)
+        spec = PathFinder.find_spec(name, path)
+        run = spec.loader.exec_module
+
+        def run_without_writer(module: ModuleType) -> None:
+            run(module)
+            module.create_or_modify_pyi = lambda *_: None
+
+        spec.loader.exec_module = run_without_writer
+        return spec

@@ -73,6 +73,12 @@ class InvertibilityMaps:
         """The error of each latent at each pixel, one number a segment."""
         return self.means[:, self.segments]
 
+    def latent_map(
+        self, tau: float, forced: Mapping[int, str] | None = None
+    ) -> UInt8[np.ndarray, "h w"]:
+        """The latent of each pixel, as `latent_map` chooses, for pages: they import no torch."""
+        return latent_map(self, tau, forced)
+
 
 def latent_map(
     maps: InvertibilityMaps, tau: float, forced: Mapping[int, str] | None = None

@@ -18,6 +18,7 @@ something to the page.
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import re
 import tempfile
@@ -191,12 +192,17 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def _tables(manifest: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(manifest.read_text(encoding="utf-8"))
+        return _parsed(manifest.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise WeightsError(
             f"expected a readable TOML manifest at {manifest}; got: {error}; "
             "restore the file from the repository."
         ) from error
+
+
+@functools.lru_cache(maxsize=4)  # a page asks for a dozen rows while it is built
+def _parsed(text: str) -> dict[str, object]:
+    return tomllib.loads(text)
 
 
 def _is_domain(name: str, table: object) -> bool:

@@ -56,7 +56,7 @@ def keep_files_whole() -> None:
 
 
 def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:
-    content = processing_utils.encode_pil_to_bytes(img, format)
+    content = _encoded(img, format)
     folder = Path(cache_dir, processing_utils.hash_bytes(content)).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.{format}"
@@ -67,6 +67,15 @@ def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: s
             file.write(content)
         os.replace(file.name, path)
     return str(path)
+
+
+def _encoded(img: Image.Image, format: str) -> bytes:
+    """The bytes of a picture's file; a PNG in the quickest of its ways, which is as lossless."""
+    if format.lower() != "png":
+        return processing_utils.encode_pil_to_bytes(img, format)
+    buffer = io.BytesIO()
+    img.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def open_picture(path: str | Path, keep: int = KEPT) -> Image.Image:

@@ -7,7 +7,7 @@ operation returns a new mask; masks hold no state and know nothing of the page.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+import scipy  # `scipy.ndimage` is imported at its first use, after the page is up
 
 SURE = 24.0  # RGB distance up to which a colour is taken for a palette colour
 MOST_UNSURE = 0.15  # share of pixels between palette colours that still counts as soft edges
@@ -47,7 +47,7 @@ def _nearest_colours(colours: np.ndarray, palette: np.ndarray) -> tuple[np.ndarr
 
 def _spread(labels: np.ndarray, holes: np.ndarray) -> np.ndarray:
     """The mask with each hole pixel given the label of the nearest pixel outside the holes."""
-    rows, columns = ndimage.distance_transform_edt(
+    rows, columns = scipy.ndimage.distance_transform_edt(
         holes, return_distances=False, return_indices=True
     )
     return labels[rows, columns]
@@ -82,9 +82,9 @@ def reduced(labels: np.ndarray, side: int) -> np.ndarray:
 
 def grown(labels: np.ndarray, part: int, pixels: int = 1) -> np.ndarray:
     """The part made larger on all sides."""
-    return np.where(_disc(labels == part, pixels, ndimage.binary_dilation), part, labels).astype(
-        np.uint8
-    )
+    return np.where(
+        _disc(labels == part, pixels, scipy.ndimage.binary_dilation), part, labels
+    ).astype(np.uint8)
 
 
 def shrunk(labels: np.ndarray, part: int, pixels: int = 1) -> np.ndarray:
@@ -93,21 +93,21 @@ def shrunk(labels: np.ndarray, part: int, pixels: int = 1) -> np.ndarray:
     A part thinner than twice the pixels vanishes. A mask of this part alone stays as it is.
     """
     inside = labels == part
-    kept = _disc(inside, pixels, ndimage.binary_erosion, border_value=1)
+    kept = _disc(inside, pixels, scipy.ndimage.binary_erosion, border_value=1)
     return _given_up(labels, inside, inside & ~kept)
 
 
 def moved(labels: np.ndarray, part: int, right: int, down: int) -> np.ndarray:
     """The part shifted by whole pixels, cut at the border; what it leaves goes to those around."""
     inside = labels == part
-    there = ndimage.shift(inside.astype(np.uint8), (down, right), order=0) > 0
+    there = scipy.ndimage.shift(inside.astype(np.uint8), (down, right), order=0) > 0
     left = _given_up(labels, inside, inside & ~there)
     return np.where(there, part, left).astype(np.uint8)
 
 
 def filled(labels: np.ndarray, part: int) -> np.ndarray:
     """The part with everything that it encloses: draw an outline, then fill it."""
-    return np.where(ndimage.binary_fill_holes(labels == part), part, labels).astype(np.uint8)
+    return np.where(scipy.ndimage.binary_fill_holes(labels == part), part, labels).astype(np.uint8)
 
 
 def _disc(inside: np.ndarray, pixels: int, change, **options) -> np.ndarray:

@@ -57,11 +57,9 @@ class Choice:
 
     def latent_map(self, maps: Any, session: str) -> np.ndarray:
         """The latent of each pixel, an index into `maps.latents`; of another map tau alone."""
-        from pipelines.invertibility import latent_map  # torch comes with it
-
         own = self.session in ("", session)
         forced = {s: self.name(maps, i) for s, i in self.forced.items()} if own else {}
-        return latent_map(maps, self.tau, forced)
+        return maps.latent_map(self.tau, forced)
 
     @staticmethod
     def name(maps: Any, index: int) -> str:

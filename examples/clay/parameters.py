@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
+import scipy  # `scipy.special` is imported at its first use: that takes a third of a second
 
 LATENT = 512
 
@@ -75,9 +75,9 @@ class Dimension:
         if self.kind == "normal":
             return np.clip(self.mean + self.sd * z, self.low, self.high)
         if self.kind == "uniform":
-            return self.low + (self.high - self.low) * ndtr(z)
+            return self.low + (self.high - self.low) * scipy.special.ndtr(z)
         edges = np.cumsum(self.weights)[:-1] / np.sum(self.weights)
-        return np.searchsorted(edges, ndtr(z), side="right").astype(np.float64)
+        return np.searchsorted(edges, scipy.special.ndtr(z), side="right").astype(np.float64)
 
 
 def _scores(group: str, *names: str) -> list[Dimension]:

@@ -412,7 +412,6 @@ def test_the_pages_name_the_methods_of_the_pipeline():
     assert tuple(METHODS) == pipelines.indomain.METHODS
 
 
-@pytest.mark.xfail(reason="12.6 s on two slow cores: imports 7.9, building the pages 4.0")
 def test_the_first_page_is_up_within_ten_seconds(tmp_path):
     """From `python app.py` on, networks and renderer are loaded behind the page."""
     with socket.socket() as free:

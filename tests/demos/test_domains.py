@@ -22,6 +22,7 @@ from demos.header.readiness import Source
 from demos.indomain import manipulate, setting
 from demos.kit import theme
 from demos.kit.bridge import BOARD, CLAY, Pipelines, Stop, stream
+from demos.kit.handover import exchange_of
 from demos.kit.inputs import GPU
 from demos.kit.words import strangers
 from demos.papers import PAPERS
@@ -300,7 +301,8 @@ def test_a_photo_domain_has_its_own_setting() -> None:
 def test_a_single_slider_goes_back_to_its_rest() -> None:
     one = FakePhotos(boundaries={"pose": SimpleNamespace(low=-3.0, high=3.0)})
     with gr.Blocks() as demo:
-        manipulate.build(lambda: one, setting.setting_of("photos", one))
+        exchange = exchange_of(INDOMAIN[0], one.size, everywhere=False)
+        manipulate.build(lambda: one, exchange, setting.setting_of("photos", one))
     (rest,) = (
         fn for fn in demo.fns.values() if [getattr(o, "label", "") for o in fn.outputs] == ["Pose"]
     )
@@ -366,9 +368,6 @@ def in_use_now(page):
     return page.locator("#domain-picker > button")
 
 
-@pytest.mark.xfail(
-    reason="the pages were rebuilt; this browser test was not seen to pass on the new ones yet"
-)
 @in_browser
 def test_a_visitor_changes_to_photographs_and_back(visit, site, shelf, face) -> None:
     from playwright.sync_api import expect
@@ -377,7 +376,7 @@ def test_a_visitor_changes_to_photographs_and_back(visit, site, shelf, face) -> 
     shelf.gate.clear()
     choose(page, "Photographs of faces")
     page.get_by_role("button", name="Download 100 MB, then use it").click()
-    expect(said(page)).to_contain_text("Downloading photos/net", timeout=30 * SECONDS)
+    expect(said(page)).to_contain_text("Downloading file 1 of 2", timeout=30 * SECONDS)
     expect(page.locator("#now-running")).to_contain_text("Downloading", timeout=30 * SECONDS)
     shelf.gate.set()
     expect(said(page)).to_contain_text("is in use", timeout=60 * SECONDS)
@@ -406,9 +405,6 @@ def test_a_visitor_changes_to_photographs_and_back(visit, site, shelf, face) -> 
     assert page.get_by_role("tab", name="Invert", exact=True).count() == 1
 
 
-@pytest.mark.xfail(
-    reason="the pages were rebuilt; this browser test was not seen to pass on the new ones yet"
-)
 @in_browser
 def test_sliders_are_those_of_the_domain(visit, site, shelf, face) -> None:
     from playwright.sync_api import expect
@@ -433,9 +429,6 @@ def test_sliders_are_those_of_the_domain(visit, site, shelf, face) -> None:
     expect(words).to_contain_text("Nothing is changed", timeout=30 * SECONDS)
 
 
-@pytest.mark.xfail(
-    reason="the pages were rebuilt; this browser test was not seen to pass on the new ones yet"
-)
 @in_browser
 def test_offline_is_said_and_clay_heads_go_on(visit, site, shelf) -> None:
     from playwright.sync_api import expect

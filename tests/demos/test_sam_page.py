@@ -30,8 +30,6 @@ from pipelines.invertibility import latent_map
 from tests.demos.fake_sam import LATENTS, FakeSAM
 from tests.demos.visitor import Visitor
 
-pytestmark = pytest.mark.xfail(reason="in preparation: the page waits for its networks")
-
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
 FACE = 56  # the number of the segment in the middle of the fake's pictures

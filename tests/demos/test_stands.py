@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
 import os
 import shutil
 import subprocess
@@ -14,8 +16,12 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from gradio import component_meta
+from gradio.blocks import Blocks
+from gradio.routes import App
 from PIL import Image
 
+import app
 from demos import environment
 from demos.editgan import paint
 from demos.editgan.panel import PageContents
@@ -25,6 +31,7 @@ from demos.kit.bridge import CLAY, Pipelines
 from demos.kit.imaging import open_picture
 from demos.kit.inputs import Pictures
 from demos.kit.painter import Painting
+from demos.papers import PAPERS
 
 ROOT = Path(__file__).parents[2]
 PEAK = """
@@ -227,7 +234,8 @@ def test_this_machine_is_reached_without_a_proxy(monkeypatch, told):
     from urllib.request import proxy_bypass_environment
 
     for name in ("no_proxy", "NO_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # what was unset at first is unset again
+        monkeypatch.delenv(name)
     if told:
         monkeypatch.setenv("NO_PROXY", told)
     environment.settle()
@@ -238,7 +246,9 @@ def test_this_machine_is_reached_without_a_proxy(monkeypatch, told):
 
 def test_another_users_folder_of_uploads_is_left_alone(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
+    # Set before it is deleted: what was unset at first is remembered so, and unset again.
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
+    monkeypatch.delenv("GRADIO_TEMP_DIR")
     environment.settle()
     assert "GRADIO_TEMP_DIR" not in os.environ
     (tmp_path / "gradio").mkdir()
@@ -249,6 +259,25 @@ def test_another_users_folder_of_uploads_is_left_alone(monkeypatch, tmp_path):
     monkeypatch.setenv("GRADIO_TEMP_DIR", "mine")
     environment.settle()
     assert os.environ["GRADIO_TEMP_DIR"] == "mine"
+
+
+def test_gradio_writes_no_interface_files():
+    """Its own writer is there to be taken out, and is what makes one for each class."""
+    assert component_meta.create_or_modify_pyi.__module__ == environment.__name__
+    assert "create_or_modify_pyi(" in inspect.getsource(component_meta.ComponentMeta.__new__)
+    assert gc.isenabled()  # it was off while Gradio was imported
+
+
+def test_all_pages_are_built_with_one_server(monkeypatch):
+    made, described = [], Blocks.get_config_file
+    real = App.create_app
+    monkeypatch.setattr(
+        App, "create_app", staticmethod(lambda *a, **k: made.append(a) or real(*a, **k))
+    )
+    demo = app.build()
+    assert len(made) == 1 and demo.app and Blocks.get_config_file is described
+    assert len(demo.config["dependencies"]) == len(demo.fns)
+    assert [path for path, *_ in demo.config["pages"]] == ["", *(p.slug for p in PAPERS if p.page)]
 
 
 def test_an_absent_mirror_does_not_end_clay(monkeypatch, tmp_path):

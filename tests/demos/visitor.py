@@ -11,7 +11,8 @@ class Visitor(Client):
     """The Python client, for the pages' own listeners, which are no part of the API."""
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, verbose=False)
+        # Without certificates, which are loaded anew for every request otherwise: 80 ms each.
+        super().__init__(url, verbose=False, ssl_verify=False)
         self.listeners = {
             f"/{found['api_name'].removeprefix(PAGE)}": found["id"]
             for found in self.config["dependencies"]
