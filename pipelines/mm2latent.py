@@ -67,6 +67,7 @@ RECIPES = {
 AUTOENCODED = CONDITIONS[:2]
 # What this paper asks of a domain -> the components that can give it, by class.
 ENCODER = {"indomain-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
+EMBEDDING = {"joint-embedding": JointEmbedding, "farl": JointEmbedding}
 Numbers = Mapping[str, float] | Sequence[float] | np.ndarray
 
 
@@ -189,7 +190,7 @@ class MM2Latent(Measured):
         return {
             "generator": found.network({"generator": Generator}),
             "encoder": encoder if clay else AtItsSize(encoder).eval(),
-            "embedding": found.network({"joint-embedding": JointEmbedding}),
+            "embedding": found.network(EMBEDDING),
             "mappings": {k: net for k, net in nets.items() if net is not None},
             "autoencoders": {k: net for k, net in codes.items() if net is not None},
             "parser": found.network({"parser": FaceParser if clay else BiSeNet}),
