@@ -4,7 +4,8 @@ Of two pictures: how near in pixels (PSNR, or the blur that is as far), in perce
 (LPIPS), as the same person (identity). Of one: whether it is inside a domain. Of two sets: the
 Frechet distance (Heusel et al., NeurIPS 2017, Eq. 6) and the kernel distance (Binkowski et al.,
 ICLR 2018, Eq. 4) of pooled features of the perceptual network; their scale is not that of
-Inception features.
+Inception features; and CMMD (Jayasumana et al., CVPR 2024) of joint embeddings. Of a picture beside
+a condition: how many of its edges are a sketch's.
 
 Conventions: tensors hold RGB in [-1, 1], (batch, 3, height, width). Symbols: mu, C: mean and
 covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
@@ -184,6 +185,20 @@ def equal_blur(image: Image.Image, psnr: float) -> float:
     return high if target else 0.0
 
 
+def edge_f1(
+    found: Bool[Tensor, "b h w"], wanted: Bool[Tensor, "b h w"], reach: int = 1
+) -> Float[Tensor, " b"]:
+    """F1 of edges beside a sketch's lines; an edge counts within `reach` pixels of a line."""
+
+    def near(lines: Tensor) -> Tensor:
+        return F.max_pool2d(lines[:, None].float(), 2 * reach + 1, 1, reach)[:, 0]
+
+    found, wanted = found.float(), wanted.float()
+    precise = (found * near(wanted)).sum((1, 2)) / found.sum((1, 2)).clamp(min=1)
+    recalled = (wanted * near(found)).sum((1, 2)) / wanted.sum((1, 2)).clamp(min=1)
+    return 2 * precise * recalled / (precise + recalled).clamp(min=1e-9)
+
+
 # ---- of sets of pictures ---------------------------------------------------------------------
 
 
@@ -206,6 +221,17 @@ def kernel_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     within_a = (kernel_aa.sum() - kernel_aa.trace()) / (len(a) * (len(a) - 1))
     within_b = (kernel_bb.sum() - kernel_bb.trace()) / (len(b) * (len(b) - 1))
     return (within_a + within_b - 2 * kernel_ab.mean()).item()
+
+
+def cmmd(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"], sigma: float = 10.0) -> float:
+    """1000 times the squared maximum mean discrepancy of unit embeddings under a Gaussian kernel,
+    as published; 0 for equal sets."""
+    a, b = _check_sets(a, b)
+
+    def mean(x: Tensor, y: Tensor) -> Tensor:
+        return torch.exp(-torch.cdist(x, y).square() / (2 * sigma**2)).mean()
+
+    return 1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b)).item()
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 DOMAIN = "clay-heads"
 INPUTS = "inputs.json"
+SAMPLES = "mm_samples"  # folder of the generator's samples that MM2Latent trains on
 INVERTING = 250  # minutes on two cores: 400 pictures, 5 latents, 100 steps each at 0.075 s
 
 
@@ -52,6 +53,10 @@ _INVERTING = {
     "autoencoder": "latent-autoencoder", "text": "joint-embedding", "mask": "controlnet-mask",
     "scribble": "controlnet-scribble",
 }  # fmt: skip
+_SAMPLING = {"embedding": "joint-embedding"} | {
+    name: name
+    for name in ("generator", "parser", "mask-autoencoder", "sketch-autoencoder", "morphable")
+}
 
 RECIPES = (
     Recipe("perceptual", "perceptual", 0.02, {}),
@@ -129,6 +134,21 @@ RECIPES = (
         "diffusion_inversion", "diffusion-mapping-plain", 0.05, _INVERTING, through=True,
         flags=("--plain",), folder="diffusion_inversion_plain",
     ),
+    *(
+        Recipe(
+            "condition_autoencoders", f"{kind}-autoencoder", 0.015, {}, flags=("--kind", kind),
+            folder=f"{kind}_autoencoder",
+        )
+        for kind in ("mask", "sketch")
+    ),
+    Recipe("morphable", "morphable", 0.04, {}),
+    *(
+        Recipe(
+            "mm_mapping", f"mm2latent-{kind}", 0.02, _SAMPLING, data=False,
+            flags=("--condition", kind), folder=f"mm_mapping_{kind}",
+        )
+        for kind in ("mask", "sketch", "morphable")
+    ),
 )  # fmt: skip
 SHARES = sum(recipe.share for recipe in RECIPES)
 
@@ -173,6 +193,8 @@ def command(recipe: Recipe, budget: Budget) -> list[str]:
         line += ["--batch", str(budget.batch)]
     if recipe.component == "indomain-encoder":
         line += ["--calibration", str(weight(out / "weights", "indomain-calibration"))]
+    if recipe.module == "mm_mapping":  # the three share what is most of their work
+        line += ["--samples", str(out / SAMPLES)]
     for option, path in reads(recipe, out).items():
         line += [f"--{option}", str(path)]
     return [*line, *recipe.flags]

@@ -1,0 +1,245 @@
+"""Train MM2Latent's mapping network for one kind of condition (Meng et al. 2024, Secs. 3.2, 3.3).
+
+    python -m pipelines.training.mm_mapping --condition mask --out RUN --samples FOLDER --minutes 20
+    python -m pipelines.training.mm_mapping --condition sketch ...
+    python -m pipelines.training.mm_mapping --condition morphable ...
+
+On samples of the generator alone, whose w is known; not one caption is read:
+
+    min_Net  L_abs(w, w^) + lambda L_dir(w, w^),  w^ = Net(f'_text, f_cond)               (Eq. 7)
+    L_abs(x, y) = mean (x - y)^2,  L_dir(x, y) = 1 - x.y / (|x| |y|),  lambda = 10
+
+f'_text is the picture's embedding under the noise of Eq. 2, drawn anew at each step. Samples are
+made once, read by all networks and kept under --samples, which the three conditions share; that is
+most of the work, and is not counted in the minutes.
+
+Held out: the share of w's variance that Net misses, with and without the noise; with --validation,
+from captions that no training saw and true masks, how well generated pictures agree with either.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+import weights
+from examples.clay.dataset import ClaySet
+from pipelines.condition_codes import CONDITIONS, ConditionCodes
+from pipelines.morphable import CLAY as LAYOUT
+from pipelines.networks.condition_autoencoder import ConditionAutoencoder
+from pipelines.networks.joint_embedding import JointEmbedding
+from pipelines.networks.mm_mapping import MultimodalMapping, pseudo_text
+from pipelines.networks.morphable import MorphableNet
+from pipelines.networks.parser import FaceParser
+from pipelines.networks.stylegan2 import Generator
+from pipelines.training.condition_autoencoders import conditions
+from pipelines.training.indomain_encoder import given, update
+from pipelines.training.loop import Average, Loop, finish, shuffled
+from pipelines.training.mm_samples import Sampler, Samples, collect
+from pipelines.training.morphable import truth
+from pipelines.training.threads import use_threads
+
+CLAY = "clay-heads"
+LAMBDA = 10.0  # of the direction loss
+NETWORKS = {  # option -> class; clay's own component where no file is given
+    "generator": Generator,
+    "embedding": JointEmbedding,
+    "parser": FaceParser,
+    "mask-autoencoder": ConditionAutoencoder,
+    "sketch-autoencoder": ConditionAutoencoder,
+    "morphable": MorphableNet,
+}
+COMPONENTS = {"embedding": "joint-embedding"}  # where the component has another name
+
+
+def mapping_loss(
+    w: Float[Tensor, "b d"], found: Float[Tensor, "b d"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """L_abs and L_dir of Eq. 7, means over the batch."""
+    return (w - found).square().mean(), (1 - F.cosine_similarity(w, found)).mean()
+
+
+def fresh(samples: Samples, condition: str, w_mean: Tensor, **parts: object) -> MultimodalMapping:
+    """An untrained mapping that gives the mean code; parts: of Tables 2 and 3."""
+    torch.manual_seed(0)
+    net = MultimodalMapping(
+        condition, samples.f_cond[condition].shape[1], samples.f_img.shape[1],
+        w_dim=samples.w.shape[1], **parts,
+    )  # fmt: skip
+    net.start_at(w_mean)
+    return net
+
+
+def train(
+    samples: Samples,
+    net: MultimodalMapping,
+    loop: Loop,
+    batch: int = 256,
+    rate: float = 1e-3,
+    pseudo: bool = True,
+) -> MultimodalMapping:
+    """Minimise Eq. 7 until the loop ends; the averaged network. pseudo: use Eq. 2."""
+    net.to(loop.device).train().requires_grad_(True)
+    average = Average(net)
+    optimizer = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.99))
+    loop.keep(net=net, average=average.network, optimizer=optimizer)
+    loop.resume()
+    torch.manual_seed(loop.step)  # of dropout
+    random = torch.Generator().manual_seed(loop.step)
+    samples, batch = samples.to(loop.device), min(batch, len(samples))
+    f_cond = samples.f_cond[net.condition]
+    for _, rows in zip(loop, shuffled(len(samples), batch, seed=loop.step), strict=False):
+        loop.anneal(optimizer)
+        f_text = samples.f_img[rows]
+        if pseudo:
+            f_text = pseudo_text(f_text, random)
+        with loop.autocast():
+            found = net(f_text, f_cond[rows])
+        absolute, direction = mapping_loss(samples.w[rows], found)
+        update(optimizer, absolute + LAMBDA * direction)
+        average.update(net, loop.step)
+        if loop.due(50):
+            loop.log(absolute=absolute, direction=direction)
+    return average.network
+
+
+@torch.no_grad()
+def unexplained(net: MultimodalMapping, samples: Samples, device: torch.device) -> dict:
+    """Share of the variance of w that Net misses on held-out samples, 0 to 1 and above."""
+    samples = samples.to(device)
+    f_cond, spread = samples.f_cond[net.condition], samples.w.var(0, unbiased=False).mean()
+    random = torch.Generator().manual_seed(0)
+    inputs = {
+        "with pseudo texts": (pseudo_text(samples.f_img, random), f_cond),
+        "with embeddings of pictures": (samples.f_img, f_cond),
+        "without the condition": (samples.f_img, None),
+        "without the embedding": (None, f_cond),
+    }
+    missed = {
+        name: (samples.w - net(*pair)).square().mean() / spread for name, pair in inputs.items()
+    }
+    return {f"unexplained w {name}": round(value.item(), 4) for name, value in missed.items()}
+
+
+def captions_of(data: ClaySet, count: int) -> list[str]:
+    """A caption of each of a set's first portraits, six facts long at most."""
+    from examples.clay.facts import facts
+    from examples.clay.wording import write
+
+    random = np.random.default_rng(0)
+    return [write(facts(p), random, count=6).text for p in data.parameters()[:count]]
+
+
+def true_conditions(data: ClaySet, kind: str, count: int) -> Tensor:
+    """The first portraits' own conditions, as `ConditionCodes.read` gives them."""
+    if kind == "morphable":
+        return truth(data)[:count]
+    return conditions(data, kind, np.arange(count))
+
+
+@torch.no_grad()
+def agreement(
+    net: MultimodalMapping, sampler: Sampler, data: ClaySet, count: int = 128
+) -> dict[str, float]:
+    """Of pictures from held-out captions and their portraits' true conditions: the cosine with the
+    caption, the agreement with the condition; and both of the portraits themselves."""
+    count, device = min(count, len(data)), sampler.device
+    texts, kind = captions_of(data, count), net.condition
+    wanted = true_conditions(data, kind, count)
+    scores: dict[str, list[Tensor]] = {"text": [], "condition": []}
+    for start in range(0, count, 16):
+        rows = slice(start, start + 16)
+        f_text = sampler.embedding.embed_texts(texts[rows])
+        given_ = wanted[rows].to(device)
+        w = net(f_text, sampler.codes.coded(given_, kind))
+        x = sampler.generator.synthesis(w[:, None].expand(-1, sampler.generator.num_ws, -1)).clamp(
+            -1, 1
+        )
+        scores["text"].append((sampler.embedding.embed_images(x) * f_text).sum(1))
+        scores["condition"].append(sampler.codes.agreement(x, kind, given_))
+    means = {name: torch.cat(found).mean().item() for name, found in scores.items()}
+    return {
+        "cosine of picture and caption": round(means["text"], 4),
+        f"agreement with the {kind}": round(means["condition"], 4),
+    }
+
+
+def sampler_of(arg: argparse.Namespace, device: torch.device) -> Sampler:
+    """The networks that a command line names, or clay's own."""
+    nets = {
+        name: given(
+            network, getattr(arg, name.replace("-", "_")), f"{CLAY}/{COMPONENTS.get(name, name)}",
+            device,
+        )
+        for name, network in NETWORKS.items()
+    }  # fmt: skip
+    autoencoders = {kind: nets[f"{kind}-autoencoder"] for kind in CONDITIONS[:2]}
+    generator = nets["generator"]
+    codes = ConditionCodes(
+        nets["parser"], autoencoders, nets["morphable"], LAYOUT, generator.resolution
+    )
+    return Sampler(generator, nets["embedding"], codes, device)
+
+
+def network_files(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each of NETWORKS."""
+    for name in NETWORKS:
+        parser.add_argument(f"--{name}", type=Path, help="weights file; clay's own if absent")
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train a mapping network of MM2Latent.")
+    parser.add_argument("--condition", choices=CONDITIONS, required=True)
+    parser.add_argument("--validation", type=Path, help="rendered validation split")
+    parser.add_argument("--out", type=Path, required=True, help="log, checkpoint, metrics")
+    parser.add_argument("--samples", type=Path, required=True, help="keep samples here")
+    parser.add_argument("--count", type=int, default=20_000, help="samples of the generator")
+    parser.add_argument("--minutes", type=float, default=20, help="budget over all runs")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
+    parser.add_argument("--layers", type=int, default=12, help="of the perceptron: 4, 8, 12")
+    parser.add_argument("--dropout", type=float, default=0.5, help="rate; 0: none")
+    parser.add_argument("--no-pseudo", action="store_true", help="without Eq. 2")
+    parser.add_argument("--no-norm", action="store_true", help="without batch normalisation")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda:0")
+    parser.add_argument("--threads", type=int, help="CPU threads; all by default")
+    parser.add_argument("--start", type=Path, help="trained weights to go on from")
+    parser.add_argument("--weights", type=Path, help="write the trained weights here, in fp16")
+    network_files(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arg = parse()
+    use_threads(arg.threads)
+    loop = Loop(arg.out, arg.minutes, arg.device)
+    sampler = sampler_of(arg, loop.device)
+    samples = collect(sampler, arg.samples, arg.count)
+    if arg.start:
+        net = weights.load_file(MultimodalMapping, arg.start)
+    else:
+        w_mean = samples.part(held_out=False).w.float().mean(0)
+        net = fresh(
+            samples, arg.condition, w_mean, layers=arg.layers, normalise=not arg.no_norm,
+            dropout=arg.dropout,
+        )  # fmt: skip
+    kept, held_out = samples.part(held_out=False), samples.part(held_out=True)
+    net = train(kept, net, loop, arg.batch, arg.rate, not arg.no_pseudo)
+    numbers = unexplained(net, held_out, loop.device)
+    if arg.validation:
+        numbers |= agreement(net, sampler, ClaySet(arg.validation))
+    finish(
+        arg.out, numbers, net, arg.weights,
+        recipe=f"python -m pipelines.training.mm_mapping --condition {arg.condition}",
+        seeds=f"{len(kept)} samples of the generator, torch seeds from 0", **loop.facts(),
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

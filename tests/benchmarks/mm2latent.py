@@ -1,0 +1,301 @@
+"""The figures of MM2Latent on captions, masks, sketches and 3DMM numbers that no training saw.
+
+    python -m tests.benchmarks.mm2latent [--count 1000] [--samples DIR] [--quick] [--keep DIR]
+                                         [--json FILE]
+
+Table 1: pictures from held-out captions and masks by MM2Latent, by what it is compared with, and
+from one of the two inputs alone or from those of two portraits; beside it the portraits themselves,
+which is as good as the measuring networks allow. Text: cosine of the joint embedding. Attributes:
+of those that the caption names, what the judge sees. Mask: share of pixels in their class by the
+parser. CMMD: of joint embeddings, to other portraits. Sketches: F1 of edges; 3DMM numbers: errors
+as shares of their ranges; beside both, the same for another portrait's condition. Tables 2 and 3
+train each of their rows anew on the samples of --samples (`pipelines.training.mm_mapping` makes
+them), for equally many steps; without --samples they are left out. Edits by text, mask, sketch and
+3DMM numbers: whether they succeed, and what they leave. Milliseconds from inputs to picture.
+
+A claim of the paper "holds" or "does not hold" by these numbers, and is "undecided" where a mean
+difference over pictures is within two standard errors. --quick: 16 portraits, few steps: whether
+everything runs, no more. --keep: a folder for finished codes, from which a stopped run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from time import perf_counter as now
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipelines.condition_codes import CONDITIONS
+from pipelines.measures import cmmd
+from pipelines.mm2latent import MM2Latent
+from pipelines.training import mm_mapping
+from pipelines.training.loop import Loop
+from pipelines.training.mm_samples import kept
+from pipelines.training.threads import use_threads
+from tests.benchmarks.indomain import table, verdict
+from tests.benchmarks.mm2latent_bench import Bench, Project, Row
+from tests.benchmarks.mm2latent_edits import edits
+
+OURS, ITSELF = "mm2latent", "the portraits themselves"
+NEAREST, TEDIGAN = "nearest sample", "tedigan"
+TEXT, MASK, CROSSED = "text alone", "mask alone", "text and mask of two portraits"
+TABLE_2 = {  # row -> pseudo texts, batch normalisation, dropout; all of 8 layers
+    "8 layers": (False, False, 0.0),
+    "pseudo": (True, False, 0.0),
+    "pseudo, norm": (True, True, 0.0),
+    "pseudo, dropout": (True, False, 0.5),
+    "pseudo, norm, dropout": (True, True, 0.5),
+}
+TABLE_3 = {"4 layers": 4, "8 layers, all": 8, "12 layers": 12}
+
+
+# ---- Table 1 and what stands beside it -----------------------------------------------------------
+
+
+def ways(bench: Bench) -> dict[str, tuple[int, Project, list[int] | None]]:
+    """Table 1: portraits, codes by rows, and the captions that pictures are compared with."""
+    p, f_text, masks = bench.pipeline, bench.f_text, bench.given["mask"]
+    shifted = [(i + 1) % bench.count for i in range(bench.count)]
+
+    def text(rows: slice) -> Tensor:
+        return f_text[rows].to(p.device)
+
+    def mask(rows: slice) -> Tensor:
+        return masks[rows].to(p.device)
+
+    def tedigan(rows: slice) -> Tensor:
+        rows = slice(rows.start, min(rows.stop, bench.few))
+        return p.rivals.tedigan(text(rows), "mask", mask(rows), steps=bench.steps)[0]
+
+    def nearest(rows: slice) -> Tensor:
+        return p.bank.nearest(text(rows))[:, None].expand(-1, p.generator.num_ws, -1)
+
+    def crossed(rows: slice) -> Tensor:
+        return p.project(f_text[shifted[rows]].to(p.device), "mask", mask(rows))
+
+    return {
+        OURS: (bench.count, lambda rows: p.project(text(rows), "mask", mask(rows)), None),
+        TEXT: (bench.count, lambda rows: p.project(text(rows)), None),
+        MASK: (bench.count, lambda rows: p.project(None, "mask", mask(rows)), None),
+        CROSSED: (bench.count, crossed, shifted),
+        NEAREST: (bench.count, nearest, None),
+        TEDIGAN: (bench.few, tedigan, None),
+    }
+
+
+def table_1(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
+    """Figures of each picture by each way, and the CMMD of each way's pictures."""
+    rows, distances = {}, {}
+    for name, (count, project, texts) in ways(bench).items():
+        x = bench.pictures(bench.codes(name, count, project))
+        rows[name], f_img = bench.figures(x, texts)
+        distances[name] = cmmd(f_img, bench.others)
+        print(".", end="", flush=True)
+    rows[ITSELF], f_img = bench.figures(bench.x)
+    return rows, distances | {ITSELF: cmmd(f_img, bench.others)}
+
+
+def conditions(bench: Bench) -> dict[str, dict[str, float]]:
+    """Sketches and 3DMM numbers with captions: agreement, and that with another's condition."""
+    p, found = bench.pipeline, {}
+    for kind in p.conditions:
+        given = bench.given[kind]
+
+        def project(rows: slice, kind=kind, given=given) -> Tensor:
+            return p.project(bench.f_text[rows].to(p.device), kind, given[rows].to(p.device))
+
+        x = bench.pictures(bench.codes(f"{kind} and text", bench.count, project))
+        row, f_img = bench.figures(x, kind=kind)
+        row["with another's"] = bench.agreement(x, kind, given.roll(1, 0))
+        row["itself"] = bench.agreement(bench.x, kind, given)
+        numbers = {key.replace(kind, "agreement"): v.nanmean().item() for key, v in row.items()}
+        found[kind] = numbers | {"cmmd": cmmd(f_img, bench.others)}
+        if kind == "morphable":
+            found[kind] |= errors(bench, x)
+        print(".", end="", flush=True)
+    return found
+
+
+def errors(bench: Bench, x: Tensor) -> dict[str, float]:
+    """Mean error of each group of 3DMM numbers as a share of their ranges, as the morphable network
+    reads them, and of the yaw in degrees as the judge does."""
+    p, given = bench.pipeline, bench.given["morphable"]
+    read = bench.over(x, p.codes.morphable)
+    spans = torch.tensor([p.layout.span(name) for name in p.layout.names])
+    away = (read - given).abs() / spans
+    found = {f"error {g}": away[:, p.layout.columns(g)].mean().item() for g in p.layout.groups}
+    if "yaw" in p.judge.value_names:
+        yaw = bench.over(x, lambda part: p.judge(part).values["yaw"])
+        column = p.layout.names.index("yaw")
+        found["degrees of yaw, by the judge"] = (yaw - given[:, column]).abs().mean().item()
+    return found
+
+
+# ---- Tables 2 and 3 ------------------------------------------------------------------------------
+
+
+def ablations(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
+    """Tables 2 and 3: figures of pictures by mappings trained alike but for one part."""
+    todo = {name: (8, *parts) for name, parts in TABLE_2.items()}
+    todo |= {name: (n, True, True, 0.5) for name, n in TABLE_3.items() if n != 8}
+    p, rows, distances = bench.pipeline, {}, {}
+    for name, (layers, pseudo, norm, dropout) in todo.items():
+        net = None
+
+        def project(part: slice, name=name, parts=(layers, pseudo, norm, dropout)) -> Tensor:
+            nonlocal net
+            net = trained(bench, *parts) if net is None else net
+            f_cond = p.codes.coded(bench.given["mask"][part].to(p.device), "mask")
+            with torch.no_grad():
+                w = net(bench.f_text[part].to(p.device), f_cond)
+            return w[:, None].repeat(1, p.generator.num_ws, 1)
+
+        x = bench.pictures(
+            bench.codes(
+                f"{name} {bench.train_steps} steps", min(bench.ablated, bench.count), project
+            )
+        )
+        rows[name], f_img = bench.figures(x)
+        distances[name] = cmmd(f_img, bench.others)
+        print(".", end="", flush=True)
+    rows["8 layers, all"] = rows["pseudo, norm, dropout"]
+    return rows, distances
+
+
+def trained(bench: Bench, layers: int, pseudo: bool, norm: bool, dropout: float):
+    """A mapping for masks, trained on the samples for as many steps as all others."""
+    samples = bench.samples.part(held_out=False)
+    mean = samples.w.float().mean(0)
+    net = mm_mapping.fresh(
+        samples, "mask", mean, layers=layers, normalise=norm, dropout=dropout
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        loop = Loop(
+            folder, 1, str(bench.pipeline.device), progress=False, steps=bench.train_steps,
+            save_every=1e9,
+        )  # fmt: skip
+        return mm_mapping.train(samples, net, loop, pseudo=pseudo).eval()
+
+
+# ---- the whole -----------------------------------------------------------------------------------
+
+
+def milliseconds(bench: Bench, repeats: int = 5) -> dict[str, float]:
+    """Median milliseconds a picture from caption and mask to pixels, of 1 and of 16 at once."""
+    p, found = bench.pipeline, {}
+    for size in (1, 16):
+        texts = [c.text or "a person" for c in (bench.captions * 16)[:size]]
+        masks = bench.given["mask"].repeat(16, 1, 1)[:size].to(p.device)
+        spent = []
+        for _ in range(1 if bench.quick else repeats):
+            start = now()
+            with torch.no_grad():
+                w = p.project(p.embedding.embed_texts(texts), "mask", masks)
+                p.generator.synthesis(w).cpu()
+            spent.append(1000 * (now() - start) / size)
+        found[f"batch {size}"] = float(np.median(spent))
+    return found
+
+
+def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[tuple[str, str]]:
+    """Each claim of the paper with its verdict."""
+    pairs = [
+        (f"MM2Latent beats {other} (Table 1, {key})", rows, OURS, other, key)
+        for other in (TEDIGAN, NEAREST)
+        for key in ("text", "attributes", "mask")
+    ]
+    pairs += [
+        ("the mask adds to the text (mask)", rows, OURS, TEXT, "mask"),
+        ("the text adds to the mask (text)", rows, OURS, MASK, "text"),
+    ]
+    if ablated:
+        full, plain = "pseudo, norm, dropout", "8 layers"
+        pairs += [
+            ("pseudo texts help the mask (Table 2)", ablated, "pseudo", plain, "mask"),
+            ("all three parts help the mask (Table 2)", ablated, full, plain, "mask"),
+            (
+                "dropout alone harms the mask (Table 2)",
+                ablated,
+                "pseudo",
+                "pseudo, dropout",
+                "mask",
+            ),
+            ("8 layers beat 4 (Table 3, text)", ablated, full, "4 layers", "text"),
+            ("8 layers beat 4 (Table 3, mask)", ablated, full, "4 layers", "mask"),
+            ("12 layers beat 8 (Table 3, text)", ablated, "12 layers", full, "text"),
+            ("12 layers beat 8 (Table 3, mask)", ablated, "12 layers", full, "mask"),
+        ]
+    for text, found, better, worse, key in pairs:
+        a, b = found[better][key], found[worse][key]
+        a, b = a[: len(b)], b[: len(a)]
+        known = ~(a.isnan() | b.isnan())
+        yield text, verdict(a[known], b[known]) if known.sum() > 1 else "not comparable"
+
+
+def report(bench: Bench) -> dict[str, object]:
+    """Measure everything, print it, return it."""
+    start = now()
+    rows, distances = table_1(bench)
+    ablated, ablated_distances = ablations(bench) if bench.samples is not None else ({}, {})
+    found = {
+        "portraits": bench.count,
+        "table 1": _with(rows, distances),
+        "tables 2 and 3": _with(ablated, ablated_distances),
+        "conditions": conditions(bench),
+        "edits": edits(bench),
+        "milliseconds": milliseconds(bench),
+        "left out": [kind for kind in CONDITIONS if kind not in bench.pipeline.conditions],
+        "claims": dict(claims(rows, ablated)),
+        "minutes": (now() - start) / 60,
+    }
+    for name in ("table 1", "tables 2 and 3", "conditions", "edits"):
+        if found[name]:
+            print(f"\n\n{name}\n{table(found[name])}")
+    print("\nMilliseconds a picture:", found["milliseconds"])
+    if not ablated:
+        print("Tables 2 and 3 are left out: give --samples.")
+    if found["left out"]:
+        print("Not trained, hence left out:", ", ".join(found["left out"]))
+    if bench.quick:
+        print(f"--quick: {bench.count} portraits, few steps: this only ran it all.")
+    for text, word in found["claims"].items():
+        print(f"{word.upper():15}{text}")
+    return found
+
+
+def _with(rows: Mapping[str, Row], distances: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Means of each row's figures, and its distance."""
+    return {
+        name: {key: value.nanmean().item() for key, value in row.items()}
+        | ({"cmmd": distances[name]} if name in distances else {})
+        for name, row in rows.items()
+    }
+
+
+def main() -> None:
+    """Print the figures; write them to --json as well."""
+    parser = argparse.ArgumentParser(description="Figures of MM2Latent.")
+    parser.add_argument("--count", type=int, default=1000, help="test portraits")
+    parser.add_argument("--samples", type=Path, help="folder that holds one set of samples")
+    parser.add_argument("--quick", action="store_true", help="16 portraits: only whether it runs")
+    parser.add_argument("--device", help="cpu or cuda:0; a GPU where there is one by default")
+    parser.add_argument("--threads", type=int, help="CPU threads; all by default")
+    parser.add_argument("--keep", type=Path, help="go on from what is kept in this folder")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arg = parser.parse_args()
+    use_threads(arg.threads)
+    pipeline = MM2Latent.from_pretrained(device=arg.device)
+    samples = kept(arg.samples) if arg.samples else None
+    figures = report(Bench(pipeline, arg.count, arg.quick, arg.keep, samples))
+    if arg.json:
+        arg.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,410 @@
+"""MM2Latent on tiny networks: generation, editing, what is left out, and inputs of every kind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import weights
+from examples.clay.parts import CLASSES
+from pipelines.mm2latent import PIVOT, MM2Latent
+from pipelines.morphable import CLAY, DECA, Layout
+from pipelines.multimodal_baselines import METHODS, Bank
+from pipelines.multimodal_inputs import as_mask, as_sketch, painted, sketch_of
+from pipelines.networks.condition_autoencoder import ConditionAutoencoder
+from pipelines.networks.encoders import LayerwiseEncoder
+from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.mm_mapping import MultimodalMapping
+from pipelines.networks.morphable import MorphableNet
+from pipelines.networks.parser import FaceParser
+from pipelines.networks.perceptual import PerceptualDistance
+from pipelines.networks.stylegan2 import Generator
+from tests.pipelines.test_indomain import difference, portrait
+from tests.pipelines.tiny_embedding import LENGTH, TinyEmbedding
+
+SIZE, LAYERS = 32, 8
+LAYOUT = Layout(
+    {"shape": ("width", "chin"), "pose": ("yaw",)},
+    {"width": (-2.0, 2.0), "chin": (-2.0, 2.0), "yaw": (-30.0, 30.0)},
+)
+
+
+def build(offload: bool | str = False, **given) -> MM2Latent:
+    torch.manual_seed(0)
+    generator = Generator(SIZE, mapping_layers=2, channels={4: 16, 8: 16, 16: 8, 32: 8})
+    encoder = LayerwiseEncoder(LAYERS, SIZE, width=8, level_size=16)
+    torch.nn.init.normal_(encoder.heads[0].weight, std=0.2)
+    judge = PortraitJudge({"glasses": 5}, ("age",), channels=(4, 8, 8), embedding=16, verifies=True)
+    sizes = {"mask": 512, "sketch": 512, "morphable": len(LAYOUT.names)}
+    networks = {
+        "mappings": {k: MultimodalMapping(k, n, layers=3, width=32) for k, n in sizes.items()},
+        "autoencoders": {k: ConditionAutoencoder(k, SIZE) for k in ("mask", "sketch")},
+        "parser": FaceParser(len(CLASSES), channels=(8, 8)),
+        "judge": judge,
+        "morphable": MorphableNet(LAYOUT.names, channels=(4, 8, 8)),
+        "layout": LAYOUT,
+    } | given
+    return MM2Latent(
+        generator, encoder, TinyEmbedding(), perceptual=PerceptualDistance(), device="cpu",
+        offload=offload, **networks,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> MM2Latent:
+    return build()
+
+
+@pytest.fixture(scope="module")
+def source(pipeline: MM2Latent):
+    return pipeline.invert(portrait())
+
+
+def face(size: int = SIZE) -> np.ndarray:
+    """A mask: hair above skin, on background."""
+    mask = np.zeros((size, size), np.uint8)
+    mask[size // 4 :, size // 4 : -size // 4] = CLASSES.index("skin")
+    mask[: size // 3, size // 4 : -size // 4] = CLASSES.index("hair")
+    return mask
+
+
+def lines(size: int = SIZE) -> np.ndarray:
+    sketch = np.zeros((size, size), bool)
+    sketch[size // 2], sketch[:, size // 3] = True, True
+    return sketch
+
+
+GIVEN = {"mask": face(), "sketch": lines(), "morphable": {"yaw": 12.0}}
+
+
+# ---- generation ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", list(GIVEN))
+def test_generation_is_one_code_for_all_layers(pipeline: MM2Latent, kind: str) -> None:
+    found = pipeline.generate("a young person", **{kind: GIVEN[kind]})
+    assert found.w.shape == (1, LAYERS, 512) and (found.w == found.w[:, :1]).all()
+    assert found.w.device.type == "cpu" and not found.w.requires_grad
+    assert found.image.size == (SIZE, SIZE) and found.condition == kind
+    assert -1 <= found.scores.text <= 1 and found.scores.condition <= 1
+    assert set(found.scores.attributes) == {"glasses"}
+    with pytest.raises(FrozenInstanceError):
+        found.prompt = "another"
+
+
+def test_the_same_inputs_and_seed_give_the_same_picture(pipeline: MM2Latent) -> None:
+    def go(**options) -> Image.Image:
+        return pipeline.generate("a hat", mask=face(), **options).image
+
+    assert difference(go(), go(seed=5)) == 0
+    assert difference(go(variety=1.0, seed=3), go(variety=1.0, seed=3)) == 0
+    a, b = (pipeline.generate("a hat", mask=face(), variety=1.0, seed=s).w for s in (3, 4))
+    assert not torch.equal(a, b)
+
+
+def test_prompt_and_condition_both_matter(pipeline: MM2Latent) -> None:
+    found = pipeline.leave_one_out("a bald person", mask=face())
+    assert list(found) == ["both", "prompt alone", "mask alone"]
+    ws = [each.w for each in found.values()]
+    assert all(not torch.equal(ws[i], ws[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
+    assert found["prompt alone"].scores.condition is None
+    assert found["mask alone"].scores.text is None
+    with pytest.raises(ValueError, match="condition must be given"):
+        pipeline.leave_one_out("a bald person")
+
+
+def test_numbers_that_are_not_named_are_the_mean(pipeline: MM2Latent) -> None:
+    net = pipeline.mappings["morphable"]
+    given = pipeline.generate(morphable={"yaw": 12.0}).given
+    rest = net.neutral(1)[0].numpy()
+    assert given.tolist() == pytest.approx([rest[0], rest[1], 12.0])
+    whole = pipeline.generate(morphable=[*rest[:2], 12.0])
+    assert torch.equal(whole.w, pipeline.generate(morphable={"yaw": 12.0}).w)
+
+
+# ---- inversion and editing -----------------------------------------------------------------------
+
+
+def test_a_source_is_the_encoders_code_and_what_its_picture_shows(pipeline, source) -> None:
+    x = torch.from_numpy(np.asarray(source.image).copy())
+    assert source.w.shape == (1, LAYERS, 512) and x.shape == (SIZE, SIZE, 3)
+    assert source.given["mask"].shape == (SIZE, SIZE) == source.given["sketch"].shape
+    assert source.given["morphable"].shape == (3,)
+    assert source.embedding.norm().item() == pytest.approx(1, abs=1e-5)
+    again = pipeline.source_of(source.w)
+    assert difference(again.image, source.image) == 0 and again.measures is None
+
+
+TARGETS = {"text": "a person with a hat", **GIVEN}
+
+
+@pytest.mark.parametrize("kind", list(TARGETS))
+def test_beta_0_gives_the_source_back(pipeline, source, kind: str) -> None:
+    edited = pipeline.edit(source, TARGETS[kind], kind=kind, beta=0.0)
+    assert torch.equal(edited.w, source.w) and difference(edited.image, source.image) == 0
+    assert edited.kept == 1 and edited.identity == pytest.approx(1, abs=1e-5)
+    assert edited.direction.norm() > 0
+
+
+def test_edits_by_text_follow_eq_8(pipeline, source) -> None:
+    edited = pipeline.edit(source, "a hat", beta=1.5, through="sketch")
+    f_cond = pipeline.codes.coded(torch.from_numpy(source.given["sketch"])[None], "sketch")
+    f_tar, f_piv = pipeline.embedding.embed_texts(["a hat", PIVOT]).split(1)
+    net = pipeline.mappings["sketch"]
+    expected = net(f_tar, f_cond) - net(f_piv, f_cond)
+    assert torch.allclose(edited.direction, expected, atol=1e-6)
+    assert torch.allclose(edited.w, source.w + 1.5 * expected[:, None], atol=1e-5)
+    back = pipeline.edit(source, PIVOT, pivot="a hat", beta=1.5, through="sketch")
+    assert torch.allclose(back.direction, -expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", list(GIVEN))
+def test_edits_by_a_condition_follow_eq_9(pipeline, source, kind: str) -> None:
+    edited = pipeline.edit(source, GIVEN[kind], kind=kind)
+    net, codes = pipeline.mappings[kind], pipeline.codes
+    wanted = GIVEN[kind]
+    if kind == "morphable":
+        wanted = np.append(source.given[kind][:2], np.float32(12.0))
+    tar, piv = (
+        codes.coded(torch.from_numpy(given)[None], kind) for given in (wanted, source.given[kind])
+    )
+    expected = net(source.embedding, tar) - net(source.embedding, piv)
+    assert torch.allclose(edited.direction, expected, atol=1e-6)
+    same = pipeline.edit(source, GIVEN[kind], kind=kind, pivot=GIVEN[kind])
+    assert same.direction.abs().max() == 0
+
+
+# ---- baselines -----------------------------------------------------------------------------------
+
+
+def test_tedigan_takes_the_layout_of_the_condition(pipeline: MM2Latent) -> None:
+    seen = []
+    found = pipeline.baseline(
+        "a hat", method="tedigan", mask=face(), steps=6, on_step=lambda s: seen.append(s.loss)
+    )
+    assert found.method == "tedigan" and len(seen) == 6 and seen[-1] < seen[0]
+    text = pipeline.baseline("a hat", method="tedigan", steps=6)
+    half = LAYERS // 2
+    assert torch.allclose(found.w[:, half:], text.w[:, half:], atol=1e-4)
+    assert not torch.allclose(found.w[:, :half], text.w[:, :half], atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", list(GIVEN))
+def test_tedigan_descends_towards_a_condition_alone(pipeline: MM2Latent, kind: str) -> None:
+    seen = []
+    pipeline.baseline(
+        method="tedigan", steps=8, on_step=lambda s: seen.append(s.loss), **{kind: GIVEN[kind]}
+    )
+    assert min(seen[1:]) < seen[0]
+
+
+def test_the_nearest_sample_is_the_nearest(pipeline: MM2Latent, monkeypatch) -> None:
+    bank = Bank.explore(pipeline.generator, pipeline.embedding, pipeline.device, samples=6, batch=4)
+    assert torch.equal(bank.nearest(bank.embedding[[4, 1]]), bank.w[[4, 1]])
+    monkeypatch.setitem(pipeline.__dict__, "bank", bank)
+    found = pipeline.baseline("a hat", method="nearest", mask=face())
+    assert any(torch.allclose(found.w[0, 0], w, atol=1e-6) for w in bank.w)
+    with pytest.raises(ValueError, match="must have a prompt"):
+        pipeline.baseline(method="nearest", mask=face())
+    with pytest.raises(ValueError, match=METHODS[0]):
+        pipeline.baseline("a hat", method="controlnet")
+
+
+# ---- inputs --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prompt", ["", " \n\t "])
+def test_an_empty_prompt_is_refused(pipeline: MM2Latent, prompt: str) -> None:
+    with pytest.raises(ValueError, match="prompt must say something"):
+        pipeline.generate(prompt)
+
+
+def test_nothing_and_too_much_are_refused(pipeline: MM2Latent) -> None:
+    with pytest.raises(ValueError, match="got neither"):
+        pipeline.generate()
+    with pytest.raises(ValueError, match="mask and sketch"):
+        pipeline.generate("a hat", mask=face(), sketch=lines())
+    with pytest.raises(TypeError, match="prompt must be text"):
+        pipeline.generate(7)
+
+
+def test_a_long_prompt_is_cut_and_that_is_said(pipeline: MM2Latent) -> None:
+    found = pipeline.generate("hat " * 2500, mask=face())
+    assert len(found.notes) == 1 and f"{9999 - LENGTH} of 9999" in found.notes[0]
+    assert pipeline.generate("a hat").notes == ()
+
+
+@pytest.mark.parametrize("prompt", ["\u0000", "😀 帽子", "'; DROP TABLE", "a\u202eb", "<b>hat</b>"])
+def test_odd_prompts_are_words_like_others(pipeline: MM2Latent, prompt: str) -> None:
+    assert pipeline.generate(prompt).prompt == prompt
+
+
+@pytest.mark.parametrize("variety", [-0.1, 2.5, math.nan])
+def test_a_wrong_variety_is_refused(pipeline: MM2Latent, variety: float) -> None:
+    with pytest.raises(ValueError, match="variety must lie"):
+        pipeline.generate("a hat", variety=variety)
+
+
+@pytest.mark.parametrize("beta", [5.1, -6.0, math.nan, math.inf])
+def test_a_wrong_beta_is_refused(pipeline, source, beta: float) -> None:
+    with pytest.raises(ValueError, match="beta must lie"):
+        pipeline.edit(source, "a hat", beta=beta)
+
+
+def test_a_code_of_another_shape_is_refused(pipeline: MM2Latent) -> None:
+    with pytest.raises(ValueError, match="w must be"):
+        pipeline.source_of(torch.zeros(1, LAYERS + 1, 512))
+    with pytest.raises(ValueError, match="w must be"):
+        pipeline.source_of(torch.full((1, LAYERS, 512), math.nan))
+
+
+def forms() -> dict[str, Image.Image | np.ndarray]:
+    """One mask in every form that is read."""
+    mask = face(64)
+    palette = painted(mask).quantize(len(CLASSES))
+    clear = Image.fromarray(
+        np.dstack([np.asarray(painted(mask)), np.full(mask.shape, 255, np.uint8)])
+    )
+    return {
+        "numbers": mask,
+        "int64": mask.astype(np.int64),
+        "grey numbers": Image.fromarray(mask),
+        "tens": Image.fromarray(10 * mask),
+        "colours": painted(mask),
+        "palette": palette,
+        "alpha": clear,
+        "large": painted(mask).resize((512, 512), Image.Resampling.NEAREST),
+        "jpeg-like": Image.fromarray(
+            np.clip(np.asarray(painted(mask)).astype(int) + 5, 0, 255).astype(np.uint8)
+        ),
+        "wide": painted(np.pad(mask, ((0, 0), (20, 20)))),
+    }
+
+
+@pytest.mark.parametrize("form", list(forms()))
+def test_masks_of_every_form_are_the_same_mask(form: str) -> None:
+    assert (as_mask(forms()[form], SIZE) == as_mask(face(64), SIZE)).all()
+
+
+BAD_MASKS = {
+    "empty": np.zeros((64, 64), np.uint8),
+    "empty picture": Image.new("RGB", (64, 64), (32, 34, 40)),
+    "photograph": portrait(),
+    "too high": np.full((64, 64), 400),
+    "negative": np.full((64, 64), -1),
+    "floats": np.ones((64, 64)),
+    "planes": np.zeros((64, 64, 7), np.uint8),
+    "nothing": np.zeros((0, 0), np.uint8),
+    "odd grey": Image.fromarray(np.full((64, 64), 77, np.uint8)),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD_MASKS))
+def test_what_is_no_mask_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=r"mask must .*; got .*\. "):
+        as_mask(BAD_MASKS[name], SIZE)
+
+
+def test_sketches_of_every_form_are_the_same_sketch() -> None:
+    drawn = lines(64)
+    white = Image.fromarray(drawn.astype(np.uint8) * 255)
+    clear = Image.fromarray(
+        np.dstack([np.zeros((64, 64, 3), np.uint8), drawn.astype(np.uint8) * 255])
+    )
+    black = Image.fromarray(255 - np.asarray(white))
+    for form in (drawn, white, white.convert("RGB"), white.convert("1"), black, clear):
+        assert (as_sketch(form, 64) == drawn).all()
+    small = as_sketch(white, SIZE)
+    assert small[SIZE // 2].all() and small.any(0).all()
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_an_empty_sheet_is_refused(value: int) -> None:
+    with pytest.raises(ValueError, match="sketch must have lines"):
+        as_sketch(np.full((64, 64), value, np.uint8), SIZE)
+
+
+def test_a_surface_is_no_sketch() -> None:
+    noise = np.random.RandomState(0).randint(0, 2, (512, 512)).astype(np.uint8) * 255
+    noise[0] = 0
+    with pytest.raises(ValueError, match="thin lines"):
+        as_sketch(noise, SIZE)
+    with pytest.raises(TypeError, match="PIL image"):
+        as_sketch("lines.png", SIZE)
+
+
+def test_a_pictures_sketch_is_its_edges() -> None:
+    x = torch.full((1, 3, 64, 64), -1.0)
+    x[..., 32:] = 1
+    found = sketch_of(x)[0]
+    assert found[:, 31:33].any(1)[2:-2].all() and not found[:, :28].any()
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"yaw": 31.0}, r"yaw must be a number in \[-30, 30\]"),
+        ({"yaw": math.nan}, "yaw must be"),
+        ({"nose": 1.0}, "must be among"),
+        ({}, "at least one"),
+        ([1.0, 2.0], r"3 numbers; got shape \(2,\)"),
+        (["a", "b", "c"], "3 numbers"),
+        ([0.0, 0.0, math.inf], "yaw must be"),
+    ],
+)
+def test_wrong_3dmm_numbers_are_refused(pipeline: MM2Latent, given, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        pipeline.generate(morphable=given)
+
+
+def test_layouts_say_every_number_once() -> None:
+    assert len(DECA.names) == 159 and len(CLAY.names) == 33
+    for layout in (CLAY, DECA):
+        assert len(set(layout.names)) == len(layout.names) and set(layout.ranges) == set(
+            layout.names
+        )
+        ends = [layout.columns(group) for group in layout.groups]
+        assert ends[0].start == 0 and ends[-1].stop == len(layout.names)
+    assert CLAY.names[CLAY.columns("pose")] == ("yaw", "pitch", "roll")
+    assert {name: DECA.columns(name).stop - DECA.columns(name).start for name in DECA.groups} == {
+        "shape": 100, "expression": 50, "pose": 9,
+    }  # fmt: skip
+
+
+# ---- what a domain has ---------------------------------------------------------------------------
+
+
+def test_a_domain_without_a_condition_says_so() -> None:
+    torch.manual_seed(0)
+    only = build(
+        mappings={"mask": MultimodalMapping("mask", 512, layers=2, width=16)},
+        missing={"mm2latent-sketch": "not trained yet"},
+    )
+    assert only.conditions == ("mask",)
+    with pytest.raises(ValueError, match=r"not trained yet.*--condition sketch"):
+        only.generate("a hat", sketch=lines())
+    with pytest.raises(ValueError, match="condition must be one of mask"):
+        only.edit(only.invert(portrait()), "a hat", kind="pose")
+
+
+def test_networks_that_do_not_go_together_are_refused() -> None:
+    wrong = {"mask": MultimodalMapping("mask", 100, layers=2, width=16)}
+    with pytest.raises(weights.WeightsError, match="512 numbers"):
+        build(mappings=wrong)
+    with pytest.raises(weights.WeightsError, match="go together"):
+        build(mappings={})
+    with pytest.raises(weights.WeightsError, match="3DMM numbers"):
+        build(morphable=MorphableNet(("a", "b", "c"), channels=(4, 8, 8)))
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offloaded_networks_give_the_same(pipeline: MM2Latent, offload: str) -> None:
+    other = build(offload)
+    for given in ({"mask": face()}, {"sketch": lines()}, {"morphable": {"yaw": 3.0}}):
+        a, b = (p.generate("a hat", **given) for p in (pipeline, other))
+        assert difference(a.image, b.image) <= 1
