@@ -58,7 +58,9 @@ SCHEDULE = {
 
 
 class Text(Protocol):
-    """What reads prompts for cross-attention."""
+    """What reads prompts for cross-attention; `texts` is its network."""
+
+    texts: nn.Module
 
     def context(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
         """States (n, tokens, d), of one length whatever the prompts, and which of the tokens are
@@ -139,9 +141,11 @@ class DiffusionInversion(Measured):
         distance = (perceptual.lpips.scaling_layer, perceptual.lpips.net)
         # The decoder alone is called: a picture is never encoded here.
         drawing = (autoencoder.post_quant_conv, autoencoder.decoder)
-        networks = (generator.synthesis, *drawing, *self.encoders.values(), text, mapping, judge)
-        mapped = (modulation, ablated, *self.styles.values())
-        self.place((*networks, *mapped, *distance), device, offload, self.size)
+        # The U-Net is one for all tasks, and is placed once.
+        denoising = (self._unet, *(encoder.controlnet for encoder in self.encoders.values()))
+        mapped = (mapping, modulation, ablated, *self.styles.values())
+        networks = (generator.synthesis, *drawing, *denoising, text.texts, *mapped, judge)
+        self.place((*networks, *distance), device, offload, self.size)
 
     @classmethod
     def arguments(cls, found: Components) -> dict[str, Any]:

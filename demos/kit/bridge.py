@@ -31,7 +31,8 @@ class Stop:
     """A visitor's stop signal for one button, kept in `gr.State`: every session's copy is its own.
 
     A press counts from when a run is asked for, so also while it waits in the queue, to its end.
-    made_of: the mark of the inputs that the run was asked for with.
+    made_of: the mark of the inputs that the run was asked for with; withdrawn: how many runs were
+    stopped while they waited.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class Stop:
         self._stage = ""  # waits, runs, withdrawn, stopped or done; nothing before the first run
         self._seconds = 0.0  # that the last run took
         self.made_of = ""
+        self.withdrawn = 0
 
     def __deepcopy__(self, memo: dict) -> Stop:
         return Stop()
@@ -54,6 +56,7 @@ class Stop:
             self._event.set()
         if waited:
             self._stage = "withdrawn"
+            self.withdrawn += 1
         return waited
 
     @contextlib.contextmanager

@@ -157,11 +157,13 @@ def _wire_stop(ui: RunControls, ran: Dependency) -> None:
     """Stop ends a run with its result so far; one that still waits is taken out of the queue."""
     withdrawn = gr.State(0)
 
-    def press(stop: Stop, count: int) -> tuple[Any, int]:
-        waited = stop.press()
-        return said(stop.words) if stop.words else gr.skip(), count + waited
+    def press(stop: Stop) -> Any:
+        stop.press()
+        return said(stop.words) if stop.words else gr.skip()
 
-    ui.halt.click(press, [ui.stop, withdrawn], [ui.state, withdrawn], **AT_ONCE)
+    pressed = ui.halt.click(press, ui.stop, ui.state, **AT_ONCE)
+    # The browser hears of a changed state from listeners that pass the queue, of no others.
+    pressed.then(lambda stop: stop.withdrawn, ui.stop, withdrawn, **QUIET)
     withdrawn.change(None, None, None, cancels=[ran], **AT_ONCE)
 
 

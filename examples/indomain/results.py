@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from PIL import Image
@@ -86,7 +86,10 @@ def manipulate(pipeline: Any, name: str, seed: int, changes: Mapping[str, float]
         "fidelity": asdict(pipeline.fidelity(picture, inversion)),
     }  # fmt: skip
     shown = {"picture": picture, "inverted": inversion.image, "edited": edited, "truth": truth}
-    return Stored(name, values, shown, pipeline.keep(new_file(), {"w": inversion}))
+    # The edited picture's code goes along with it to other parts, so that none is searched again.
+    changed = replace(inversion, w=pipeline.changed(inversion, changes), image=edited)
+    codes = pipeline.keep(new_file(), {"w": inversion, "edited": changed})
+    return Stored(name, values, shown, codes)
 
 
 def mix(

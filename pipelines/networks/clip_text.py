@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 
 class ClipText(nn.Module):
-    """Token states of prompts. model: transformers' CLIPTextModel; tokenizer: its CLIPTokenizer."""
+    """Token states of prompts. texts: transformers' CLIPTextModel; tokenizer: its CLIPTokenizer."""
 
-    def __init__(self, model: nn.Module, tokenizer: object) -> None:
+    def __init__(self, texts: nn.Module, tokenizer: object) -> None:
         super().__init__()
-        self.model, self.tokenizer = model, tokenizer
+        self.texts, self.tokenizer = texts, tokenizer
 
     @classmethod
     def from_pretrained(cls, base: str) -> ClipText:
@@ -36,7 +36,9 @@ class ClipText(nn.Module):
             list(prompts), padding="max_length", truncation=True, return_tensors="pt",
             max_length=self.tokenizer.model_max_length, return_special_tokens_mask=True,
         )  # fmt: skip
-        states = self.model(found.input_ids.to(self.model.device))[0]
+        weight = next(self.texts.parameters())
+        device = torch.device("cpu") if weight.is_meta else weight.device
+        states = self.texts(found.input_ids.to(device))[0]
         return states, ~found.special_tokens_mask.bool().to(states.device)
 
     def words(self, prompt: str) -> list[str]:

@@ -13,7 +13,7 @@ import pytest
 import app
 from demos.kit import theme
 from demos.papers import PAPERS
-from tests.demos.browsing import ARGUMENTS, CHROMIUM, outside
+from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.shelves import make_all, stocked
@@ -69,8 +69,10 @@ def bare(fake, fake_editgan, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def browser():
-    """A headless Chromium."""
-    from playwright.sync_api import sync_playwright
+    """A headless Chromium, for whose pages the tests wait as long as a busy machine takes."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=LONG)
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
@@ -85,6 +87,7 @@ def visit(browser):
 
     def open_page(url: str, width: int = 1280, **options):
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(LONG)
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -19,6 +19,7 @@ def test_a_press_counts_from_asking_to_the_end():
     assert stop.press() is False and not stop.pressed and stop.words == ""
     stop.ask()
     assert stop.press() is True and "nothing was run" in stop.words
+    assert stop.withdrawn == 1
     stop.ask()
     assert not stop.pressed, "the press was for the run before"
     with stop.run():

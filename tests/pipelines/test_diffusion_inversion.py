@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from PIL import Image, ImageDraw
 
 from pipelines.conditions import MASK, SCRIBBLE, Condition
-from pipelines.diffusion_inversion import DiffusionInversion
+from pipelines.diffusion_inversion import SCHEDULE, DiffusionInversion
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
+from pipelines.networks.joint_embedding import vocabulary_of
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
@@ -26,14 +30,14 @@ class LetterText(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.letters = torch.nn.Embedding(128, WIDTH)
+        self.texts = torch.nn.Embedding(128, WIDTH)
 
     def context(self, prompts: list[str]):
         ids = torch.zeros(len(prompts), TOKENS, dtype=torch.long)
         for row, prompt in zip(ids, prompts, strict=True):
             codes = [min(ord(c), 127) for c in prompt[: TOKENS - 1]]
             row[1 : 1 + len(codes)] = torch.tensor(codes, dtype=torch.long)
-        return self.letters(ids), ids > 0
+        return self.texts(ids), ids > 0
 
     def words(self, prompt: str) -> list[str]:
         return list(prompt[: TOKENS - 1])
@@ -226,3 +230,56 @@ def test_the_scribble_of_a_picture_follows_its_edges():
     drawn = Condition.scribble_of(picture).pixels[..., 0] > 0
     assert drawn[60, 37:44].any() and drawn[60, 87:94].any()  # left and right edge
     assert not drawn[50:80, 50:80].any() and not drawn[:20].any()
+
+
+@pytest.mark.parametrize("offload", ["model", "sequential"])
+def test_offload_changes_nothing_but_where_networks_wait(pipeline, mask, offload):
+    moving = build(offload=offload)
+    for attentive in (True, False):
+        found = moving.read("old", mask, seed=3, attentive=attentive)
+        stays = pipeline.read("old", mask, seed=3, attentive=attentive)
+        assert difference(found.image, stays.image) <= 1
+    denoised = moving.denoise("old", mask, steps=3)
+    assert difference(denoised.image, pipeline.denoise("old", mask, steps=3).image) <= 1
+
+
+def stable_diffusion(folder: Path, pipeline: DiffusionInversion) -> Path:
+    """A tiny Stable Diffusion on disk, in the Hub's layout, whose U-Net and VAE are another's."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    vocabulary = vocabulary_of(["h e", "a t</w>"])
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\nh e\na t</w>\n")
+    tokenizer = CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"),
+                              model_max_length=TOKENS)  # fmt: skip
+    tokenizer.save_pretrained(folder / "tokenizer")
+    torch.manual_seed(1)
+    CLIPTextModel(CLIPTextConfig(
+        vocab_size=len(vocabulary), hidden_size=WIDTH, intermediate_size=16, num_hidden_layers=1,
+        num_attention_heads=2, max_position_embeddings=TOKENS,
+        bos_token_id=len(vocabulary) - 2, eos_token_id=len(vocabulary) - 1,
+    )).save_pretrained(folder / "text_encoder")  # fmt: skip
+    DDIMScheduler(**SCHEDULE).save_pretrained(folder / "scheduler")
+    pipeline.encoders[MASK].unet.save_pretrained(folder / "unet")
+    pipeline.autoencoder.save_pretrained(folder / "vae")
+    pipeline.encoders[MASK].controlnet.save_pretrained(folder / "controlnet")
+    return folder
+
+
+def test_a_stable_diffusion_drops_in_by_id(pipeline, mask, tmp_path):
+    base = stable_diffusion(tmp_path, pipeline)
+    dropped = DiffusionInversion.from_stable_diffusion(
+        str(base), {MASK: str(base / "controlnet")}, generator=pipeline.generator,
+        mapping=pipeline.mapping, modulation=pipeline.modulation, perceptual=pipeline.perceptual,
+        device="cpu",
+    )  # fmt: skip
+    found = dropped.read("the hat", mask)
+    assert found.image.size == (SIZE, SIZE) and found.calls == 1
+    assert "".join(found.words) == "thehat"[: len("".join(found.words))] and found.words
+    assert len(found.maps) == len(found.words)
+    assert dropped.denoise("hat", mask, steps=2).calls == 2
+    assert dropped.read("hat " * 100, mask).words  # cut to fit
+    states, spoken = dropped.text.context(["hat", ""])
+    assert states.shape == (2, TOKENS, WIDTH) and spoken.sum(1).tolist() == [2, 0]
+    with pytest.raises(ValueError, match="condition must be one of mask; got a scribble"):
+        dropped.read("hat", Condition(SCRIBBLE, mask.pixels))
