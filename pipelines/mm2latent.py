@@ -29,6 +29,7 @@ from examples.clay.parameters import CHOICES
 from pipelines.components import PERCEPTUAL, Components
 from pipelines.condition_codes import CONDITIONS, ConditionCodes
 from pipelines.descent import reporter
+from pipelines.embedding_map import EmbeddingMap, Placed
 from pipelines.images import as_images, as_tensor
 from pipelines.latent_space import LatentSpace
 from pipelines.latents import fingerprint
@@ -211,6 +212,11 @@ class MM2Latent(Measured):
         """Samples of the generator with their embeddings."""
         return Bank.explore(self.generator, self.embedding, self.device)
 
+    @functools.cached_property
+    def map(self) -> EmbeddingMap:
+        """The principal axes of the bank's embeddings."""
+        return EmbeddingMap.of(self.bank.embedding)
+
     # ---- stages on pictures ----------------------------------------------------------------------
 
     @stage
@@ -339,6 +345,19 @@ class MM2Latent(Measured):
             report = reporter(method, on_step, image_every)
             w, _ = self.rivals.tedigan(f_text, kind, wanted, steps=steps, report=report)
         return replace(self._result(w, words, kind, given, notes, start), method=method)
+
+    @stage
+    def place(self, result: Generated, *, noisy: int = 16) -> Placed:
+        """Where a result stands in the joint embedding among samples of the generator.
+
+        noisy: how many pseudo texts of its prompt (Eq. 2, strength 1) are placed with it.
+        """
+        f_img = self.embedding.embed_images(as_tensor(result.image, self.size).to(self.device))
+        if result.prompt is None:
+            return self.map.place(f_img)
+        f_text = self._embedded(result.prompt)
+        random = torch.Generator().manual_seed(0)
+        return self.map.place(f_img, f_text, pseudo_text(f_text.expand(noisy, -1), random))
 
     # ---- the method on tensors -------------------------------------------------------------------
 
