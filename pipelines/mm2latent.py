@@ -29,6 +29,7 @@ from examples.clay.parameters import CHOICES
 from pipelines.components import PERCEPTUAL, Components
 from pipelines.condition_codes import CONDITIONS, ConditionCodes
 from pipelines.descent import reporter
+from pipelines.embedding_map import EmbeddingMap, Located
 from pipelines.images import as_images, as_tensor
 from pipelines.latent_space import LatentSpace
 from pipelines.latents import fingerprint
@@ -211,6 +212,11 @@ class MM2Latent(Measured):
         """Samples of the generator with their embeddings."""
         return Bank.explore(self.generator, self.embedding, self.device)
 
+    @functools.cached_property
+    def map(self) -> EmbeddingMap:
+        """The principal axes of the bank's embeddings."""
+        return EmbeddingMap.of(self.bank.embedding)
+
     # ---- stages on pictures ----------------------------------------------------------------------
 
     @stage
@@ -231,7 +237,7 @@ class MM2Latent(Measured):
         the noise of Eq. 2 on f_text, 0 to 2, drawn by seed; 0: the same inputs, the same picture.
         """
         start = time.perf_counter()
-        words, notes = (None, ()) if prompt is None else self._words(prompt)
+        words, notes = self._words(prompt)
         kind, given = self._given(mask=mask, sketch=sketch, morphable=morphable)
         if words is None and kind is None:
             raise ValueError(
@@ -327,7 +333,7 @@ class MM2Latent(Measured):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
         start = time.perf_counter()
-        words, notes = (None, ()) if prompt is None else self._words(prompt)
+        words, notes = self._words(prompt)
         kind, given = self._given(mask=mask, sketch=sketch, morphable=morphable)
         if words is None and (kind is None or method == "nearest"):
             raise ValueError(f"{method} must have a prompt; got none. Describe a portrait.")
@@ -339,6 +345,19 @@ class MM2Latent(Measured):
             report = reporter(method, on_step, image_every)
             w, _ = self.rivals.tedigan(f_text, kind, wanted, steps=steps, report=report)
         return replace(self._result(w, words, kind, given, notes, start), method=method)
+
+    @stage
+    def locate(self, result: Generated, *, noisy: int = 16) -> Located:
+        """Where a result stands in the joint embedding among samples of the generator.
+
+        noisy: how many pseudo texts of its prompt (Eq. 2, strength 1) are placed with it.
+        """
+        f_img = self.embedding.embed_images(as_tensor(result.image, self.size).to(self.device))
+        if result.prompt is None:
+            return self.map.locate(f_img)
+        f_text = self._embedded(result.prompt)
+        random = torch.Generator().manual_seed(0)
+        return self.map.locate(f_img, f_text, pseudo_text(f_text.expand(noisy, -1), random))
 
     # ---- the method on tensors -------------------------------------------------------------------
 
@@ -388,8 +407,10 @@ class MM2Latent(Measured):
             return kind, self.codes.checked(kind, value, rest)
         return None, None
 
-    def _words(self, prompt: str) -> tuple[str, tuple[str, ...]]:
+    def _words(self, prompt: str | None) -> tuple[str | None, tuple[str, ...]]:
         """A prompt as it is read, and what of it is not."""
+        if prompt is None:
+            return None, ()
         words = as_prompt(prompt)
         left = self.embedding.left_out(words)
         if not left:

@@ -166,6 +166,36 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Words:
+    """A text, maybe an empty one; spaces count once."""
+
+    most: int
+
+    @property
+    def words(self) -> str:
+        return f"a text of at most {self.most} characters"
+
+    def read(self, name: str, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > self.most:
+            raise expected(name, self.words, value)
+        return " ".join(value.split())
+
+
+@dataclass(frozen=True)
+class Maybe:
+    """What another kind takes, or None."""
+
+    kind: Kind
+
+    @property
+    def words(self) -> str:
+        return f"{self.kind.words}, or null"
+
+    def read(self, name: str, value: Any) -> Any:
+        return None if value is None else self.kind.read(name, value)
+
+
+@dataclass(frozen=True)
 class Picture:
     """A picture file, read as an upright RGB picture."""
 

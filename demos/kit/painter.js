@@ -19,6 +19,7 @@ const tool = () => $('input[name=tool]:checked').value;
 const dial = (name) => Number($(`input[name=${name}]`).value);
 const same = (a, b) => a.length === b.length && a.every((v, i) => v === b[i]);
 const say = (text) => { $('.status').textContent = text; };
+const began = () => props.began ?? 'the predicted mask';
 const name = (label) => props.names[label] ?? `part ${label}`;
 
 // ---- from Python ------------------------------------------------------------------------------
@@ -273,7 +274,7 @@ function lift(event) {
   if (!stroke) return;
   stroke = null;
   if (same(past.at(-1), labels)) past.pop();
-  else commit(tool() === 'eraser' ? 'Back to the predicted mask there.' : `Painted ${name(part)}.`);
+  else commit(tool() === 'eraser' ? `Back to ${began()} there.` : `Painted ${name(part)}.`);
 }
 canvas.addEventListener('pointerup', lift);
 canvas.addEventListener('pointercancel', lift);
@@ -317,7 +318,7 @@ element.addEventListener('click', (event) => {
   if (action === 'reset' && !same(labels, predicted)) {
     remember();
     labels = predicted.slice();
-    commit('Back to the predicted mask; undo brings the strokes back.');
+    commit(`Back to ${began()}; undo brings the strokes back.`);
   }
 });
 new ResizeObserver(draw).observe(canvas);

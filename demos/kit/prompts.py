@@ -53,17 +53,17 @@ CLAY_GROUPS: Groups = {
 
 
 class Prompt(gr.HTML):
-    """The box and its chips; handlers get a text of at most MOST characters, maybe an empty one."""
+    """The box and its chips; handlers get a text, maybe empty, of at most `most` characters."""
 
     is_template = True
 
     def preprocess(self, payload: Any) -> str:
-        text = "" if payload is None else payload
+        text, most = "" if payload is None else payload, self.props["most"]
         if not isinstance(text, str):
             raise refuse(f"The prompt must be text; got {type(text).__name__}. Write a caption.")
-        if len(text) > MOST:
+        if len(text) > most:
             raise refuse(
-                f"The prompt must have at most {MOST} characters; got {len(text)}. A list of what "
+                f"The prompt must have at most {most} characters; got {len(text)}. A list of what "
                 "is to be seen is enough: shorten it."
             )
         return " ".join(text.split())
@@ -72,7 +72,10 @@ class Prompt(gr.HTML):
         return value or ""
 
     def api_info(self) -> dict[str, Any]:
-        return {"type": "string", "description": f"a caption of at most {MOST} characters"}
+        return {
+            "type": "string",
+            "description": f"a caption of at most {self.props['most']} characters",
+        }
 
 
 def prompt_box(
@@ -80,15 +83,19 @@ def prompt_box(
     groups: Groups = CLAY_GROUPS,
     label: str = "Prompt",
     info: str = "Write, or press words. An empty prompt is a prompt too.",
+    most: int = MOST,
     **options: Any,
 ) -> Prompt:
-    """A text box with the chips of `groups` below it; without groups a box alone."""
+    """A text box with the chips of `groups` below it; without groups a box alone.
+
+    most: characters; a page whose results say what was not read may let more through.
+    """
     chips = "".join(_group(name, chips) for name, chips in groups.items())
     template = f"""<div class="prompt"><label><span>{escape(label)}</span>
 <textarea rows="2" spellcheck="false" placeholder="{escape(info)}"></textarea></label>
 <div class="chips">{chips}</div><p class="status" aria-live="polite"></p></div>"""
     return Prompt(
-        value, html_template=template, js_on_load=_SCRIPT, apply_default_css=False, most=MOST,
+        value, html_template=template, js_on_load=_SCRIPT, apply_default_css=False, most=most,
         **options,
     )  # fmt: skip
 

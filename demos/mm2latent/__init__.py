@@ -18,4 +18,5 @@ PAPER = Paper(
   author = {Meng, Debin and Tzelepis, Christos and Patras, Ioannis and Tzimiropoulos, Georgios},
   year   = {2024}
 }""",
+    places={"edit": "Edit"},
 )

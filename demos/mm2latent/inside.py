@@ -1,0 +1,175 @@
+"""Inside the newest result of the page: noise on the words, the embedding's map, other methods."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
+from demos.kit.imaging import refuse
+from demos.kit.inputs import GPU
+from demos.kit.outputs import Values
+from demos.kit.runs import run_buttons, wire_run
+from demos.kit.words import running, said
+from demos.mm2latent.generate import Asked
+from demos.mm2latent.told import Plate, brief, plates
+
+STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
+SEED = 7  # of the noise in the row
+RIVALS = {"tedigan": "TediGAN’s way, optimised", "nearest": "The nearest of 512 samples"}
+OURS = "MM2Latent"
+_PSEUDO = """<div class="beside"><p class="aside">The mapping network is trained on pictures alone:
+words come only when it is used. So that words do not surprise it, every picture’s embedding is
+moved in training by noise of length 1, half way to being noise itself, and taken for that of a
+text. Here the same noise is laid on your words.</p><div class="equation"><math>
+<mrow displaystyle="true"><msubsup><mi>f</mi><mtext>text</mtext><mo>′</mo></msubsup><mo>=</mo>
+<mfrac><mi>y</mi><mrow><mo>‖</mo><mi>y</mi><mo>‖</mo></mrow></mfrac><mo>,</mo>
+<mspace width="0.5em"/>
+<mi>y</mi><mo>=</mo><msub><mi>f</mi><mtext>img</mtext></msub><mo>+</mo>
+<mfrac><mi>ε</mi><mrow><mo>‖</mo><mi>ε</mi><mo>‖</mo></mrow></mfrac></mrow></math>
+<p>Eq. 2. In 512 dimensions noise is at right angles to everything, so that the cosine of f′ and f
+is 1 / √(1 + s²) for noise of length s: {:.2f} for 1, as in training.</p></div></div>"""
+
+
+def cosine(strength: float) -> float:
+    """Of a unit embedding and itself with noise of this length at right angles to it."""
+    return 1 / math.sqrt(1 + strength**2)
+
+
+def held(asked: Asked | None) -> Asked:
+    """The newest request of Generate; `gr.Error` before there is one."""
+    if asked is None:
+        raise refuse("There is no request yet. Generate a picture first: it is what is looked at.")
+    return asked
+
+
+@dataclass(frozen=True)
+class _Part:
+    load: Callable
+
+    def noise(self, asked: Asked | None) -> str:
+        """This session's request with more and more noise on its words, one seed for all."""
+        asked = held(asked)
+        if asked.prompt is None:
+            raise refuse("There are no words to lay noise on. Write a prompt in Generate first.")
+        row = []
+        with spoken_errors():
+            for strength in STRENGTHS:
+                result = self.load().generate(
+                    asked.prompt, **asked.condition, variety=strength, seed=SEED
+                )
+                name = f"{strength:g}: cosine {cosine(strength):.2f}"
+                row.append(Plate(name, result.image, brief(result), strength == 1))
+        return plates(row, "five")
+
+    def map(self, asked: Asked | None) -> str:
+        """Where this session's result stands among samples of the generator."""
+        asked = held(asked)
+        with spoken_errors():
+            pipeline = self.load()
+            placed = pipeline.locate(pipeline.generate(asked.prompt, **asked.condition))
+        return drawing(placed) + _placed_words(placed)
+
+    @stoppable
+    def compare(self, asked: Asked | None, steps: int, stop: Stop) -> Iterator[Values]:
+        """This session's request by other methods; `steps` of optimisation where there are any."""
+        asked, row = held(asked), []
+        with spoken_errors():
+            ours = self.load().generate(asked.prompt, **asked.condition)
+        row.append(_plate(OURS, ours))
+        yield {"rivals": plates(row, "three")}
+        for name, label in RIVALS.items():
+            if asked.prompt is None:
+                break
+            for news in stream(self._by(name, asked, int(steps)), stop):
+                if not isinstance(news, Done):
+                    yield {"state": running(news)}
+                    continue
+                row.append(_plate(label, news.result))
+                yield {"rivals": plates(row, "three")}
+
+    def _by(self, name: str, asked: Asked, steps: int) -> Callable:
+        def work(on_step: Callable) -> Any:
+            return self.load().baseline(
+                asked.prompt, method=name, **asked.condition, steps=steps, on_step=on_step
+            )
+
+        return work
+
+
+def _plate(name: str, result: Any) -> Plate:
+    return Plate(name, result.image, f"{brief(result)}<em>{result.seconds:.2f} s</em>")
+
+
+def drawing(placed: Any) -> str:
+    """The samples as dots, the result and its words among them, as SVG."""
+    named = [("dot", placed.samples), ("noisy", placed.noisy)]
+    named += [("words", placed.text), ("here", placed.image)]
+    groups = [(kind, np.reshape(p, (-1, 2))) for kind, p in named if p is not None]
+    every = np.concatenate([points for _, points in groups])
+    low, span = every.min(0), np.maximum(np.ptp(every, 0), 1e-6)
+    dots = "".join(
+        f'<circle class="{kind}" cx="{8 + 284 * x:.1f}" cy="{192 - 184 * y:.1f}" r="{_R[kind]}"/>'
+        for kind, points in groups
+        for x, y in (points - low) / span
+    )
+    return f"""<div class="embedding"><svg viewBox="0 0 300 200" role="img" aria-label="The result
+among samples of the generator, on two axes">{dots}</svg><ul>{_LEGEND}</ul></div>"""
+
+
+_R = {"dot": 1.6, "noisy": 2.2, "words": 5, "here": 5}
+_LEGEND = "".join(
+    f'<li><svg viewBox="0 0 12 12"><circle class="{kind}" cx="6" cy="6" r="4"/></svg>{words}</li>'
+    for kind, words in (
+        ("dot", "random pictures of the generator"), ("here", "the result"),
+        ("words", "its words"), ("noisy", "its words with the noise of training"),
+    )
+)  # fmt: skip
+
+
+def _placed_words(placed: Any) -> str:
+    first, second = placed.explained
+    told = [f"The two axes hold {first:.0%} and {second:.0%} of what differs between the pictures."]
+    if placed.nearer is not None:
+        told.append(
+            f"The result is nearer to its words than <b>{placed.nearer:.0%}</b> of random pictures."
+        )
+        told.append(
+            "Words stand apart from all pictures, as in every such embedding: that is the gap "
+            f"which the noise bridges (measured cosine {placed.cosine:.2f})."
+        )
+    return said(" ".join(told))
+
+
+def build(load: Callable, asked: gr.State) -> None:
+    """Put this part into the open tab; asked: the newest request of the page."""
+    part = _Part(load)
+    _heading("Noise that makes words of pictures", _PSEUDO.format(cosine(1)))
+    row = gr.HTML(elem_id="mm2latent-noise")
+    button = gr.Button("Lay noise on the words of the newest result", size="md")
+    button.click(part.noise, asked, row, api_name="mm2latent_noise", **GPU)
+    _heading(
+        "The joint embedding", "<p class='aside'>Random pictures of the generator, by the two "
+        "axes in which their embeddings differ most, and the newest result among them. The first "
+        "map takes a while: 512 pictures are made for it.</p>",
+    )  # fmt: skip
+    drawn = gr.HTML(elem_id="mm2latent-map")
+    mapped = gr.Button("Draw the map", size="md")
+    mapped.click(part.map, asked, drawn, api_name="mm2latent_map", **GPU)
+    _heading(
+        "Other methods", "<p class='aside'>The same request, words and condition, by a code that "
+        "is optimised, and by choosing among samples, which looks at the words alone.</p>",
+    )  # fmt: skip
+    rivals = gr.HTML(elem_id="mm2latent-rivals")
+    run = run_buttons("Compare", fewest=10, most=200, steps=50)
+    wire_run(run, part.compare, {"rivals": rivals}, [asked, run.steps], "mm2latent_compare")
+
+
+def _heading(name: str, says: str) -> None:
+    gr.HTML(f'<div class="prose-page"><h2>{escape(name)}</h2>{says}</div>')

@@ -1,0 +1,71 @@
+"""The page of MM2Latent (Meng et al. 2024): one file a part of the page.
+
+Every part takes `load`, a function that returns the pipeline, and the setting of a domain; nothing
+is loaded to show the page. Clay heads stand on the page from the start; the parts of another domain
+are made when a session changes to it, from what its pipeline has.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import gradio as gr
+
+from demos.header.readiness import Source
+from demos.kit.address import follow
+from demos.kit.handover import exchange_of
+from demos.kit.inputs import QUIET
+from demos.kit.introduction import introduction
+from demos.mm2latent import PAPER, edit, generate, inside
+from demos.mm2latent.setting import CLAY_HEADS, Setting, setting_of
+
+_EQUATION = """<div class="equation"><math><mrow displaystyle="true"><mi>I</mi><mo>=</mo><mi>G</mi>
+<mo>(</mo><mi>Net</mi><mo>(</mo><msub><mi>f</mi><mtext>text</mtext></msub><mo>,</mo>
+<msub><mi>f</mi><mtext>cond</mtext></msub><mo>)</mo><mo>)</mo></mrow></math>
+<math><mrow displaystyle="true"><msub><mi>w</mi><mtext>edit</mtext></msub><mo>=</mo>
+<msub><mi>w</mi><mtext>src</mtext></msub><mo>+</mo><mi>β</mi><mo>(</mo><mi>Net</mi><mo>(</mo>
+<msub><mi>f</mi><mtext>tar</mtext></msub><mo>)</mo><mo>−</mo><mi>Net</mi><mo>(</mo>
+<msub><mi>f</mi><mtext>piv</mtext></msub><mo>)</mo><mo>)</mo></mrow></math>
+<p>Eqs. 6 to 9. f are embeddings of words and of a mask, sketch or head, Net the mapping network, G
+the generator; w<sub>src</sub> is a picture’s code, tar and piv what it shall show and what it
+shows, β the strength.</p></div>"""
+_SAYS = """Words say what, a mask, a sketch or a head in 3D says where: one forward pass makes the
+picture, and every change answers at once."""
+_HOW = f"""<div class="beside"><div><p>Words and pictures share one embedding. A mapping network,
+trained on the generator’s own pictures, takes an embedding and a condition to a code; there is
+nothing to optimise and nothing to tune.</p><p>The difference of two such codes is an edit, for any
+picture whose code is known.</p></div>{_EQUATION}</div>"""
+
+
+def build(load: Callable, domain: gr.State, source: Source) -> None:
+    """Put the page into the open route; `load(domain)` returns a pipeline, `load()` clay's.
+
+    The page changes with the domain in use, which the header holds.
+    """
+    introduction(PAPER, _SAYS, _HOW)
+    with gr.Column() as clay:
+        _parts(load, CLAY_HEADS)
+    domain.change(lambda name: gr.update(visible=name == CLAY_HEADS.name), domain, clay, **QUIET)
+
+    @gr.render(inputs=domain, show_progress="hidden")
+    def photographs(name: str) -> None:
+        if name != CLAY_HEADS.name:
+            entry = next(entry for entry in source.domains() if entry.name == name)
+            extras = entry.page(PAPER.slug).extras
+            _parts(functools.partial(load, name), setting_of(name, load(name), extras))
+
+
+def _parts(load: Callable, at: Setting) -> None:
+    """All parts of the page for one domain; an address opens those of clay heads."""
+    exchange = exchange_of(PAPER, at.side, at.rendered)
+    with gr.Tabs(overflow_behavior="wrap") as tabs:
+        with gr.Tab("Generate", id="generate"):
+            first, asked = generate.build(load, exchange, at)
+        with gr.Tab("Edit", id="edit"):
+            second = edit.build(load, exchange, at)
+        with gr.Tab("Look inside", id="inside"):
+            inside.build(load, asked)
+    exchange.wire(tabs)
+    if at.rendered:
+        follow(tabs, {"generate": first, "edit": second})
