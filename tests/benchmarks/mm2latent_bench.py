@@ -155,8 +155,9 @@ def words_of(output: JudgeOutput) -> list[dict[str, str]]:
             if name in FACTS
         }
         if "age" in output.values:
-            years = age_in_years(float(output.values["age"][i].clamp(0, 1)))
+            seen["age"] = str(age_in_years(float(output.values["age"][i].clamp(0, 1))))
+        if "skin_tone" in output.values:
             tone = float(output.values["skin_tone"][i].clamp(0, 0.999))
-            seen |= {"age": str(years), "skin_tone": SKIN_TONES[int(6 * tone)]}
+            seen["skin_tone"] = SKIN_TONES[int(6 * tone)]
         found.append(seen)
     return found

@@ -1,4 +1,4 @@
-"""The benchmark of diffusion-driven inversion on tiny networks: it runs, goes on, and can say no."""
+"""The benchmark of diffusion-driven inversion on tiny networks: it runs on, and can say no."""
 
 from __future__ import annotations
 
