@@ -14,6 +14,7 @@ from demos.diffusion_inversion.setting import MASK, PAPER_AND_INK, SCRIBBLE, Set
 from demos.diffusion_inversion.truth import Crop
 from demos.kit.downloads import Keepsake
 from demos.kit.imaging import refuse
+from examples.clay.parts import PALETTE
 
 NOT_YET = "There is no picture yet. Press Generate first."
 
@@ -38,7 +39,7 @@ class Asked:
     def condition(self, pipeline: Any) -> Any:
         """As the pipeline takes it; ValueError for an empty scribble."""
         if self.task == MASK:
-            return pipeline.condition(MASK, self.labels, self.at.palette)
+            return pipeline.condition(MASK, self.labels, PALETTE)
         return pipeline.condition(SCRIBBLE, self.picture)
 
     @property
@@ -47,7 +48,7 @@ class Asked:
 
     @property
     def palette(self) -> np.ndarray:
-        return self.at.palette if self.task == MASK else PAPER_AND_INK
+        return PALETTE if self.task == MASK else PAPER_AND_INK
 
     @property
     def picture(self) -> Image.Image:

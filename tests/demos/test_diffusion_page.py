@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 import app
 from demos.diffusion_inversion import PAPER, inside, layers, truth
 from demos.diffusion_inversion.ask import EXAMPLES
-from demos.diffusion_inversion.setting import CLAY_HEADS, MASK, SCRIBBLE, setting_of
+from demos.diffusion_inversion.setting import CLAY_HEADS, MASK, NAMES, SCRIBBLE, setting_of
 from demos.kit import theme
 from demos.kit.imaging import psnr
 from demos.kit.painter import Painting
@@ -121,7 +121,7 @@ def test_the_page_is_in_preparation_and_one_line_switches_it_on() -> None:
 
 
 def test_settings_say_which_styles_there_are() -> None:
-    assert CLAY_HEADS.styles == STYLES and len(CLAY_HEADS.classes) == len(PALETTE)
+    assert CLAY_HEADS.styles == STYLES and len(NAMES) == len(PALETTE)
     at = setting_of("photos", FakeDiffusion(size=512, styles={"marble": None}), ("faces/yunet",))
     assert (at.styles, at.rendered, at.faces, at.canvas) == (("marble",), False, True, 256)
 
