@@ -44,9 +44,9 @@ class Example:
 
 
 EXAMPLES = (
-    Example("Red waves", 2_000_004, MASK, "a young person, long wavy red hair, a broad smile"),
-    Example("Grey and glasses", 2_000_011, MASK, "an older person, white hair, round glasses"),
-    Example("By a few strokes", 2_000_007, SCRIBBLE, "a young person, black hair, a calm face"),
+    Example("Red waves", 2_000_070, MASK, "a young person, long wavy red hair, a broad smile"),
+    Example("Grey and glasses", 2_000_056, MASK, "an older person, white hair, a gentle smile, round glasses"),
+    Example("By a few strokes", 2_000_041, SCRIBBLE, "a middle-aged person, hair with a fringe, a calm face"),
 )  # fmt: skip
 
 
@@ -214,7 +214,7 @@ def _canvas(at: Setting, kind: str) -> tuple[gr.Column, MaskPainter]:
         blank = np.zeros((at.canvas,) * 2, np.uint8)
         white = Image.new("RGB", blank.shape, "white")
         holds = painter.opened(white, blank, names, palette, names.index(WORDS[kind][0]))
-        canvas = mask_painter(holds, elem_id=f"diffusion-{kind}")
+        canvas = mask_painter(holds, elem_id=f"diffusion-{kind}", elem_classes="free")
         canvas.side, canvas.parts = at.canvas, len(names)
     return column, canvas
 

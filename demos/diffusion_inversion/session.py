@@ -92,11 +92,11 @@ class Subject:
 
     def keepsake(self, pipeline: Any, **pictures: Image.Image) -> Keepsake:
         """All there is to take home; pictures: others besides, by name."""
-        made = {self.asked.task: self.asked.picture, "ours": self.reading.image}
-        if self.denoised is not None:
-            made["controlnet"] = self.denoised.image
-        true = self.asked.true_picture()
-        made |= {} if true is None else {"true": true}
+        made = {
+            self.asked.task: self.asked.picture, "true": self.asked.true_picture(),
+            "controlnet": self.denoised and self.denoised.image, "ours": self.reading.image,
+        }  # fmt: skip
+        made = {name: picture for name, picture in made.items() if picture is not None}
         told = {**self.asked.parameters, "t": self.reading.t, **self.counted}
         about = {"method": "diffusion-driven inversion", "domain": self.asked.at.name}
         return Keepsake(

@@ -94,7 +94,7 @@ def test_the_page_fits_a_phone(visit, served, scheme) -> None:
 
 def test_a_scribble_is_drawn_on_its_own_pad(visit, served) -> None:
     page = opened(visit, served)
-    page.get_by_label("Scribble", exact=True).check()
+    page.get_by_text("Scribble", exact=True).click()
     pad = page.locator("#diffusion-scribble canvas")
     expect(pad).to_be_visible()
     expect(page.locator("#diffusion-mask canvas")).to_be_hidden()
