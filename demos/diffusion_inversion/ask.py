@@ -45,8 +45,13 @@ class Example:
 
 EXAMPLES = (
     Example("Red waves", 2_000_070, MASK, "a young person, long wavy red hair, a broad smile"),
-    Example("Grey and glasses", 2_000_056, MASK, "an older person, white hair, a gentle smile, round glasses"),
-    Example("By a few strokes", 2_000_041, SCRIBBLE, "a middle-aged person, hair with a fringe, a calm face"),
+    Example(
+        "White and glasses", 2_000_056, MASK, "an older person, white hair, a gentle smile, "
+        "round glasses",
+    ),
+    Example(
+        "By a few strokes", 2_000_041, SCRIBBLE, "a middle-aged person, black hair, a calm face"
+    ),
 )  # fmt: skip
 
 

@@ -26,7 +26,8 @@ def opened(visit, served: str, width: int = 1280, **options) -> Page:
     """The page with its first example."""
     page = visit(f"{served}/diffusion_inversion", width, **options)
     expect(prompt(page)).to_have_value(EXAMPLES[0].prompt, timeout=LONG)
-    expect(page.locator("#diffusion-mask .legend .absent")).not_to_have_count(18, timeout=LONG)
+    hair = page.locator("#diffusion-mask .legend label:not(.absent)").get_by_text("hair")
+    expect(hair).to_be_visible(timeout=LONG)
     return page
 
 
