@@ -196,9 +196,9 @@ def build(load: Callable, exchange: Exchange, at: Setting) -> tuple[Opening, gr.
     with gr.Row(elem_classes="workbench"):
         with gr.Column(scale=9, min_width=280):
             image = gr.Image(
-                label="Result", interactive=False, format="png", height=380, elem_id="mm2latent-result",
+                label="Result", interactive=False, format="png", height=380,
                 alt_text="The picture that was generated.", elem_classes="filled",
-                buttons=["download", "fullscreen"],
+                buttons=["download", "fullscreen"], elem_id="mm2latent-result",
             )  # fmt: skip
             words = gr.HTML(ASK, elem_id="mm2latent-words")
         with gr.Column(scale=14, min_width=300):

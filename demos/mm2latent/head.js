@@ -107,7 +107,7 @@ function neck({ chin, g }) {
 
 // ---- turned and drawn ------------------------------------------------------------------------------
 function camera({ g }) {
-  const [a, b, c] = ['yaw', 'pitch', 'roll'].map((name) => g(name) * RAD);
+  const [a, b] = [g('yaw') * RAD, g('pitch') * RAD], c = -g('roll') * RAD;
   return ([x, y, z]) => {
     const u = x * Math.cos(a) - z * Math.sin(a), d = x * Math.sin(a) + z * Math.cos(a);
     const v = y * Math.cos(b) - d * Math.sin(b), e = y * Math.sin(b) + d * Math.cos(b);
