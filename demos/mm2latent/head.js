@@ -172,6 +172,8 @@ function list() {
 function write(input) {
   const value = Number(input.value);
   input.nextSibling.textContent = (value > 0 ? '+' : '') + value.toFixed(input.step < 1 ? 2 : 0);
+  const share = (value - input.min) / (input.max - input.min);
+  input.style.setProperty('--range_progress', `${100 * share}%`);
   input.parentNode.classList.toggle('used', Math.abs(value - input.dataset.rest) > 1e-3);
 }
 
