@@ -31,6 +31,28 @@ class Condition:
     pixels: UInt8[np.ndarray, "side side 3"]
 
     @classmethod
+    def of(
+        cls,
+        task: str,
+        given: UInt8[np.ndarray, "h w"] | Image.Image,
+        palette: UInt8[np.ndarray, "classes 3"] | None = None,
+    ) -> Condition:
+        """The condition of a task: class indices with their palette, or a drawing.
+
+        Raises ValueError for an unknown task, and for a drawing without a stroke.
+        """
+        if task == MASK:
+            return cls.mask(given, palette)
+        if task != SCRIBBLE:
+            raise ValueError(f"task must be {MASK} or {SCRIBBLE}; got {task!r}. Choose one.")
+        drawn = cls.scribble(given)
+        if not drawn.pixels.any():
+            raise ValueError(
+                "scribble must have strokes; got an empty one. Draw some, or take a picture's."
+            )
+        return drawn
+
+    @classmethod
     def mask(
         cls, labels: UInt8[np.ndarray, "h w"], palette: UInt8[np.ndarray, "classes 3"]
     ) -> Condition:

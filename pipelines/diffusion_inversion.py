@@ -20,12 +20,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,7 +35,7 @@ import weights
 from pipelines.components import PERCEPTUAL, Components
 from pipelines.conditions import MASK, SCRIBBLE, Condition
 from pipelines.images import as_images
-from pipelines.latents import fingerprint
+from pipelines.latents import fingerprint, save_codes
 from pipelines.measures import Measured
 from pipelines.networks.clip_text import ClipText
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
@@ -91,6 +92,12 @@ class Reading:
     refined: Float[np.ndarray, "blocks h w"]
     calls: int
     seconds: float
+
+    @property
+    def sizes(self) -> dict[str, list[float]]:
+        """Mean absolute size of w^m, w^gamma and w^beta at each layer."""
+        codes = {"mapped": self.mapped, "gamma": self.gamma, "beta": self.beta}
+        return {name: code[0].abs().mean(-1).tolist() for name, code in codes.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,6 +297,22 @@ class DiffusionInversion(Measured):
             return self.read(prompt, condition, **options)
         finally:
             self.modulation = plain
+
+    # ---- what a page holds -----------------------------------------------------------------------
+
+    def condition(
+        self, task: str, given: Any, palette: UInt8[np.ndarray, "classes 3"] | None = None
+    ) -> Condition:
+        """A mask of class indices with the colours of its classes, or a drawing: `Condition.of`."""
+        return Condition.of(task, given, palette)
+
+    def traced(self, picture: Image.Image, side: int = 128) -> Bool[np.ndarray, "side side"]:
+        """Where a hand would draw strokes of a picture."""
+        return Condition.scribble_of(picture, side).pixels[..., 0] > 0
+
+    def keep(self, path: str | Path, readings: Mapping[str, Reading]) -> Path:
+        """Write the codes of readings by name, as the other pipelines of this generator do."""
+        return save_codes(path, {name: r.w for name, r in readings.items()}, self.fingerprint)
 
     # ---- the method on tensors -------------------------------------------------------------------
 

@@ -341,8 +341,15 @@ class EditGAN(Measured):
         self, w: Float[Tensor, "b layers dim"]
     ) -> tuple[Float[Tensor, "b 3 h w"], Int[Tensor, "b h w"]]:
         """G~(w): pictures in about [-1, 1] and the most likely part of each pixel."""
-        x, maps = self._features(w)
+        x, maps = self.features(w)
         return x, self._labels(maps)
+
+    def features(
+        self, w: Float[Tensor, "b layers dim"]
+    ) -> tuple[Float[Tensor, "b 3 h w"], dict[str, Tensor]]:
+        """Pictures, and every feature map that the branch reads, by name; with gradients."""
+        x, maps = self.generator.synthesis(w, features=True)
+        return x, {"b4.const": self._const.to(w.device), **maps}
 
     @torch.no_grad()
     def project(
@@ -390,7 +397,7 @@ class EditGAN(Measured):
         person = self.judge(x).embedding if known else None
 
         def loss(delta: Tensor) -> tuple[Tensor, Tensor]:
-            changed, maps = self._features(w + delta)
+            changed, maps = self.features(w + delta)
             rgb = self.perceptual(changed * outside, stages)  # Eq. 2
             rgb = rgb + _mean_square((changed - x) * outside)
             entropy = F.cross_entropy(self.branch(maps, window), target, reduction="none")
@@ -407,12 +414,6 @@ class EditGAN(Measured):
 
         start = start.to(w).expand_as(w)
         return descend(loss, start, steps, EDITING_RATE, report)
-
-    def _features(self, w: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Pictures, and every feature map that the branch reads."""
-        synthesis = self.generator.synthesis
-        x, maps = synthesis(w, features=True)
-        return x, {"b4.const": self._const.to(w.device), **maps}
 
     def _labels(self, maps: Mapping[str, Tensor]) -> Int[Tensor, "b h w"]:
         return self.branch(maps).argmax(dim=1)
@@ -443,7 +444,7 @@ class EditGAN(Measured):
     ) -> Edit:
         """G~(w + delta) with everything a page shows of it; on_step sees the picture first."""
         w = embedding.w + delta.cpu()
-        x, maps = self._features(w.to(self.device))
+        x, maps = self.features(w.to(self.device))
         image = as_images(x)[0]
         if on_step is not None:
             on_step(Step("apply", 0, 1, None, [image]))

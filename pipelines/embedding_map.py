@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
-class Placed:
+class Located:
     """Where a result stands among samples of the generator, as numbers for a drawing.
 
     samples, image, text, noisy: places (n, 2), (2,), (2,) and (k, 2); text and noisy, the words'
@@ -55,20 +55,20 @@ class EmbeddingMap:
         """The places of embeddings."""
         return ((e.detach().float().cpu() - self.mean) @ self.axes.T).numpy()
 
-    def place(
+    def locate(
         self,
         f_img: Float[Tensor, "1 d"],
         f_text: Float[Tensor, "1 d"] | None = None,
         noisy: Float[Tensor, "k d"] | None = None,
-    ) -> Placed:
+    ) -> Located:
         """A result among the samples; noisy: pseudo texts of f_text (Eq. 2)."""
         samples, image = self.at(self.embedding), self.at(f_img)[0]
         if f_text is None:
-            return Placed(samples, self.explained, image)
+            return Located(samples, self.explained, image)
         f_text, f_img = f_text.detach().float().cpu(), f_img.detach().float().cpu()
         nearer = (self.embedding @ f_text[0] < (f_img @ f_text[0])).float().mean().item()
         around = f_text[:0] if noisy is None else noisy.detach().float().cpu()
         cosine = (around @ f_text[0]).mean().item() if len(around) else None
-        return Placed(
+        return Located(
             samples, self.explained, image, self.at(f_text)[0], self.at(around), nearer, cosine
         )

@@ -29,7 +29,7 @@ from examples.clay.parameters import CHOICES
 from pipelines.components import PERCEPTUAL, Components
 from pipelines.condition_codes import CONDITIONS, ConditionCodes
 from pipelines.descent import reporter
-from pipelines.embedding_map import EmbeddingMap, Placed
+from pipelines.embedding_map import EmbeddingMap, Located
 from pipelines.images import as_images, as_tensor
 from pipelines.latent_space import LatentSpace
 from pipelines.latents import fingerprint
@@ -347,17 +347,17 @@ class MM2Latent(Measured):
         return replace(self._result(w, words, kind, given, notes, start), method=method)
 
     @stage
-    def place(self, result: Generated, *, noisy: int = 16) -> Placed:
+    def locate(self, result: Generated, *, noisy: int = 16) -> Located:
         """Where a result stands in the joint embedding among samples of the generator.
 
         noisy: how many pseudo texts of its prompt (Eq. 2, strength 1) are placed with it.
         """
         f_img = self.embedding.embed_images(as_tensor(result.image, self.size).to(self.device))
         if result.prompt is None:
-            return self.map.place(f_img)
+            return self.map.locate(f_img)
         f_text = self._embedded(result.prompt)
         random = torch.Generator().manual_seed(0)
-        return self.map.place(f_img, f_text, pseudo_text(f_text.expand(noisy, -1), random))
+        return self.map.locate(f_img, f_text, pseudo_text(f_text.expand(noisy, -1), random))
 
     # ---- the method on tensors -------------------------------------------------------------------
 

@@ -18,4 +18,5 @@ PAPER = Paper(
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
   year      = {2024}
 }""",
+    places={"picture": "Start from"},
 )

@@ -115,6 +115,22 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Text:
+    """A text, maybe an empty one."""
+
+    most: int
+
+    @property
+    def words(self) -> str:
+        return f"a text of at most {self.most} characters"
+
+    def read(self, name: str, value: Any) -> str:
+        if not isinstance(value, str) or len(value) > self.most:
+            raise expected(name, self.words, value)
+        return " ".join(value.split())
+
+
+@dataclass(frozen=True)
 class Numbers:
     """Finite numbers by name, none for None; names and ranges are the pipeline's to check."""
 

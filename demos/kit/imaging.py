@@ -199,18 +199,24 @@ def _size_message(got: str) -> str:
 
 
 def squared(
-    picture: Image.Image, x: float = 0.5, y: float = 0.5, zoom: float = 1.0, side: int = SIDE
+    picture: Image.Image,
+    x: float = 0.5,
+    y: float = 0.5,
+    zoom: float = 1.0,
+    side: int = SIDE,
+    resample: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Image.Image:
     """The square that the networks see, RGB side x side: centre (x, y) in fractions, zoom >= 1.
 
-    The square is as large as fits, divided by `zoom`, and is moved inside the picture.
+    The square is as large as fits, divided by `zoom`, and is moved inside the picture. Labels must
+    be resampled by their nearest pixel.
     """
     width, height = picture.size
     length = min(width, height) / zoom
     left = min(max(x * width - length / 2, 0), width - length)
     top = min(max(y * height - length / 2, 0), height - length)
     box = (left, top, left + length, top + length)
-    return picture.resize((side, side), Image.Resampling.LANCZOS, box=box)
+    return picture.resize((side, side), resample, box=box)
 
 
 def crop_box(x: float, y: float, width: float, height: float) -> Box:

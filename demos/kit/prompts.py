@@ -53,7 +53,7 @@ CLAY_GROUPS: Groups = {
 
 
 class Prompt(gr.HTML):
-    """The box and its chips; handlers get a text, maybe an empty one, of `most` characters or less."""
+    """The box and its chips; handlers get a text, maybe empty, of at most `most` characters."""
 
     is_template = True
 

@@ -22,6 +22,7 @@ from PIL import Image
 from demos.kit.bridge import Stop
 from demos.kit.inputs import FOLLOW, GPU, QUIET, Dial
 from demos.kit.outputs import Values, filling
+from demos.kit.painter import Painting
 from demos.kit.words import said
 
 AT_ONCE = {"queue": False} | QUIET
@@ -81,9 +82,11 @@ class Belonging:
 
 
 def mark(*inputs: Any) -> str:
-    """What tells inputs apart: pictures by size and every byte, numbers by value."""
+    """What tells inputs apart: pictures and masks by size and every byte, numbers by value."""
     digest = hashlib.sha256()
     for value in inputs:
+        if isinstance(value, Painting):  # the part that is chosen next changes nothing
+            value = Image.fromarray(value.labels)
         if isinstance(value, Image.Image):
             digest.update(f"{value.size}{value.mode}".encode() + value.tobytes())
         elif isinstance(value, list | tuple):

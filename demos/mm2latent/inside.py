@@ -73,7 +73,7 @@ class _Part:
         asked = held(asked)
         with spoken_errors():
             pipeline = self.load()
-            placed = pipeline.place(pipeline.generate(asked.prompt, **asked.condition))
+            placed = pipeline.locate(pipeline.generate(asked.prompt, **asked.condition))
         return drawing(placed) + _placed_words(placed)
 
     @stoppable

@@ -100,8 +100,9 @@ class JointEmbedding(nn.Module, PyTorchModelHubMixin):
         return cls(text, vision, merges=list(merges))
 
     def read_with(self, merges: Sequence[str]) -> None:
-        """Read texts by these merges, those of CLIP's published vocabulary for FaRL.
+        """Read texts by these merges; for FaRL those of CLIP's published vocabulary.
 
+        They are the lines of its merges.txt but for the first, `text.splitlines()[1:]`.
         Raises ValueError where they give another vocabulary than the network was trained with.
         """
         expected, got = self.texts.config.vocab_size, len(vocabulary_of(merges))

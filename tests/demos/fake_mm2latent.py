@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from examples.clay.parts import CLASSES, PALETTE
-from pipelines.embedding_map import Placed
+from pipelines.embedding_map import Located
 from pipelines.morphable import CLAY
 from tests.demos.fake_pipeline import GENERATOR, FakeInDomain, Measures, Step
 
@@ -122,13 +122,13 @@ class FakeMM2Latent:
                 break
         return self.generate(prompt, **condition)
 
-    def place(self, result, *, noisy=16) -> Placed:
+    def locate(self, result, *, noisy=16) -> Located:
         random = np.random.default_rng(0)
         samples = random.normal(size=(512, 2))
         if result.prompt is None:
-            return Placed(samples, (0.2, 0.1), samples[0])
+            return Located(samples, (0.2, 0.1), samples[0])
         around = random.normal(size=(noisy, 2)) * 0.4 + (2, 1)
-        return Placed(samples, (0.2, 0.1), samples[0], np.array((4.0, 2.0)), around, 0.93, 0.71)
+        return Located(samples, (0.2, 0.1), samples[0], np.array((4.0, 2.0)), around, 0.93, 0.71)
 
     def measure(self, a, b) -> Measures:
         return FakeInDomain().measure(a, b)

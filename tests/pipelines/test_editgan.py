@@ -107,7 +107,7 @@ def test_an_edit_approaches_the_painted_mask(pipeline: EditGAN, embedding: Embed
     inside, labels = torch.from_numpy(edit.region), torch.from_numpy(mask).long()
 
     def entropy(w: torch.Tensor) -> float:
-        logits = pipeline.branch(pipeline._features(w)[1])[0].movedim(0, 2)
+        logits = pipeline.branch(pipeline.features(w)[1])[0].movedim(0, 2)
         return torch.nn.functional.cross_entropy(logits[inside], labels[inside]).item()
 
     assert entropy(edit.w) < 0.9 * entropy(embedding.w)
@@ -386,7 +386,7 @@ def test_a_kept_edit_is_restored_without_a_network(pipeline, embedding, tmp_path
     path = pipeline.keep(tmp_path / "codes.safetensors", embedding, edit)
     fields = [{k: v for k, v in vars(kept).items() if k not in ("w", "vector")}
               for kept in (embedding, edit)]  # fmt: skip
-    monkeypatch.setattr(pipeline, "_features", lambda w: pytest.fail("a network ran"))
+    monkeypatch.setattr(pipeline, "features", lambda w: pytest.fail("a network ran"))
     start, again = pipeline.restore(path, *fields, edit.vector.q_edit)
     assert torch.equal(start.w, embedding.w) and torch.equal(again.w, edit.w)
     assert torch.equal(again.vector.delta, edit.vector.delta)

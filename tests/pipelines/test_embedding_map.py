@@ -23,7 +23,7 @@ def test_the_first_axis_is_where_samples_differ_most() -> None:
     found = EmbeddingMap.of(e)
     assert found.axes[0, 1].abs() > 0.95 and found.explained[0] > 0.8
     assert found.axes @ found.axes.T == pytest.approx(torch.eye(2).numpy(), abs=1e-5)
-    placed = found.place(e[:1])
+    placed = found.locate(e[:1])
     assert placed.samples == pytest.approx(found.at(e)) and placed.text is None
     assert placed.samples.mean(0) == pytest.approx([0, 0], abs=1e-5)
     assert placed.image == pytest.approx(placed.samples[0], abs=1e-5)
@@ -34,7 +34,7 @@ def test_nearer_counts_the_samples_that_are_farther_from_the_words() -> None:
     e = spread()
     found, words = EmbeddingMap.of(e), F.normalize(torch.eye(16)[1:2] + 0.5, dim=1)
     order = (e @ words[0]).argsort()
-    assert found.place(e[order[-1:]], words).nearer == pytest.approx(1 - 1 / len(e))
-    assert found.place(e[order[:1]], words).nearer == 0
-    assert found.place(e[:1], words, words.expand(3, -1)).cosine == pytest.approx(1)
-    assert found.place(e[:1], words).cosine is None
+    assert found.locate(e[order[-1:]], words).nearer == pytest.approx(1 - 1 / len(e))
+    assert found.locate(e[order[:1]], words).nearer == 0
+    assert found.locate(e[:1], words, words.expand(3, -1)).cosine == pytest.approx(1)
+    assert found.locate(e[:1], words).cosine is None

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from examples.clay.facts import FACTS, NAMES, facts
 from examples.clay.phrases import PHRASES
+from examples.clay.wording import truth, write
 from pipelines.networks.joint_embedding import JointEmbedding, tokenizer_of, vocabulary_of
 from pipelines.training import joint_embedding as recipe
 from pipelines.training.loop import Loop
@@ -39,6 +41,25 @@ def test_equal_captions_do_not_count_against_each_other() -> None:
     alike, different = torch.ones(2, 2, dtype=torch.bool), torch.eye(2, dtype=torch.bool)
     assert recipe.contrast(logits, alike) == pytest.approx(0, abs=1e-6)
     assert recipe.contrast(logits, different) == pytest.approx(math.log(2))
+
+
+def test_facts_that_are_not_said_cost_nothing() -> None:
+    rows = facts(MemorySet(count=6).parameters())
+    caption = write(rows[0], np.random.default_rng(0), 1)
+    (phrase,) = caption.phrases
+    possible, seen = recipe.stated([caption]), recipe.shown(rows)
+    start = sum(len(values) for values in list(FACTS.values())[: NAMES.index(phrase.fact)])
+    own = possible[0, start : start + len(FACTS[phrase.fact])]
+    assert (~possible).sum() == (~own).sum() == len(FACTS[phrase.fact]) - len(phrase.values)
+    assert (seen[0] & possible[0])[start : start + len(own)].sum() == 1
+    reader = recipe.FactReader(4)
+    torch.nn.init.zeros_(reader.layer.weight)
+    torch.nn.init.zeros_(reader.layer.bias)
+    expected = math.log(len(own) / len(phrase.values))
+    assert reader.loss_of(torch.ones(1, 4), possible).item() == pytest.approx(expected, abs=1e-5)
+    # A row of all values is one of nothing seen: only the other fact counts.
+    reader.layer.bias.data[:start] = 5 * torch.randn(start)
+    assert reader.loss_of(torch.ones(1, 4), possible).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_half_of_the_patches_are_left_out_only_while_open() -> None:
@@ -85,8 +106,9 @@ def test_training_lowers_the_loss_and_moves_both_towers(tmp_path) -> None:
     loop = Loop(tmp_path, 1, "cpu", progress=False, steps=60)
     average = recipe.train(data, loop, network, batch=16)
     with (tmp_path / "log.csv").open() as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert np.mean(losses[-2:]) < losses[0]
+        logged = list(csv.DictReader(file))
+    for loss in ("contrast", "pictures", "texts"):
+        assert float(logged[-1][loss]) < float(logged[0][loss]), loss
     moved = {
         name.split(".")[0] for name, p in network.named_parameters() if (p != before[name]).any()
     }
@@ -117,17 +139,12 @@ class Knowing:
         self.rows = rows
 
     def embed_texts(self, prompts: list[str]) -> torch.Tensor:
-        from examples.clay.wording import truth
-
         found = truth([self.captions[prompt] for prompt in prompts], self.rows)
         return torch.from_numpy(found.T.astype(np.float32))
 
 
 def test_who_knows_every_picture_finds_it(monkeypatch) -> None:
     """With the truth itself as embedding a caption's own picture is the nearest, or an equal."""
-    from examples.clay.facts import facts
-    from examples.clay.wording import write
-
     rows = facts(MemorySet(count=64, split="validation").parameters())
     knowing = Knowing(rows)
     knowing.captions = {}

@@ -256,6 +256,12 @@ def test_a_wrong_beta_is_refused(pipeline, source, beta: float) -> None:
         pipeline.edit(source, "a hat", beta=beta)
 
 
+@pytest.mark.parametrize("kind", ["text", "mask", "sketch"])
+def test_a_target_of_another_kind_is_refused(pipeline, source, kind: str) -> None:
+    with pytest.raises(TypeError, match="must be"):
+        pipeline.edit(source, None, kind=kind)
+
+
 def test_a_code_of_another_shape_is_refused(pipeline: MM2Latent) -> None:
     with pytest.raises(ValueError, match="w must be"):
         pipeline.source_of(torch.zeros(1, LAYERS + 1, 512))
