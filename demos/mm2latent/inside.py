@@ -104,7 +104,9 @@ class _Part:
 
 
 def _plate(name: str, result: Any) -> Plate:
-    return Plate(name, result.image, f'{brief(result)}<span class="figures">{result.seconds:.2f} s</span>')
+    return Plate(
+        name, result.image, f'{brief(result)}<span class="figures">{result.seconds:.2f} s</span>'
+    )
 
 
 def drawing(placed: Any) -> str:
