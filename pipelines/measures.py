@@ -32,6 +32,7 @@ from pipelines.runtime import Placed, stage
 WIDEST = 0.125  # blur that `equal_blur` looks up to
 WORDS = {"faithful": 0.01, "close": 0.025}  # up to this blur, a fraction of the side; else "loose"
 INSIDE = 0.99  # of validation pictures
+SCALES, WINDOW = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333), 11  # of MS-SSIM
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,36 @@ def psnr(
     if share is None:
         return 10 * torch.log10(4 / error.mean((1, 2, 3)))
     return 10 * torch.log10(4 * share.sum((1, 2, 3)) / (error * share).sum((1, 2, 3)))
+
+
+def ms_ssim(x: Float[Tensor, "b 3 h w"], y: Float[Tensor, "b 3 h w"]) -> Float[Tensor, " b"]:
+    """Multi-scale structural similarity (Wang et al., Asilomar 2003, Eq. 7) of pictures in [-1, 1].
+
+    1 for equal pictures. Of the five scales those count at which the window of 11 pixels fits, with
+    their published weights made to sum to 1: four at 128 px.
+    """
+    scales = [w for i, w in enumerate(SCALES) if min(x.shape[-2:]) >> i >= WINDOW]
+    if not scales:
+        raise ValueError(f"pictures must have {WINDOW} px on each side; got {tuple(x.shape)}.")
+    found = torch.ones(len(x), device=x.device)
+    for i, weight in enumerate(scales):
+        luminance, structure = _similar(x, y)
+        term = luminance * structure if i == len(scales) - 1 else structure
+        found = found * term.mean((1, 2, 3)).clamp(min=0) ** (weight / sum(scales))
+        x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+    return found
+
+
+def _similar(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Luminance, and contrast with structure, at every place of a Gaussian window (Eqs. 1 to 3)."""
+    line = torch.exp(-((torch.arange(WINDOW, device=x.device) - WINDOW // 2) ** 2) / (2 * 1.5**2))
+    kernel = torch.outer(line, line).div(line.sum() ** 2).expand(x.shape[1], 1, -1, -1)
+    mean = [F.conv2d(z, kernel, groups=x.shape[1]) for z in (x, y, x * x, y * y, x * y)]
+    variances = mean[2] - mean[0] ** 2 + mean[3] - mean[1] ** 2
+    covariance = mean[4] - mean[0] * mean[1]
+    c1, c2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2  # of a range of 2
+    luminance = (2 * mean[0] * mean[1] + c1) / (mean[0] ** 2 + mean[1] ** 2 + c1)
+    return luminance, (2 * covariance + c2) / (variances + c2)
 
 
 def identity(

@@ -237,7 +237,7 @@ class MM2Latent(Measured):
         the noise of Eq. 2 on f_text, 0 to 2, drawn by seed; 0: the same inputs, the same picture.
         """
         start = time.perf_counter()
-        words, notes = self._words(prompt)
+        words, notes = (None, ()) if prompt is None else self._words(prompt)
         kind, given = self._given(mask=mask, sketch=sketch, morphable=morphable)
         if words is None and kind is None:
             raise ValueError(
@@ -333,7 +333,7 @@ class MM2Latent(Measured):
         if method not in METHODS:
             raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}.")
         start = time.perf_counter()
-        words, notes = self._words(prompt)
+        words, notes = (None, ()) if prompt is None else self._words(prompt)
         kind, given = self._given(mask=mask, sketch=sketch, morphable=morphable)
         if words is None and (kind is None or method == "nearest"):
             raise ValueError(f"{method} must have a prompt; got none. Describe a portrait.")
@@ -407,10 +407,8 @@ class MM2Latent(Measured):
             return kind, self.codes.checked(kind, value, rest)
         return None, None
 
-    def _words(self, prompt: str | None) -> tuple[str | None, tuple[str, ...]]:
+    def _words(self, prompt: str) -> tuple[str, tuple[str, ...]]:
         """A prompt as it is read, and what of it is not."""
-        if prompt is None:
-            return None, ()
         words = as_prompt(prompt)
         left = self.embedding.left_out(words)
         if not left:

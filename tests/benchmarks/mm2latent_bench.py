@@ -21,7 +21,7 @@ from examples.clay.render import render
 from examples.clay.wording import Caption, write
 from pipelines.mm2latent import MM2Latent
 from pipelines.multimodal_inputs import sketch_of
-from pipelines.networks.judge import JudgeOutput
+from pipelines.networks.judge import JudgeOutput, PortraitJudge
 from pipelines.training.loop import to_tensor
 from pipelines.training.mm_samples import Samples
 from tests.benchmarks.kept import PIPELINES, Kept, marked
@@ -121,21 +121,28 @@ class Bench:
             found = [codes.agreement(a.to(device), kind, b.to(device)).cpu() for a, b in pairs]
         return torch.cat(found)
 
-    @torch.no_grad()
     def named_right(self, x: Tensor, captions: Sequence[Caption]) -> Float[Tensor, " n"]:
-        """Of each caption's facts that the judge knows, the share that it sees in the picture."""
-        shares = []
-        for start in range(0, len(x), self.batch):
-            rows = slice(start, start + self.batch)
-            seen = words_of(self.pipeline.judge(x[rows].to(self.pipeline.device)))
-            for caption, words in zip(captions[rows], seen, strict=True):
-                right = [
-                    words[phrase.fact] in {v.removeprefix("greying ") for v in phrase.values}
-                    for phrase in caption.phrases
-                    if phrase.fact in words
-                ]
-                shares.append(float(np.mean(right)) if right else float("nan"))
-        return torch.tensor(shares)
+        return named_right(self.pipeline.judge, x, captions, self.pipeline.device, self.batch)
+
+
+@torch.no_grad()
+def named_right(
+    judge: PortraitJudge, x: Float[Tensor, "n 3 h w"], captions: Sequence[Caption],
+    device: torch.device, batch: int = 16,
+) -> Float[Tensor, " n"]:  # fmt: skip
+    """Of each caption's facts that the judge knows, the share that it sees in the picture."""
+    shares = []
+    for start in range(0, len(x), batch):
+        rows = slice(start, start + batch)
+        seen = words_of(judge(x[rows].to(device)))
+        for caption, words in zip(captions[rows], seen, strict=True):
+            right = [
+                words[phrase.fact] in {v.removeprefix("greying ") for v in phrase.values}
+                for phrase in caption.phrases
+                if phrase.fact in words
+            ]
+            shares.append(float(np.mean(right)) if right else float("nan"))
+    return torch.tensor(shares)
 
 
 def words_of(output: JudgeOutput) -> list[dict[str, str]]:
@@ -148,8 +155,9 @@ def words_of(output: JudgeOutput) -> list[dict[str, str]]:
             if name in FACTS
         }
         if "age" in output.values:
-            years = age_in_years(float(output.values["age"][i].clamp(0, 1)))
+            seen["age"] = str(age_in_years(float(output.values["age"][i].clamp(0, 1))))
+        if "skin_tone" in output.values:
             tone = float(output.values["skin_tone"][i].clamp(0, 0.999))
-            seen |= {"age": str(years), "skin_tone": SKIN_TONES[int(6 * tone)]}
+            seen["skin_tone"] = SKIN_TONES[int(6 * tone)]
         found.append(seen)
     return found

@@ -17,6 +17,7 @@ from pipelines.measures import (
     identity,
     inside,
     kernel_distance,
+    ms_ssim,
     psnr,
 )
 from pipelines.networks.judge import PortraitJudge
@@ -100,3 +101,27 @@ def test_kernel_distance_of_like_sets_is_about_zero() -> None:
 def test_sets_of_different_width_are_refused(measure) -> None:
     with pytest.raises(ValueError, match=r"got \(4, 8\) and \(4, 7\)"):
         measure(torch.zeros(4, 8), torch.zeros(4, 7))
+
+
+def test_ms_ssim_agrees_with_scikit_image_at_one_scale_and_falls_with_noise() -> None:
+    from skimage.metrics import structural_similarity
+
+    random = torch.Generator().manual_seed(0)
+    x = torch.nn.functional.interpolate(
+        torch.rand(2, 3, 5, 5, generator=random) * 2 - 1, size=(16, 16), mode="bilinear"
+    )
+    y = (x + 0.2 * torch.randn(x.shape, generator=random)).clamp(-1, 1)
+    theirs = [
+        structural_similarity(
+            a.numpy(), b.numpy(), channel_axis=0, data_range=2, gaussian_weights=True, sigma=1.5,
+            use_sample_covariance=False, full=True,
+        )[1][:, 5:-5, 5:-5].mean()
+        for a, b in zip(x, y, strict=True)
+    ]  # fmt: skip
+    assert ms_ssim(x, y).tolist() == pytest.approx(theirs, abs=1e-3)
+    large = torch.nn.functional.interpolate(x, size=(128, 128), mode="bilinear")
+    noise = torch.randn(large.shape, generator=random)
+    found = [ms_ssim(large, large + s * noise).mean() for s in (0.0, 0.05, 0.3)]
+    assert found[0] == pytest.approx(1) and found[0] > found[1] > found[2] > 0
+    with pytest.raises(ValueError, match="11 px"):
+        ms_ssim(x[..., :8, :8], y[..., :8, :8])

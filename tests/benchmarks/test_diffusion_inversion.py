@@ -1,0 +1,81 @@
+"""The benchmark of diffusion-driven inversion on tiny networks: it runs on, and can say no."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from pipelines.networks.parser import FaceParser
+from tests.benchmarks import diffusion_inversion as benchmark
+from tests.pipelines.test_diffusion_inversion import build
+
+
+@pytest.fixture(scope="module")
+def bench() -> benchmark.Bench:
+    pipeline = build()
+    other = {"c": (pipeline.mapping, pipeline.styles["bronze"])}
+    return benchmark.Bench(pipeline, FaceParser(channels=(8, 8)).eval(), quick=True, other=other)
+
+
+def test_every_row_and_claim_is_there(bench, capsys):
+    found = benchmark.report(bench)
+    assert list(found["Table 1"]) == [
+        "mask: ours", "mask: controlnet", "scribble: ours", "scribble: controlnet",
+    ]  # fmt: skip
+    assert {
+        "frechet",
+        "lpips",
+        "ms-ssim",
+        "identity",
+        "accuracy",
+        "miou",
+        "text",
+        "seconds",
+    } == set(found["Table 1"]["mask: ours"])
+    assert "miou" not in found["Table 1"]["scribble: ours"]
+    assert list(found["Table 2"]) == [benchmark.ROWS[k] for k in "abce"]
+    assert found["Table 2"][benchmark.ROWS["e"]]["lpips"] == pytest.approx(
+        found["Table 1"]["mask: ours"]["lpips"]
+    )
+    assert len(found["claims"]) == 6 + 2 + 4 + 2 + 3
+    assert set(found["claims"].values()) <= {"holds", "does not hold", "undecided"}
+    json.dumps(found)
+    assert "Table 2" in capsys.readouterr().out
+
+
+def test_claims_can_fail():
+    good = {"lpips": torch.full((4,), 0.1), "ms-ssim": torch.full((4,), 0.9)}
+    good |= {k: torch.full((4,), 0.9) for k in ("identity", "text", "accuracy", "miou")}
+    bad = {k: 1 - v for k, v in good.items()}
+    fast, slow = {"seconds": torch.ones(4)}, {"seconds": torch.full((4,), 20.0)}
+    for ours, theirs, said in ((good | fast, bad | slow, "holds"),
+                               (bad | slow, good | fast, "does not hold")):  # fmt: skip
+        rows = {f"{task}: {name}": row for task in ("mask", "scribble")
+                for name, row in (("ours", ours), ("controlnet", theirs))}  # fmt: skip
+        distances = {name: (2.0 if ("ours" in name) == (said == "holds") else 5.0) for name in rows}
+        assert set(dict(benchmark.claims(rows, {}, distances)).values()) == {said}
+
+
+def test_overlap_is_that_of_the_classes_that_occur():
+    truth = torch.tensor([[[0, 0], [1, 1]]])
+    assert benchmark.overlap(truth, truth).item() == 1
+    assert benchmark.overlap(torch.tensor([[[0, 0], [0, 1]]]), truth).item() == pytest.approx(
+        (2 / 3 + 1 / 2) / 2
+    )
+    assert benchmark.overlap(torch.full((1, 2, 2), 5), truth).item() == 0
+
+
+def test_finished_pictures_are_not_drawn_again(tmp_path):
+    bench = benchmark.Bench(build(), FaceParser(channels=(8, 8)).eval(), quick=True, keep=tmp_path)
+    drawn = []
+
+    def draw_one(text, condition, seed):
+        drawn.append(seed)
+        return bench.pipeline.read(text, condition, seed=seed).image, 0.5
+
+    first, seconds = bench.pictures("ours", "mask", draw_one)
+    again, _ = bench.pictures("ours", "mask", draw_one)
+    assert torch.equal(first, again) and len(drawn) == bench.count
+    assert seconds.tolist() == [0.5] * bench.count
