@@ -28,8 +28,8 @@ from examples.clay.parts import PALETTE
 SHEET, LINE = ("paper", "line"), 1
 INK = np.array([(250, 250, 246), (22, 24, 28)], np.uint8)  # of a sheet and of its lines
 _NOT_YET = {
-    MASK: "There is no mask yet. Start from a portrait below, or upload a mask.",
-    SKETCH: "There is no sheet yet. Press Empty sheet, or start from a portrait below.",
+    MASK: "There is no mask yet. Start from a portrait, or upload a mask.",
+    SKETCH: "There is no sheet yet. Press Empty sheet, or start from a portrait.",
 }
 
 

@@ -24,7 +24,7 @@ from demos.kit.words import compared, said, same_person
 from demos.mm2latent import conditions, truth
 from demos.mm2latent.chips import drawn, wishes
 from demos.mm2latent.generate import MOST
-from demos.mm2latent.setting import HEAD, KINDS, Setting
+from demos.mm2latent.setting import HEAD, IN_TEXT, KINDS, Setting
 from demos.mm2latent.told import report
 from demos.mm2latent.truth import Start
 
@@ -230,7 +230,7 @@ def _asked(
     condition = conditions.given(how, mask, sketch, numbers)
     if how not in condition:
         raise refuse(f"An edit must be by text or a condition; got {how[:40]!r}.")
-    return condition[how], {"kind": how}, KINDS[how].lower()
+    return condition[how], {"kind": how}, IN_TEXT[how]
 
 
 def _moved(numbers: Mapping[str, float], trail: Trail, at: Setting) -> dict[str, float]:

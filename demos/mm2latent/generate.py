@@ -23,15 +23,18 @@ from demos.kit.prompts import Prompt, prompt_box
 from demos.kit.words import said
 from demos.mm2latent import conditions, truth
 from demos.mm2latent.chips import beyond, drawn, wishes
-from demos.mm2latent.setting import HEAD, KINDS, MASK, NONE, SKETCH, Setting
+from demos.mm2latent.setting import HEAD, IN_TEXT, MASK, NONE, SKETCH, Setting
 from demos.mm2latent.told import Plate, brief, plates, report
 from demos.mm2latent.truth import Start
 
-FIRST = "a young person, blond hair, a broad smile, round glasses"
 MOST = 12_000  # characters of a prompt that come through; how many are read is the networks' affair
 VARIATIONS = 4
 WHOLE = (0.5, 0.5, 1)
 ASK = said("Write a prompt, press words below it, or choose a condition: the picture follows.")
+ONE = said(
+    '<span class="quiet">Give words and a condition: the picture of each alone stands here, beside '
+    "that of both.</span>"
+)
 ALONE = said(
     '<span class="quiet">Variations move the words’ embedding: without a prompt there are none.'
     "</span>"
@@ -96,19 +99,19 @@ class _Part:
             for i in range(VARIATIONS)
         }
         keep = self._kept(asked, shown | varied, variety, first)
-        yield {"grid": plates([_plate(n, r) for n, r in varied.items()], "four"), "keep": keep}
+        yield {"grid": plates([_plate(n, r) for n, r in varied.items()]), "keep": keep}
 
     def _strip(self, asked: Asked, shown: Mapping[str, Any]) -> str:
         """Both, each alone, and the renderer's answer where it knows the person."""
-        row = [_plate(name, r, asked.kind) for name, r in shown.items()] if len(shown) > 1 else []
+        row = [_plate(name, r) for name, r in shown.items()]
         wanted = wishes(asked.prompt or "")
         overrides = drawn(wanted) | dict(asked.condition.get(HEAD, {}))
         answer = truth.answer(asked.start, overrides) if asked.condition else None
         if answer is not None:
             rest = beyond(asked.prompt or "")
-            words = truth.explained(asked.start, wanted, rest, asked.condition.get(MASK))
+            words = truth.explained(asked.start, wanted, rest, asked.condition)
             row.append(Plate("True answer", answer, words, marked=True))
-        return plates(row, "four") if row else ""
+        return plates(row) if len(row) > 1 else ONE
 
     def _kept(
         self, asked: Asked, shown: Mapping[str, Any], variety: float, first: int = 0
@@ -158,12 +161,11 @@ class _Part:
 
 def nothing(words: str) -> Values:
     """No result, and why."""
-    return {"image": None, "words": words, "strip": "", "grid": "", "keep": None, "asked": None}
+    return {"image": None, "words": words, "strip": ONE, "grid": "", "keep": None, "asked": None}
 
 
-def _plate(name: str, result: Any, kind: str | None = None) -> Plate:
-    label = {"result": "Both"}.get(name, name)
-    label = label.replace(HEAD, KINDS[HEAD]) if kind == HEAD else label
+def _plate(name: str, result: Any) -> Plate:
+    label = name.replace(HEAD, IN_TEXT[HEAD])
     return Plate(label[:1].upper() + label[1:], result.image, brief(result))
 
 
@@ -197,23 +199,22 @@ def build(load: Callable, exchange: Exchange, at: Setting) -> tuple[Opening, gr.
         with gr.Column(scale=9, min_width=280):
             image = gr.Image(
                 label="Result", interactive=False, format="png", height=380,
-                elem_id="mm2latent-result",
                 alt_text="The picture that was generated.", elem_classes="filled",
-                buttons=["download", "fullscreen"],
+                buttons=["download", "fullscreen"], elem_id="mm2latent-result",
             )  # fmt: skip
             words = gr.HTML(ASK, elem_id="mm2latent-words")
         with gr.Column(scale=14, min_width=300):
             kind = conditions.kinds(at, ("None", NONE), "mm2latent")
-            ui = conditions.build(at, kind, "mm2latent")
             with gr.Column(visible=False) as begin:
-                with gr.Accordion("Start from a portrait", open=False):
+                with gr.Accordion("Start from another portrait", open=not at.rendered):
                     portrait = portrait_input(
                         "Portrait", "The portrait that the condition is taken of.",
                         "mm2latent_never_seen_portrait", domain=at.name, side=at.side,
                         faces=at.faces,
                     )  # fmt: skip
+            ui = conditions.build(at, kind, "mm2latent")
     _heading("Which of the two says what", "The same request from both, and from each alone.")
-    strip = gr.HTML(elem_id="mm2latent-strip")
+    strip = gr.HTML(ONE, elem_id="mm2latent-strip")
     _heading("Variations", "Noise on the words’ embedding, as in training, with four seeds.")
     with gr.Row(equal_height=True):
         variety = Dial(0, 2, 1, step=0.05, label="Variety: length of the noise (Eq. 2)")

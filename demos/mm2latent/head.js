@@ -107,7 +107,7 @@ function neck({ chin, g }) {
 
 // ---- turned and drawn ------------------------------------------------------------------------------
 function camera({ g }) {
-  const [a, b, c] = ['yaw', 'pitch', 'roll'].map((name) => g(name) * RAD);
+  const [a, b] = [g('yaw') * RAD, g('pitch') * RAD], c = -g('roll') * RAD;
   return ([x, y, z]) => {
     const u = x * Math.cos(a) - z * Math.sin(a), d = x * Math.sin(a) + z * Math.cos(a);
     const v = y * Math.cos(b) - d * Math.sin(b), e = y * Math.sin(b) + d * Math.cos(b);
@@ -172,6 +172,8 @@ function list() {
 function write(input) {
   const value = Number(input.value);
   input.nextSibling.textContent = (value > 0 ? '+' : '') + value.toFixed(input.step < 1 ? 2 : 0);
+  const share = (value - input.min) / (input.max - input.min);
+  input.style.setProperty('--range_progress', `${100 * share}%`);
   input.parentNode.classList.toggle('used', Math.abs(value - input.dataset.rest) > 1e-3);
 }
 

@@ -104,7 +104,9 @@ class _Part:
 
 
 def _plate(name: str, result: Any) -> Plate:
-    return Plate(name, result.image, f"{brief(result)}<em>{result.seconds:.2f} s</em>")
+    return Plate(
+        name, result.image, f'{brief(result)}<span class="figures">{result.seconds:.2f} s</span>'
+    )
 
 
 def drawing(placed: Any) -> str:
@@ -141,8 +143,8 @@ def _placed_words(placed: Any) -> str:
             f"The result is nearer to its words than <b>{placed.nearer:.0%}</b> of random pictures."
         )
         told.append(
-            "Words stand apart from all pictures, as in every such embedding: that is the gap "
-            f"which the noise bridges (measured cosine {placed.cosine:.2f})."
+            "Where words stand apart from pictures, the noise of training shall bridge the gap "
+            f"(measured: cosine {placed.cosine:.2f} of the words and their noisy copies)."
         )
     return said(" ".join(told))
 
@@ -151,23 +153,23 @@ def build(load: Callable, asked: gr.State) -> None:
     """Put this part into the open tab; asked: the newest request of the page."""
     part = _Part(load)
     _heading("Noise that makes words of pictures", _PSEUDO.format(cosine(1)))
-    row = gr.HTML(elem_id="mm2latent-noise")
     button = gr.Button("Lay noise on the words of the newest result", size="md")
+    row = gr.HTML(elem_id="mm2latent-noise")
     button.click(part.noise, asked, row, api_name="mm2latent_noise", **GPU)
     _heading(
         "The joint embedding", "<p class='aside'>Random pictures of the generator, by the two "
         "axes in which their embeddings differ most, and the newest result among them. The first "
         "map takes a while: 512 pictures are made for it.</p>",
     )  # fmt: skip
-    drawn = gr.HTML(elem_id="mm2latent-map")
     mapped = gr.Button("Draw the map", size="md")
+    drawn = gr.HTML(elem_id="mm2latent-map")
     mapped.click(part.map, asked, drawn, api_name="mm2latent_map", **GPU)
     _heading(
         "Other methods", "<p class='aside'>The same request, words and condition, by a code that "
         "is optimised, and by choosing among samples, which looks at the words alone.</p>",
     )  # fmt: skip
-    rivals = gr.HTML(elem_id="mm2latent-rivals")
     run = run_buttons("Compare", fewest=10, most=200, steps=50)
+    rivals = gr.HTML(elem_id="mm2latent-rivals")
     wire_run(run, part.compare, {"rivals": rivals}, [asked, run.steps], "mm2latent_compare")
 
 

@@ -14,6 +14,7 @@ from examples.clay.parameters import EXPRESSION, POSE, SHAPE, limits
 
 NONE, MASK, SKETCH, HEAD = "none", "mask", "sketch", "morphable"
 KINDS = {NONE: "None", MASK: "Mask", SKETCH: "Sketch", HEAD: "Head in 3D"}
+IN_TEXT = {MASK: "mask", SKETCH: "sketch", HEAD: "head in 3D"}
 CLASS_NAMES = (
     "background", "skin", "left brow", "right brow", "left eye", "right eye", "glasses", "left ear",
     "right ear", "earring", "nose", "open mouth", "upper lip", "lower lip", "neck", "necklace",

@@ -139,4 +139,4 @@ def brief(result: Any) -> str:
     if scores.condition is not None:
         told.append(f"{result.condition.replace(HEAD, '3DMM')} {scores.condition:.0%}")
     seen = escape(sees(scores.attributes))
-    return f"{seen}<em>{', '.join(told)}</em>"
+    return f'{seen}<span class="figures">{", ".join(told)}</span>'

@@ -13,6 +13,7 @@ from PIL import Image
 
 from demos.kit.words import said
 from demos.mm2latent.chips import Wish
+from demos.mm2latent.setting import HEAD, MASK
 from examples.portraits import unseen
 
 
@@ -58,14 +59,16 @@ def answer(start: Start | None, overrides: Mapping[str, Any]) -> Image.Image | N
 
 
 def explained(
-    start: Start, asked: tuple[Wish, ...], beyond: str, painted: np.ndarray | None = None
+    start: Start, asked: tuple[Wish, ...], beyond: str, condition: Mapping[str, Any]
 ) -> str:
     """What of a request the true answer shows, and what it cannot, in HTML."""
-    words = ", ".join(wish.words for wish in asked)
-    told = f"portrait {start.seed} with {words}" if words else f"portrait {start.seed} itself"
+    words = ", ".join(
+        [*(w.words for w in asked), *(["these numbers"] if HEAD in condition else [])]
+    )
+    told = f"Portrait {start.seed} with {words}" if words else f"Portrait {start.seed} itself"
     notes = [f"{escape(told)}."]
-    if painted is not None and start.mask is not None:
-        moved = float((painted != start.mask).mean())
+    if MASK in condition and start.mask is not None:
+        moved = float((condition[MASK] != start.mask).mean())
         if moved:
             notes.append(f"Its mask is its own: {moved:.1%} was painted over since.")
     if beyond:

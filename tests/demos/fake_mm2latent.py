@@ -136,7 +136,8 @@ class FakeMM2Latent:
     def _source(self, w, image, measures) -> Source:
         mask = np.zeros((self.size,) * 2, np.uint8)
         mask[_oval(self.size)] = 1
-        edges = np.asarray(image.convert("L").filter(ImageFilter.FIND_EDGES)) > 60
+        edges = np.asarray(image.convert("L").filter(ImageFilter.FIND_EDGES)) > 30
+        edges = np.pad(edges[2:-2, 2:-2], 2)  # the filter takes the border for an edge
         numbers = np.zeros(len(self.layout.names), np.float32)
         given = {"mask": mask, "sketch": edges, "morphable": numbers}
         return Source(w, image, np.zeros((1, 512), np.float32), given, measures, 0.01)
