@@ -311,6 +311,7 @@ element.addEventListener('input', (event) => {
   if (event.target.name === 'zoom') return look(dial('zoom'), ...middle());
   draw();
 });
+element.addEventListener('submit', (event) => event.preventDefault());
 element.addEventListener('click', (event) => {
   const action = event.target.closest('button')?.dataset.action;
   if (action === 'undo') restore(past, future, 'undo');

@@ -38,7 +38,8 @@ def _dial(name: str, label: str, low: int, high: int, value: int, step: float = 
 max="{high}" step="{step}" value="{value}"></label>"""
 
 
-_TEMPLATE = f"""<div class="painter" inert>
+# A form, so that the radio buttons of two painters on a page are two groups.
+_TEMPLATE = f"""<form class="painter" inert>
 <div class="tools"><fieldset class="choice"><legend>Tool</legend>
 {"".join(_tool(*item) for item in _TOOLS.items())}</fieldset>
 <div class="acts"><button type="button" data-action="undo">Undo</button>
@@ -51,7 +52,7 @@ _TEMPLATE = f"""<div class="painter" inert>
 aria-label="Mask painter. Arrow keys move the brush, with Shift by eight pixels; Space paints;
 Control Z undoes."></canvas><p class="empty">The part mask appears here</p>
 <p class="status" aria-live="polite"></p></div>
-<fieldset class="legend"><legend>Part</legend></fieldset></div>"""
+<fieldset class="legend"><legend>Part</legend></fieldset></form>"""
 
 
 @dataclass(frozen=True)

@@ -283,3 +283,36 @@ def test_a_stable_diffusion_drops_in_by_id(pipeline, mask, tmp_path):
     assert states.shape == (2, TOKENS, WIDTH) and spoken.sum(1).tolist() == [2, 0]
     with pytest.raises(ValueError, match="condition must be one of mask; got a scribble"):
         dropped.read("hat", Condition(SCRIBBLE, mask.pixels))
+
+
+# ---- what a page holds ---------------------------------------------------------------------------
+
+
+def test_conditions_are_made_of_what_a_page_holds(pipeline: DiffusionInversion) -> None:
+    labels = np.eye(8, dtype=np.uint8)
+    assert (pipeline.condition(MASK, labels, PALETTE).pixels == PALETTE[labels]).all()
+    drawn = Image.new("RGB", (32, 32), "white")
+    with pytest.raises(ValueError, match="must have strokes; got an empty one"):
+        pipeline.condition(SCRIBBLE, drawn)
+    ImageDraw.Draw(drawn).line((4, 4, 28, 28), fill="black", width=2)
+    assert 0 < (pipeline.condition(SCRIBBLE, drawn).pixels > 0).mean() < 0.2
+    with pytest.raises(ValueError, match="task must be mask or scribble; got 'song'"):
+        pipeline.condition("song", drawn)
+
+
+def test_strokes_of_a_picture_lie_on_its_edges(pipeline: DiffusionInversion) -> None:
+    picture = Image.new("RGB", (64, 64), "white")
+    ImageDraw.Draw(picture).rectangle((16, 16, 47, 47), fill="navy")
+    traced = pipeline.traced(picture, 64)
+    assert traced[30, 14:19].any() and not traced[26:38, 26:38].any() and not traced[:8].any()
+
+
+def test_codes_are_measured_by_layer_and_kept(
+    pipeline: DiffusionInversion, mask: Condition, tmp_path
+) -> None:
+    reading = pipeline.read("red", mask)
+    assert reading.sizes["beta"] == pytest.approx(reading.beta[0].abs().mean(-1).tolist())
+    assert [len(sizes) for sizes in reading.sizes.values()] == [LAYERS] * 3
+    path = pipeline.keep(tmp_path / "latent.safetensors", {"code": reading})
+    found = load_codes(path, pipeline.fingerprint, (LAYERS, 512))
+    assert torch.equal(torch.as_tensor(found["code"]), reading.w)
