@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.conditions import MASK, SCRIBBLE, Condition
 from pipelines.diffusion_inversion import SCHEDULE, DiffusionInversion
+from pipelines.latents import load_codes
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.networks.joint_embedding import vocabulary_of
