@@ -21,7 +21,7 @@ from demos.diffusion_inversion.setting import CLAY_HEADS, MASK, NAMES, SCRIBBLE,
 from demos.kit import theme
 from demos.kit.imaging import psnr
 from demos.kit.painter import Painting
-from demos.kit.prompts import CLAY_GROUPS, MOST, Prompt
+from demos.kit.prompts import CLAY_GROUPS, MOST, prompt_box
 from demos.kit.runs import mark
 from demos.papers import PAPERS
 from examples.clay.parts import PALETTE
@@ -130,7 +130,7 @@ def test_settings_say_which_styles_there_are() -> None:
 
 
 def test_prompts_are_texts_of_bounded_length() -> None:
-    box = Prompt(render=False)
+    box = prompt_box(render=False)
     assert box.preprocess(None) == "" and box.preprocess("  red\n hair ") == "red hair"
     refused(lambda: box.preprocess("a" * 10_000), f"at most {MOST}", "got 10000")
     refused(lambda: box.preprocess(["red"]), "must be text")
