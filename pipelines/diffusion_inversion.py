@@ -3,8 +3,7 @@ CVPR 2024), in two dimensions.
 
 Stages: `read` (text and a mask or scribble -> codes of a GAN and their picture, by one call of a
 denoising U-Net; Secs. 3.1 to 3.3, Eqs. 2 to 5) and `denoise` (what the diffusion model itself makes
-of the same inputs, I_0^d, in twenty calls and more). `restyle` maps a reading by the modulation of
-another style (Sec. 4.4).
+of the same inputs, I_0^d, in twenty calls and more). A style has a T of its own (Sec. 4.4).
 
 Symbols: c, the prompt; x, the visual condition as a picture; z_t, latents at step t, from T (noise)
 to 0; E, the encoder (`DiffusionEncoder`); h, f, a, what it reads; M, the mapping network; T, here
@@ -102,7 +101,8 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Denoised:
-    """Result of `denoise`: I_0^d, after so many calls of the U-Net."""
+    """Result of `denoise`: I_0^d, after so many calls of the U-Net; seconds: without those that
+    pictures on the way took."""
 
     image: Image.Image
     calls: int
@@ -213,23 +213,23 @@ class DiffusionInversion(Measured):
         seed: int = 0,
         strength: float = 1.0,
         attentive: bool = True,
+        style: str | None = None,
         on_step: OnStep | None = None,
     ) -> Reading:
         """Codes of a prompt and a mask or scribble, and their picture (Eqs. 2 to 5).
 
         t: the step to read at, 0 to 999, None for the first one: a smaller one asks for the steps
         before it too, and is rounded to one of theirs. strength: of the condition, 0 to 2.
-        attentive: False for the T of row (b). Raises ValueError for what is out of range.
+        attentive: False for the T of row (b). style: one of `styles`, whose T is taken (Sec. 4.4).
+        Raises ValueError for what is out of range and for a T that is not there.
         """
         start = time.perf_counter()
         _check(prompt, seed, strength)
-        if not attentive and self.ablated is None:
-            raise ValueError("attentive=False must have its own T; got none in this domain.")
+        modulation = self._modulation(attentive, style)
         states, spoken = self._prompted(prompt)
         way = self.steps_to(t)
         z = self._way(states, condition, way[:-1], seed, strength, on_step)
         found = self._encoder(condition)(z, way[-1], states, self._visual(condition), strength)
-        modulation = self.modulation if attentive else self.ablated
         mapped, gamma, beta = self.codes(found, spoken, way[-1], modulation)
         w = modulate(mapped, gamma, beta)
         maps, average, refined = self._inside(found, spoken, modulation)
@@ -263,16 +263,21 @@ class DiffusionInversion(Measured):
             raise ValueError(f"steps must lie in 1..200; got {steps}. Take {STEPS}.")
         scheduler, z = self._started(steps, seed)
         states, _ = self._prompted(prompt)
-        calls = 0
+        calls, showing = 0, 0.0
         for i, t in enumerate(scheduler.timesteps.tolist(), 1):
             noise, asked = self._guided(z, t, states, condition, strength)
             out = scheduler.step(noise, t, z)
             z, calls = out.prev_sample, calls + asked
-            shown = [self._drawn(out.pred_original_sample)] if i % image_every == 0 else None
-            if on_step and on_step(Step("denoise", i, steps, None, shown)):
+            # What is shown on the way is no part of the method's own time.
+            looked = time.perf_counter()
+            shown = on_step and i % image_every == 0
+            pictures = [self._drawn(out.pred_original_sample)] if shown else None
+            stop = on_step and on_step(Step("denoise", i, steps, None, pictures))
+            showing += time.perf_counter() - looked
+            if stop:
                 z = out.pred_original_sample
                 break
-        return Denoised(self._drawn(z), calls, time.perf_counter() - start)
+        return Denoised(self._drawn(z), calls, time.perf_counter() - start - showing)
 
     @stage
     def redraw(self, reading: Reading, *, mapped_only: bool = False, keep: float = 1.0) -> Reading:
@@ -286,17 +291,6 @@ class DiffusionInversion(Measured):
         w = reading.mapped + share * (reading.w - reading.mapped)
         image = as_images(self.runtime.picture(self.generator.synthesis, w.to(self.device)))[0]
         return replace(reading, w=w, image=image)
-
-    def restyle(self, prompt: str, condition: Condition, style: str, **options: Any) -> Reading:
-        """`read` with the modulation of a style (Sec. 4.4); options as there."""
-        if style not in self.styles:
-            known = ", ".join(self.styles) or "none"
-            raise ValueError(f"style must be one of {known}; got {style!r}. Choose one.")
-        plain, self.modulation = self.modulation, self.styles[style]
-        try:
-            return self.read(prompt, condition, **options)
-        finally:
-            self.modulation = plain
 
     # ---- what a page holds -----------------------------------------------------------------------
 
@@ -357,6 +351,17 @@ class DiffusionInversion(Measured):
     @property
     def _unet(self) -> nn.Module:
         return next(iter(self.encoders.values())).unet
+
+    def _modulation(self, attentive: bool, style: str | None) -> StyleModulation:
+        """The T to read with."""
+        if style is not None and style not in self.styles:
+            known = ", ".join(self.styles) or "none"
+            raise ValueError(f"style must be one of {known}; got {style!r}. Choose one.")
+        if not attentive and self.ablated is None:
+            raise ValueError("attentive=False must have its own T; got none in this domain.")
+        if style is not None:
+            return self.styles[style]
+        return self.modulation if attentive else self.ablated
 
     def _encoder(self, condition: Condition) -> DiffusionEncoder:
         if condition.task not in self.encoders:

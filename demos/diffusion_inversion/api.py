@@ -60,13 +60,10 @@ class _Calls:
         pipeline = self.load()
         condition = _condition(pipeline, drawing, kind)
         options = {"t": t, "seed": noise, "strength": strength}
-
-        def read(on_step: Callable) -> Any:
-            if style == PLAIN:
-                return pipeline.read(prompt, condition, on_step=on_step, **options)
-            return pipeline.restyle(prompt, condition, style, on_step=on_step, **options)
-
-        reading = yield from run(read)
+        options["style"] = None if style == PLAIN else style
+        reading = yield from run(
+            lambda on_step: pipeline.read(prompt, condition, on_step=on_step, **options)
+        )
         path = pipeline.keep(fresh_folder() / "latent.safetensors", {"code": reading})
         told = {"t": reading.t, "words": list(reading.words), **_counted(reading)}
         return reading.image, told, Path(path)

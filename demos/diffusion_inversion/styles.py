@@ -34,7 +34,7 @@ class _Part:
         with spoken_errors():
             pipeline = self.load()
             condition = asked.condition(pipeline)
-            made = pipeline.restyle(asked.prompt, condition, style, **asked.options)
+            made = pipeline.read(asked.prompt, condition, style=style, **asked.options)
             true = asked.true_style(style)
             keep = subject.keepsake(pipeline, **{style: made.image})
         why = "" if true is not None else f' <span class="quiet">{NO_TRUTH}</span>'

@@ -73,8 +73,11 @@ class FakeDiffusion:
         return Condition.scribble_of(picture, side).pixels[..., 0] > 0
 
     def read(
-        self, prompt, condition, *, t=None, seed=0, strength=1.0, attentive=True, on_step=None
-    ) -> Reading:
+        self, prompt, condition, *, t=None, seed=0, strength=1.0, attentive=True, style=None,
+        on_step=None,
+    ) -> Reading:  # fmt: skip
+        if style is not None:
+            return self._styled(prompt, condition, style, t=t, seed=seed, strength=strength)
         self.calls.append(("read", prompt, condition.task, t, seed, strength, attentive))
         start = time.perf_counter()
         nearest = 0 if t is None else min(range(len(WAY)), key=lambda i: abs(WAY[i] - t))
@@ -114,8 +117,8 @@ class FakeDiffusion:
         image = Image.blend(blurred, reading.image, 0.0 if mapped_only else keep)
         return replace(reading, image=image)
 
-    def restyle(self, prompt, condition, style, **options) -> Reading:
-        self.calls.append(("restyle", style))
+    def _styled(self, prompt, condition, style, **options) -> Reading:
+        self.calls.append(("style", style))
         if style not in self.styles:
             raise ValueError(f"style must be one of {', '.join(self.styles)}; got {style!r}.")
         read = self.read(prompt, condition, **options)

@@ -342,7 +342,7 @@ def test_a_strip_can_be_stopped(client, fake_diffusion) -> None:
 def test_styles_stand_beside_the_true_picture(client, portrait, fake_diffusion) -> None:
     generate(client, mask=labels(truth.mask_of(SEED, WHOLE)), picture=portrait, seed=SEED)
     _, styled, true, words = client.predict("bronze", api_name="/diffusion_restyle")[:4]
-    assert ("restyle", "bronze") in fake_diffusion.calls and Path(styled).exists()
+    assert ("style", "bronze") in fake_diffusion.calls and Path(styled).exists()
     shown = Image.open(true["value"]).convert("RGB")
     assert psnr(shown, truth.style_of(SEED, "bronze", WHOLE)) == np.inf
     assert psnr(shown, truth.picture_of(SEED, WHOLE)) < 30 and "Bronze" in words
@@ -396,7 +396,7 @@ def test_a_mask_file_becomes_a_picture_and_a_latent(client, tmp_path, fake_diffu
     assert Path(shown).exists() and (told["t"], told["calls"]) == (951, 1)
     assert told["words"] == ["red", "hair"] and load_file(latent)["code"].shape == (1, 12, 512)
     client.predict("", handle_file(path), "picture", 999, 0, 1.0, "marble", api_name=name)
-    assert fake_diffusion.calls[-2] == ("restyle", "marble")
+    assert fake_diffusion.calls[-2] == ("style", "marble")
     assert fake_diffusion.calls[-1][2] == SCRIBBLE
     shown, told = client.predict("red hair", handle_file(path), api_name=f"/{PAPER.slug}_denoise")
     assert told["calls"] == 20

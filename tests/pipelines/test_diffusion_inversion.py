@@ -166,13 +166,13 @@ def test_mixtures_of_codes(pipeline, mask):
 def test_ablation_and_styles_are_other_modulations(pipeline, mask):
     found = pipeline.read("old", mask)
     plain = pipeline.read("old", mask, attentive=False)
-    bronze = pipeline.restyle("old", mask, "bronze")
+    bronze = pipeline.read("old", mask, style="bronze")
     assert torch.equal(plain.mapped, found.mapped) and torch.equal(bronze.mapped, found.mapped)
     assert not torch.equal(plain.gamma, found.gamma)
     assert not torch.equal(bronze.gamma, found.gamma)
-    assert torch.equal(pipeline.read("old", mask).gamma, found.gamma)  # the plain one is back
+    assert torch.equal(pipeline.read("old", mask).gamma, found.gamma)
     with pytest.raises(ValueError, match="style must be one of bronze; got 'gold'"):
-        pipeline.restyle("old", mask, "gold")
+        pipeline.read("old", mask, style="gold")
     bare = build(ablated=None)
     with pytest.raises(ValueError, match="must have its own T; got none"):
         bare.read("old", mask, attentive=False)
