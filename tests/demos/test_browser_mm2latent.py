@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from demos.kit import theme
-from tests.demos.browsing import CHROMIUM, SECONDS, overhang, panel, picture, press
+from tests.demos.browsing import CHROMIUM, SECONDS, overhang, picture
 from tests.demos.fake_mm2latent import FakeMM2Latent
 from tests.demos.test_mm2latent_page import build
 
@@ -92,20 +92,6 @@ def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
     before = shown.get_attribute("src")
     page.locator("#mm2latent-head input[data-name=yaw]").fill("-30")
     expect(shown).not_to_have_attribute("src", before)
-
-
-def test_a_result_goes_on_to_edit_with_its_code(visit, served, fake_mm) -> None:
-    page = written(visit, served)
-    press(page, "Use it there")
-    expect(page.locator("#mm2latent-edit-words")).to_contain_text("came with its code")
-    place = panel(page, "Edit")
-    place.locator("#mm2latent-target textarea").fill("red hair")
-    expect(page.locator("#mm2latent-edit-words")).to_contain_text("red hair")
-    assert ("edit", "red hair", "a portrait of a person", 1) in fake_mm.calls
-    press(place, "Keep, and edit on")
-    expect(page.locator("#mm2latent-story")).to_contain_text("red hair, β 1")
-    press(place, "Undo")
-    expect(page.locator("#mm2latent-story")).not_to_contain_text("red hair")
 
 
 def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
