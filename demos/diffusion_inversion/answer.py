@@ -17,7 +17,8 @@ from demos.kit.outputs import Values, filling
 from demos.kit.words import compared, said
 
 TRUE, THEIRS, ASKED = "true", "controlnet", "asked"
-SIDES = [("The true picture", TRUE), ("ControlNet's", THEIRS), ("What was painted", ASKED)]
+NAMES = {TRUE: "The true picture", THEIRS: "ControlNet's", ASKED: "What was painted"}
+SIDES = [(name, side) for side, name in NAMES.items()]
 NO_TRUTH = "Nobody drew this: a true picture is known of never-seen portraits alone."
 NO_RUN = "ControlNet has no picture of this yet: it was stopped, or had 0 steps."
 
@@ -29,7 +30,7 @@ class _Part:
     def compare(self, subject: Subject | None, side: str) -> Values:
         """Our picture under a slider with another; side: "true", "controlnet" or "asked"."""
         subject = held(subject)
-        if side not in (TRUE, THEIRS, ASKED):
+        if side not in NAMES:
             raise refuse(f"The other side must be one that is offered; got {side!r}.")
         ours, size = subject.reading.image, subject.reading.image.size
         other, why = _other(subject, side)
@@ -39,8 +40,9 @@ class _Part:
         if side != ASKED:
             with spoken_errors():
                 measures = self.load().measure(other.resize(size), ours)
-            words += compared(measures, dict((s, w) for w, s in SIDES)[side].lower(), "ours")
-        shown = gr.update(value=(other.resize(size), ours), visible=True)
+            words += compared(measures, NAMES[side].lower(), "ours")
+        label = f"{NAMES[side]}  |  Ours"
+        shown = gr.update(value=(other.resize(size), ours), visible=True, label=label)
         return {"pair": shown, "words": words}
 
 
@@ -82,7 +84,8 @@ def build(rendered: bool) -> AnswerControls:
         elem_id="diffusion-side",
     )
     pair = gr.ImageSlider(
-        label="  |  Ours", format="png", height=420, interactive=False,
+        label="The other  |  Ours", format="png", height=420, interactive=False,
+        elem_classes="filled",
         buttons=["download", "fullscreen"], elem_id="diffusion-pair",
     )  # fmt: skip
     return AnswerControls(side, pair, gr.HTML(elem_id="diffusion-answer-words"))

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from PIL import Image
 
-from demos.diffusion_inversion.setting import CLAY_HEADS, FIRST, MASK, SCRIBBLE, STEPS
+from demos.diffusion_inversion.setting import CLAY_HEADS, FIRST, MASK, NAMES, SCRIBBLE, STEPS
 from demos.kit import part_masks
 from demos.kit.api import Results, run
 from demos.kit.arguments import Choice, File, PictureIn, Real, Text, Whole
@@ -21,6 +21,7 @@ from demos.kit.bridge import Progress
 from demos.kit.downloads import fresh_folder
 from demos.kit.imaging import squared
 from demos.kit.prompts import MOST
+from examples.clay.parts import PALETTE
 
 PICTURE, PLAIN = "picture", "none"
 Prompt = Annotated[str, Text(MOST)]
@@ -98,16 +99,16 @@ class _Calls:
     def lists(self) -> Generator[Progress, None, Results]:
         """The classes of a mask with their colours (sRGB), and the styles."""
         yield from ()
-        colours = dict(zip(CLAY_HEADS.classes, CLAY_HEADS.palette.tolist(), strict=True))
+        colours = dict(zip(NAMES, PALETTE.tolist(), strict=True))
         return {"classes": colours, "styles": list(CLAY_HEADS.styles)}
 
 
 def _condition(pipeline: Any, drawing: Image.Image, kind: str) -> Any:
     """A drawing as the pipeline takes it; ValueError for colours of no class, or no stroke."""
     if kind == MASK:
-        labels = part_masks.snapped(np.asarray(drawing), CLAY_HEADS.palette)
+        labels = part_masks.snapped(np.asarray(drawing), PALETTE)
         labels = part_masks.reduced(labels, CLAY_HEADS.canvas)
-        return pipeline.condition(MASK, labels, CLAY_HEADS.palette)
+        return pipeline.condition(MASK, labels, PALETTE)
     square = squared(drawing, side=min(drawing.size))
     if kind == PICTURE:
         strokes = pipeline.traced(square, CLAY_HEADS.canvas)

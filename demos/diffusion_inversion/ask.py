@@ -14,7 +14,7 @@ from PIL import Image
 
 from demos.diffusion_inversion import truth
 from demos.diffusion_inversion.session import Asked
-from demos.diffusion_inversion.setting import MASK, PAPER_AND_INK, SCRIBBLE, Setting
+from demos.diffusion_inversion.setting import MASK, NAMES, PAPER_AND_INK, SCRIBBLE, Setting
 from demos.kit import painter
 from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import refuse, squared
@@ -25,6 +25,7 @@ from demos.kit.portraits import never_seen, seed_of
 from demos.kit.prompts import Prompt, prompt_box
 from demos.kit.runs import mark
 from demos.kit.words import said
+from examples.clay.parts import PALETTE
 
 KINDS = [("Mask", MASK), ("Scribble", SCRIBBLE)]
 WORDS = {MASK: ("hair", "Paint where each part of the head shall be."),
@@ -43,9 +44,14 @@ class Example:
 
 
 EXAMPLES = (
-    Example("Red waves", 2_000_004, MASK, "a young person, long wavy red hair, a broad smile"),
-    Example("Grey and glasses", 2_000_011, MASK, "an older person, white hair, round glasses"),
-    Example("By a few strokes", 2_000_007, SCRIBBLE, "a young person, black hair, a calm face"),
+    Example("Red waves", 2_000_070, MASK, "a young person, long wavy red hair, a broad smile"),
+    Example(
+        "White and glasses", 2_000_056, MASK, "an older person, white hair, a gentle smile, "
+        "round glasses",
+    ),
+    Example(
+        "By a few strokes", 2_000_041, SCRIBBLE, "a middle-aged person, black hair, a calm face"
+    ),
 )  # fmt: skip
 
 
@@ -81,7 +87,7 @@ class _Part:
     def _opened(self, square: Image.Image | None, labels: np.ndarray, kind: str) -> Any:
         """An update of a painter; a scribble is drawn on paper, a mask over its picture."""
         blank = Image.new("RGB", (self.at.canvas,) * 2, "white")
-        names, palette = _legend(self.at, kind)
+        names, palette = _legend(kind)
         part = names.index(WORDS[kind][0])
         return painter.begun(square or blank, labels, names, palette, part)
 
@@ -133,8 +139,8 @@ class _Part:
         )
 
 
-def _legend(at: Setting, kind: str) -> tuple[list[str], np.ndarray]:
-    return (list(at.classes), at.palette) if kind == MASK else (["paper", "ink"], PAPER_AND_INK)
+def _legend(kind: str) -> tuple[list[str], np.ndarray]:
+    return (list(NAMES), PALETTE) if kind == MASK else (["paper", "ink"], PAPER_AND_INK)
 
 
 def _shown(whether: bool) -> bool | str:
@@ -182,7 +188,7 @@ def build(at: Setting) -> AskControls:
         [e.name for e in EXAMPLES], value=None, label="Examples", elem_classes="pills",
         elem_id="diffusion-examples", visible=at.rendered,
     )  # fmt: skip
-    prompt = prompt_box("", at.chips, elem_id="diffusion-prompt")
+    prompt = prompt_box(elem_id="diffusion-prompt")
     with gr.Row():
         with gr.Column(scale=5, min_width=280):
             portrait = portrait_input(
@@ -207,13 +213,13 @@ def build(at: Setting) -> AskControls:
 
 
 def _canvas(at: Setting, kind: str) -> tuple[gr.Column, MaskPainter]:
-    names, palette = _legend(at, kind)
+    names, palette = _legend(kind)
     with gr.Column(visible=_shown(kind == MASK), min_width=280) as column:
         gr.HTML(said(f'<span class="quiet">{WORDS[kind][1]}</span>'))
         blank = np.zeros((at.canvas,) * 2, np.uint8)
         white = Image.new("RGB", blank.shape, "white")
         holds = painter.opened(white, blank, names, palette, names.index(WORDS[kind][0]))
-        canvas = mask_painter(holds, elem_id=f"diffusion-{kind}")
+        canvas = mask_painter(holds, elem_id=f"diffusion-{kind}", elem_classes="free")
         canvas.side, canvas.parts = at.canvas, len(names)
     return column, canvas
 

@@ -152,7 +152,8 @@ def filled(subject: Subject) -> Values:
     """The part for a new reading: its words to choose from, the first one shown."""
     reading = subject.reading
     found = _maps(reading)
-    name, key, field = found[0]
+    words = range(len(reading.words))  # the longest first: it says more than "a"
+    name, key, field = found[max(words, key=lambda i: len(reading.words[i]), default=0)]
     return {
         "what": gr.update(choices=[(name, key) for name, key, _ in found], value=key),
         "overlay": laid_over(reading.image, field), "seen": said(_words(key, name, field)),

@@ -17,7 +17,7 @@ from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.inputs import Dial
 from demos.kit.outputs import Values
 from demos.kit.runs import RunControls, run_button
-from demos.kit.words import said
+from demos.kit.words import running, said
 
 MOST_STEPS = 50
 WAITS = "Waits for ours, which reads its first call."
@@ -86,7 +86,9 @@ def _theirs(
             yield {"theirs": made.image, "theirs_clock": done}
             return replace(subject, denoised=made)
         now = clocks.at(time.perf_counter() - begun, news.index * each, steps * each, True)
-        yield {"theirs_clock": now} | ({"theirs": news.images[0]} if news.images else {})
+        yield {"theirs_clock": now, "state": running(news)} | (
+            {"theirs": news.images[0]} if news.images else {}
+        )
 
 
 def _told(result: Any) -> str:

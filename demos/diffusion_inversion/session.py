@@ -14,6 +14,7 @@ from demos.diffusion_inversion.setting import MASK, PAPER_AND_INK, SCRIBBLE, Set
 from demos.diffusion_inversion.truth import Crop
 from demos.kit.downloads import Keepsake
 from demos.kit.imaging import refuse
+from examples.clay.parts import PALETTE
 
 NOT_YET = "There is no picture yet. Press Generate first."
 
@@ -38,7 +39,7 @@ class Asked:
     def condition(self, pipeline: Any) -> Any:
         """As the pipeline takes it; ValueError for an empty scribble."""
         if self.task == MASK:
-            return pipeline.condition(MASK, self.labels, self.at.palette)
+            return pipeline.condition(MASK, self.labels, PALETTE)
         return pipeline.condition(SCRIBBLE, self.picture)
 
     @property
@@ -47,7 +48,7 @@ class Asked:
 
     @property
     def palette(self) -> np.ndarray:
-        return self.at.palette if self.task == MASK else PAPER_AND_INK
+        return PALETTE if self.task == MASK else PAPER_AND_INK
 
     @property
     def picture(self) -> Image.Image:
@@ -91,11 +92,11 @@ class Subject:
 
     def keepsake(self, pipeline: Any, **pictures: Image.Image) -> Keepsake:
         """All there is to take home; pictures: others besides, by name."""
-        made = {self.asked.task: self.asked.picture, "ours": self.reading.image}
-        if self.denoised is not None:
-            made["controlnet"] = self.denoised.image
-        true = self.asked.true_picture()
-        made |= {} if true is None else {"true": true}
+        made = {
+            self.asked.task: self.asked.picture, "true": self.asked.true_picture(),
+            "controlnet": self.denoised and self.denoised.image, "ours": self.reading.image,
+        }  # fmt: skip
+        made = {name: picture for name, picture in made.items() if picture is not None}
         told = {**self.asked.parameters, "t": self.reading.t, **self.counted}
         about = {"method": "diffusion-driven inversion", "domain": self.asked.at.name}
         return Keepsake(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from demos.kit.bridge import CLAY
 from demos.kit.imaging import SIDE
-from demos.kit.prompts import CLAY_GROUPS, Groups
-from examples.clay.parts import CLASSES, PALETTE
+from examples.clay.parts import CLASSES
 from examples.clay.styles import STYLES
 
 MASK, SCRIBBLE = "mask", "scribble"  # the pipeline's tasks
@@ -24,14 +23,14 @@ CLASS_NAMES = {
     "ear_r": "earring", "u_lip": "upper lip", "l_lip": "lower lip", "neck_l": "necklace",
     "cloth": "clothes",
 }  # fmt: skip
+NAMES = tuple(CLASS_NAMES.get(name, name) for name in CLASSES)
 PAPER_AND_INK = np.array([(255, 255, 255), (20, 20, 24)], np.uint8)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A domain: `side` of its pictures [px], `styles` it is trained for, chips of its prompts.
+    """A domain: `side` of its pictures [px], `styles` it is trained for.
 
-    classes, palette: names of a mask's classes, and the colours by which ControlNet knows them.
     rendered: whether a renderer knows never-seen portraits, their masks and true answers; faces:
     whether pictures show faces, to which an own one can be aligned.
     """
@@ -41,9 +40,6 @@ class Setting:
     styles: tuple[str, ...]
     rendered: bool
     faces: bool
-    classes: tuple[str, ...] = tuple(CLASS_NAMES.get(name, name) for name in CLASSES)
-    palette: Any = PALETTE
-    chips: Groups = field(default_factory=dict, hash=False)
 
     @property
     def canvas(self) -> int:
@@ -51,12 +47,10 @@ class Setting:
         return min(self.side, LARGEST)
 
 
-CLAY_HEADS = Setting(CLAY, SIDE, STYLES, rendered=True, faces=True, chips=CLAY_GROUPS)
+CLAY_HEADS = Setting(CLAY, SIDE, STYLES, rendered=True, faces=True)
 
 
 def setting_of(name: str, pipeline: Any, extras: tuple[str, ...] = ()) -> Setting:
     """A photo domain as its loaded pipeline has it; `extras` are those that the page may use."""
-    return Setting(
-        name, pipeline.size, tuple(pipeline.styles), rendered=False,
-        faces="faces/yunet" in extras, chips=CLAY_GROUPS,
-    )  # fmt: skip
+    faces = "faces/yunet" in extras
+    return Setting(name, pipeline.size, tuple(pipeline.styles), rendered=False, faces=faces)
