@@ -1,0 +1,103 @@
+"""A visitor writes, presses chips, paints and turns a head in a real browser; a fake pipeline."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from demos.kit import theme
+from tests.demos.browsing import CHROMIUM, SECONDS, overhang, picture
+from tests.demos.fake_mm2latent import FakeMM2Latent
+from tests.demos.test_mm2latent_page import build
+
+expect.set_options(timeout=20 * SECONDS)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
+
+
+@pytest.fixture(scope="module")
+def fake_mm() -> FakeMM2Latent:
+    return FakeMM2Latent()
+
+
+@pytest.fixture(scope="module")
+def served(fake_mm):
+    demo = build(fake_mm)
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    demo.close()
+
+
+def written(visit, served: str, width: int = 1280, address: str = "") -> Page:
+    """The page with a prompt that was written and pressed, its variations shown."""
+    page = visit(f"{served}/mm2latent{address}", width)
+    page.locator("#mm2latent-prompt textarea").fill("blond hair")
+    chip(page, "round").click()
+    expect(page.locator("#mm2latent-prompt textarea")).to_have_value("blond hair, round glasses")
+    expect(page.locator("#mm2latent-words .yes")).to_have_count(2)
+    expect(page.locator("#mm2latent-variations figure")).to_have_count(4)
+    return page
+
+
+def chip(page: Page, name: str) -> Locator:
+    chips = page.locator("#mm2latent-prompt .chips button")
+    return chips.get_by_text(name, exact=True).first
+
+
+def choose(page: Page, kind: str) -> None:
+    page.locator("#mm2latent-kind").get_by_text(kind, exact=True).click()
+
+
+def test_chips_write_the_prompt_and_the_judge_answers(visit, served) -> None:
+    page = written(visit, served)
+    before = picture(page, "#mm2latent-result")
+    chip(page, "cap").click()
+    expect(page.locator("#mm2latent-words .no")).to_contain_text("a cap")
+    chip(page, "round").click()  # taken out again
+    expect(page.locator("#mm2latent-prompt textarea")).to_have_value("blond hair, a cap")
+    expect(page.locator("#mm2latent-words .yes")).to_have_count(1)
+    assert picture(page, "#mm2latent-result") != before
+
+
+def test_a_stroke_on_the_mask_changes_the_picture(visit, served) -> None:
+    page = written(visit, served)
+    choose(page, "Mask")
+    expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=90 * SECONDS)
+    expect(page.locator("#mm2latent-strip .marked")).to_contain_text("with blond hair")
+    before = picture(page, "#mm2latent-result")
+    canvas = page.locator("#mm2latent-mask canvas")
+    page.locator("#mm2latent-mask .legend").get_by_text("hat", exact=True).click()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 20, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, middle, steps=8)
+    page.mouse.up()
+    expect(page.locator("#mm2latent-mask .status")).to_contain_text("Painted hat")
+    expect(page.locator("#mm2latent-strip .marked")).to_contain_text("painted over")
+    assert picture(page, "#mm2latent-result") != before
+
+
+def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
+    page = written(visit, served)
+    choose(page, "Head in 3D")
+    expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=90 * SECONDS)
+    lines = page.locator("#mm2latent-head path.face").last
+    before = lines.get_attribute("d")
+    page.locator("#mm2latent-head input[data-name=yaw]").fill("30")
+    assert lines.get_attribute("d") != before  # at once, in the browser
+    expect(page.locator("#mm2latent-head output").first).to_have_text("+30")
+    expect(page.locator("#mm2latent-strip .marked")).to_contain_text("these numbers")
+    shown = page.locator("#mm2latent-result img")
+    before = shown.get_attribute("src")
+    page.locator("#mm2latent-head input[data-name=yaw]").fill("-30")
+    expect(shown).not_to_have_attribute("src", before)
+
+
+def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
+    page = written(visit, served, width=390, address="?__theme=dark")
+    choose(page, "Head in 3D")
+    expect(page.locator("#mm2latent-head path.face").last).to_be_visible(timeout=90 * SECONDS)
+    assert overhang(page) <= 0
+    ground = page.locator("#mm2latent-head svg")
+    assert ground.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(27, 47, 42)"
