@@ -204,7 +204,7 @@ def wire(
     outputs |= panel.outputs(*CHANGED, "library", "scales", "report", "parts", "inferred")
     every = outputs | panel.outputs("answer", "verdict") | besides
     inputs = [*portrait.origin, ui.run.steps, panel.own, given]
-    results = Belonging(portrait.inputs, ui.of, every, forgotten)
+    results = Belonging(portrait.origin, ui.of, every, forgotten, portrait.meant)
     ran = wire_run(ui.run, part.embed, outputs, inputs, "editgan_embed", results)
     ran.success(**panel.answering, **QUIET, **FOLLOW)
     ui.paintings.input(

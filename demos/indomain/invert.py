@@ -196,7 +196,9 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
     exchange.receive("invert", "invert", portrait)
     outputs = shown | {"table": numbers_table, "report": report, "numbers": numbers, "keep": keep}
     of = gr.State(first.get("of"))
-    results = Belonging(portrait.inputs, of, outputs, lambda: dict.fromkeys(outputs))
+    results = Belonging(
+        portrait.origin, of, outputs, lambda: dict.fromkeys(outputs), portrait.meant
+    )
     inputs = [*portrait.origin, ui.steps, exchange.given]
     wire_run(ui, part.invert, outputs, inputs, "indomain_invert", results)
     if examples is not None:

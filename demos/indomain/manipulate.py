@@ -242,7 +242,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
         "history": history, "keep": keep,
     }  # fmt: skip
     every = made | edited | dials | lay_beside(keep, "inversion", "manipulate")
-    results = Belonging(portrait.inputs, of, every, lambda: _cleared(every, dials))
+    results = Belonging(portrait.origin, of, every, lambda: _cleared(every, dials), portrait.meant)
     inputs = [*portrait.origin, ui.steps, exchange.given]
     api = "indomain_manipulate_invert"
     ran = wire_run(ui, part.invert, made, inputs, api, results)

@@ -102,6 +102,13 @@ class PortraitInput:
     def origin(self) -> list[gr.components.Component]:
         return [*self.inputs, self.seed]
 
+    @staticmethod
+    def meant(
+        picture: Image.Image | None, x: float, y: float, zoom: float, seed: int | None
+    ) -> tuple[Image.Image | None, float, float, float]:
+        """What values of `origin` stand for: a seed that has just been typed, for its portrait."""
+        return picture_of(picture, seed), x, y, zoom
+
 
 def aligned(
     picture: Image.Image | None, x: float, y: float, zoom: float, side: int = SIDE

@@ -72,13 +72,19 @@ class Belonging:
     """Results and what they belong to.
 
     inputs: the components whose values decide; of: the state with the mark of those that the
-    results on the page were made of; outputs: what `cleared()` empties, by name.
+    results on the page were made of; outputs: what `cleared()` empties, by name. meant: what values
+    of the inputs stand for, where different ones are the same request.
     """
 
     inputs: Sequence[Component]
     of: gr.State
     outputs: Mapping[str, Component]
     cleared: Callable[[], Values]
+    meant: Callable[..., Sequence[Any]] = lambda *values: values
+
+    def mark(self, *values: Any) -> str:
+        """The mark of what values of the inputs stand for."""
+        return mark(*self.meant(*values))
 
 
 def mark(*inputs: Any) -> str:
@@ -109,7 +115,8 @@ def wire_run(
     results = results or Belonging((), gr.State(), {}, dict)
     filled = {**outputs, "state": ui.state}
     # A page sends a click's events one after another: the answer comes before the run.
-    ui.run.click(_asked, [ui.stop, *results.inputs], [ui.state, results.of], **AT_ONCE)
+    asked = functools.partial(_asked, results)
+    ui.run.click(asked, [ui.stop, *results.inputs], [ui.state, results.of], **AT_ONCE)
     ran = ui.run.click(
         **filling(_starting(handler), filled), inputs=[*inputs, ui.stop], api_name=api_name,
         **GPU | {"show_progress": "minimal", "show_progress_on": [ui.state]},
@@ -120,12 +127,12 @@ def wire_run(
 
     def ended(stop: Stop, *now: Any) -> Values:
         """How the run ended; its result goes where the inputs are others by now."""
-        if results.inputs and stop.made_of != mark(*now):
+        if results.inputs and stop.made_of != results.mark(*now):
             return {**results.cleared(), "state": words}
         return {"state": said(stop.words)}
 
     def compare(of: str | None, *now: Any) -> Values:
-        if of in (None, mark(*now)):
+        if of is None or of == results.mark(*now):
             return {}
         return {**results.cleared(), "state": words}
 
@@ -139,8 +146,8 @@ def wire_run(
     return ran
 
 
-def _asked(stop: Stop, *inputs: Any) -> tuple[str, str]:
-    made_of = mark(*inputs)
+def _asked(results: Belonging, stop: Stop, *inputs: Any) -> tuple[str, str]:
+    made_of = results.mark(*inputs)
     stop.ask(made_of)
     return WAITS, made_of
 

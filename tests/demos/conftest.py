@@ -93,7 +93,7 @@ def visit(browser):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda r: complaints.append(r.url) if outside(r) else None)
         page.goto(url)
-        page.locator(".prose-page").filter(visible=True).first.wait_for()
+        page.locator(".prose-page, .portrait").filter(visible=True).first.wait_for()
         return page
 
     yield open_page
