@@ -61,7 +61,7 @@ def test_chips_write_the_prompt_and_the_judge_answers(visit, served) -> None:
 def test_a_stroke_on_the_mask_changes_the_picture(visit, served) -> None:
     page = written(visit, served)
     choose(page, "Mask")
-    expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=90 * SECONDS)
+    expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=180 * SECONDS)
     expect(page.locator("#mm2latent-strip .marked")).to_contain_text("with blond hair")
     before = picture(page, "#mm2latent-result")
     canvas = page.locator("#mm2latent-mask canvas")
@@ -81,7 +81,7 @@ def test_a_stroke_on_the_mask_changes_the_picture(visit, served) -> None:
 def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
     page = written(visit, served)
     choose(page, "Head in 3D")
-    expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=90 * SECONDS)
+    expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=180 * SECONDS)
     lines = page.locator("#mm2latent-head path.face").last
     before = lines.get_attribute("d")
     page.locator("#mm2latent-head input[data-name=yaw]").fill("30")
@@ -97,7 +97,7 @@ def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
 def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
     page = written(visit, served, width=390, address="?__theme=dark")
     choose(page, "Head in 3D")
-    expect(page.locator("#mm2latent-head path.face").last).to_be_visible(timeout=90 * SECONDS)
+    expect(page.locator("#mm2latent-head path.face").last).to_be_visible(timeout=180 * SECONDS)
     assert overhang(page) <= 0
     ground = page.locator("#mm2latent-head svg")
     assert ground.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(27, 47, 42)"

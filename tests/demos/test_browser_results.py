@@ -42,7 +42,6 @@ def test_results_go_with_their_input(visit, served, tmp_path):
     expect(tab.get_by_label("range slider for Smile, none to full")).to_have_value("0")
 
 
-@pytest.mark.xfail(reason="mended, and not yet seen to pass")
 def test_a_result_is_sent_to_another_part_and_page_with_its_code(visit, served):
     page = visit(f"{served}/indomain")
     tab = panel(page, "Manipulate")
@@ -68,10 +67,7 @@ def test_a_result_is_sent_to_another_part_and_page_with_its_code(visit, served):
 
 @pytest.mark.parametrize(
     "width",
-    [
-        pytest.param(390, marks=pytest.mark.xfail(reason="mended, and not yet seen to pass")),
-        1280,
-    ],
+    [390, 1280],
 )
 def test_the_picture_stays_in_view_beside_the_painter(visit, served, width):
     page = visit(f"{served}/editgan", width)
