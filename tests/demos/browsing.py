@@ -18,7 +18,7 @@ ARGUMENTS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 SECONDS = 1000
-LONG = 90 * SECONDS  # as long as a busy machine may take for what takes seconds
+LONG = 120 * SECONDS  # as long as a busy machine may take for what takes seconds
 
 
 def outside(request: Request) -> bool:
