@@ -116,7 +116,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """A text, maybe an empty one."""
+    """A text, maybe an empty one; spaces count once."""
 
     most: int
 
@@ -163,22 +163,6 @@ class Names:
         if not all(isinstance(item, str) for item in listed):
             raise expected(name, self.words, value)
         return tuple(dict.fromkeys(listed))
-
-
-@dataclass(frozen=True)
-class Words:
-    """A text, maybe an empty one; spaces count once."""
-
-    most: int
-
-    @property
-    def words(self) -> str:
-        return f"a text of at most {self.most} characters"
-
-    def read(self, name: str, value: Any) -> str:
-        if not isinstance(value, str) or len(value) > self.most:
-            raise expected(name, self.words, value)
-        return " ".join(value.split())
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from demos.kit.arguments import (
     Picture,
     PictureIn,
     Real,
+    Text,
     Whole,
-    Words,
 )
 from demos.kit.bridge import CLAY, Progress
 from demos.kit.downloads import Keepsake
@@ -33,7 +33,7 @@ from demos.mm2latent.setting import CLASS_NAMES, HEAD, KINDS, MASK, NONE, SKETCH
 from examples.clay.parts import PALETTE
 
 MOST = 1000  # characters
-Prompt = Annotated[str, Words(MOST)]
+Prompt = Annotated[str, Text(MOST)]
 Mask = Annotated[File | str | None, Maybe(Picture())]
 Head = Annotated[dict[str, float] | None, Maybe(Numbers('{"yaw": 20, "smile": 1}'))]
 Variety = Annotated[float, Real(0, 2)]

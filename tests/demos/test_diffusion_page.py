@@ -14,7 +14,6 @@ from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
-import app
 from demos.diffusion_inversion import PAPER, inside, layers, truth
 from demos.diffusion_inversion.ask import EXAMPLES
 from demos.diffusion_inversion.setting import CLAY_HEADS, MASK, NAMES, SCRIBBLE, setting_of
@@ -23,10 +22,9 @@ from demos.kit.imaging import psnr
 from demos.kit.painter import Painting
 from demos.kit.prompts import CLAY_GROUPS, MOST, prompt_box
 from demos.kit.runs import mark
-from demos.papers import PAPERS
 from examples.clay.parts import PALETTE
 from tests.demos.fake_diffusion import STYLES, FakeDiffusion
-from tests.demos.visitor import Visitor
+from tests.demos.preparation import switched_on
 
 WHOLE = (0.5, 0.5, 1)
 SEED = EXAMPLES[0].seed
@@ -39,9 +37,7 @@ PAGE = {
 
 def build(fake: FakeDiffusion):
     """The app with this page switched on."""
-    papers = [replace(PAPER, **PAGE) if p is PAPER else p for p in PAPERS]
-    others = {p.slug: lambda *_: pytest.fail("another page's pipeline") for p in papers if p.page}
-    return app.build({**others, PAPER.slug: lambda *_: fake}, papers=papers)
+    return switched_on(PAPER, PAGE, fake)
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +51,6 @@ def served(fake_diffusion):
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
-
-
-@pytest.fixture
-def client(served):
-    with_session = Visitor(served)
-    yield with_session
-    with_session.close()
 
 
 @pytest.fixture(scope="module")

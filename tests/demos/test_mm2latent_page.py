@@ -13,7 +13,6 @@ from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
-import app
 from demos.kit import theme
 from demos.kit.portraits import TEST
 from demos.kit.prompts import CLAY_GROUPS
@@ -24,13 +23,12 @@ from demos.mm2latent.head import HeadDials, head_dials
 from demos.mm2latent.inside import cosine
 from demos.mm2latent.setting import CLASS_NAMES, CLAY_HEADS, setting_of
 from demos.mm2latent.truth import Start, explained, true_mask
-from demos.papers import PAPERS
 from examples.clay.parameters import CHOICES
 from examples.clay.parts import CLASSES, PALETTE
 from pipelines.condition_codes import CONDITIONS
 from pipelines.morphable import CLAY, DECA
 from tests.demos.fake_mm2latent import READ, FakeMM2Latent, Scores
-from tests.demos.visitor import Visitor
+from tests.demos.preparation import switched_on
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -45,9 +43,7 @@ PAGE = {
 
 def build(fake: FakeMM2Latent):
     """The app with this page switched on."""
-    papers = [replace(PAPER, **PAGE) if p is PAPER else p for p in PAPERS]
-    others = {p.slug: lambda *_: pytest.fail("another page's pipeline") for p in papers if p.page}
-    return app.build({**others, PAPER.slug: lambda *_: fake}, papers=papers)
+    return switched_on(PAPER, PAGE, fake)
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +57,6 @@ def served(fake_mm):
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
-
-
-@pytest.fixture
-def client(served):
-    with_session = Visitor(served)
-    yield with_session
-    with_session.close()
 
 
 @pytest.fixture(scope="module")

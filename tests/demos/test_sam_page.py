@@ -13,11 +13,9 @@ from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
-import app
 from demos.kit import theme
 from demos.kit.imaging import psnr
 from demos.kit.portraits import TEST
-from demos.papers import PAPERS
 from demos.sam_inversion import PAPER, chart, latents
 from demos.sam_inversion.maps import PARSER, PIXELS, TRUE
 from demos.sam_inversion.session import Seen
@@ -28,7 +26,7 @@ from examples.clay.parameters import PROPS
 from pipelines.baselines import BASELINES
 from pipelines.invertibility import latent_map
 from tests.demos.fake_sam import LATENTS, FakeSAM
-from tests.demos.visitor import Visitor
+from tests.demos.preparation import switched_on
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -42,9 +40,7 @@ PAGE = {
 
 def build(fake: FakeSAM):
     """The app with this page switched on."""
-    papers = [replace(PAPER, **PAGE) if p is PAPER else p for p in PAPERS]
-    others = {p.slug: lambda *_: pytest.fail("another page's pipeline") for p in papers if p.page}
-    return app.build({**others, PAPER.slug: lambda *_: fake}, papers=papers)
+    return switched_on(PAPER, PAGE, fake)
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +54,6 @@ def served(fake_sam):
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")
     demo.close()
-
-
-@pytest.fixture
-def client(served):
-    with_session = Visitor(served)
-    yield with_session
-    with_session.close()
 
 
 @pytest.fixture(scope="module")
