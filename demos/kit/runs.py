@@ -131,18 +131,24 @@ def wire_run(
             return {**results.cleared(), "state": words}
         return {"state": said(stop.words)}
 
+    def others(of: str | None, *now: Any) -> bool:
+        return of is not None and of != results.mark(*now)
+
     def compare(of: str | None, *now: Any) -> Values:
-        if of is None or of == results.mark(*now):
-            return {}
-        return {**results.cleared(), "state": words}
+        return {**results.cleared(), "state": words} if others(of, *now) else {}
 
     ran.success(**filling(ended, cleared), inputs=[ui.stop, *results.inputs], **QUIET)
     ran.failure(lambda: FAILED, None, ui.state, **QUIET)
     if results.inputs:
+        # What a change sent may be looked at late, when a newer run was asked for: a result goes
+        # only when what the page holds by then, sent for a second look, is other than its inputs.
+        doubts, looked_at = gr.State(0), [results.of, *results.inputs]
         gr.on(
-            [component.change for component in results.inputs], **filling(compare, cleared),
-            inputs=[results.of, *results.inputs], **QUIET | FOLLOW,
+            [component.change for component in results.inputs],
+            lambda doubts, *at: doubts + others(*at), [doubts, *looked_at], doubts,
+            **QUIET | FOLLOW,
         )  # fmt: skip
+        doubts.change(**filling(compare, cleared), inputs=looked_at, **QUIET | FOLLOW)
     return ran
 
 
