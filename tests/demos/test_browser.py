@@ -163,10 +163,10 @@ def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
     complaint = page.get_by_text("not a picture that can be opened").first
     expect(complaint).to_be_visible()
     page.wait_for_timeout(SECONDS)  # the upload alone is complained of more than once
-    while page.locator(".toast-close").count():
-        page.locator(".toast-close").first.click()
+    while page.locator(".toast-close").count():  # those that go by themselves meanwhile are gone
+        page.locator(".toast-close").evaluate_all("all => all.forEach((button) => button.click())")
         page.wait_for_timeout(SECONDS / 2)
-    assert not tab.locator(".portrait img").filter(visible=True).count()
+    expect(tab.locator(".portrait img").filter(visible=True)).to_have_count(0)
     press(tab, "Invert by all four")
     expect(page.get_by_text("There is no picture yet").first).to_be_visible()
 
