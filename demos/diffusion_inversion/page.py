@@ -6,7 +6,6 @@ is loaded to show the page.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,9 +15,9 @@ from demos.diffusion_inversion import PAPER, answer, ask, inside, race, styles, 
 from demos.diffusion_inversion.session import Subject
 from demos.diffusion_inversion.setting import CLAY_HEADS, Setting, setting_of
 from demos.header.readiness import Source
+from demos.kit.by_domain import by_domain
 from demos.kit.downloads import take_home
 from demos.kit.handover import exchange_of
-from demos.kit.inputs import QUIET
 from demos.kit.introduction import introduction
 from demos.kit.outputs import Values
 from demos.kit.runs import Belonging, wire_run
@@ -41,21 +40,9 @@ dimensions; the paper has one of three besides.</p></div>{_EQUATION}</div>"""
 
 
 def build(load: Callable, domain: gr.State, source: Source) -> None:
-    """Put the page into the open route; `load(domain)` returns a pipeline, `load()` clay's.
-
-    The page changes with the domain in use, which the header holds.
-    """
+    """Put the page into the open route; it changes with the domain in use."""
     introduction(PAPER, _SAYS, _HOW)
-    with gr.Column() as clay:
-        _parts(load, CLAY_HEADS)
-    domain.change(lambda name: gr.update(visible=name == CLAY_HEADS.name), domain, clay, **QUIET)
-
-    @gr.render(inputs=domain, show_progress="hidden")
-    def photographs(name: str) -> None:
-        if name != CLAY_HEADS.name:
-            entry = next(entry for entry in source.domains() if entry.name == name)
-            extras = entry.page(PAPER.slug).extras
-            _parts(functools.partial(load, name), setting_of(name, load(name), extras))
+    by_domain(PAPER, load, domain, source, _parts, CLAY_HEADS, setting_of)
 
 
 def _parts(load: Callable, at: Setting) -> None:

@@ -7,17 +7,16 @@ are made when a session changes to it, from what its pipeline has.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import gradio as gr
 
 from demos.header.readiness import Source
+from demos.kit.by_domain import by_domain
 from demos.kit.downloads import take_home
-from demos.kit.inputs import QUIET, portrait_input
+from demos.kit.inputs import portrait_input
 from demos.kit.introduction import introduction
 from demos.kit.runs import Belonging, wire_run
-from demos.kit.stored import notice
 from demos.sam_inversion import PAPER, edit, invert, maps, shelf
 from demos.sam_inversion.setting import CLAY_HEADS, Setting, setting_of
 
@@ -54,23 +53,9 @@ so it can draw the true answer too: the same, with that one attribute changed.""
 
 
 def build(load: Callable, domain: gr.State, source: Source) -> None:
-    """Put the page into the open route; `load(domain)` returns a pipeline, `load()` clay's.
-
-    The page changes with the domain in use, which the header holds.
-    """
+    """Put the page into the open route; it changes with the domain in use."""
     introduction(PAPER, _SAYS, _HOW)
-    with gr.Column() as clay:
-        if words := notice(PAPER.stored):
-            gr.HTML(words)
-        _parts(load, CLAY_HEADS)
-    domain.change(lambda name: gr.update(visible=name == CLAY_HEADS.name), domain, clay, **QUIET)
-
-    @gr.render(inputs=domain, show_progress="hidden")
-    def photographs(name: str) -> None:
-        if name != CLAY_HEADS.name:
-            entry = next(entry for entry in source.domains() if entry.name == name)
-            extras = entry.page(PAPER.slug).extras
-            _parts(functools.partial(load, name), setting_of(name, load(name), extras))
+    by_domain(PAPER, load, domain, source, _parts, CLAY_HEADS, setting_of)
 
 
 def _parts(load: Callable, at: Setting) -> None:

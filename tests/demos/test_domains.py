@@ -368,6 +368,14 @@ def in_use_now(page):
     return page.locator("#domain-picker > button")
 
 
+def panel_of_photographs(page, name):
+    """A tab's panel, opened when the tabs of clay heads are gone: those of photographs follow."""
+    from playwright.sync_api import expect
+
+    expect(page.get_by_role("button", name="New portrait")).to_have_count(0)
+    return panel(page, name)
+
+
 @in_browser
 def test_a_visitor_changes_to_photographs_and_back(visit, site, shelf, face) -> None:
     from playwright.sync_api import expect
@@ -381,9 +389,8 @@ def test_a_visitor_changes_to_photographs_and_back(visit, site, shelf, face) -> 
     shelf.gate.set()
     expect(said(page)).to_contain_text("is in use", timeout=60 * SECONDS)
     expect(in_use_now(page)).to_contain_text("Photographs of faces")
-    tab = panel(page, "Invert")
+    tab = panel_of_photographs(page, "Invert")
     expect(tab.get_by_text("pipelines.training.conventional")).to_be_visible()
-    expect(page.get_by_role("button", name="New portrait")).to_have_count(0)
     tab.locator("input[type=file]").first.set_input_files(face)
     tab.locator(".image-frame img").first.wait_for(timeout=60 * SECONDS)
     press(tab, "Invert by all three")
@@ -414,7 +421,7 @@ def test_sliders_are_those_of_the_domain(visit, site, shelf, face) -> None:
     choose(page, "Photographs of faces")
     page.get_by_role("button", name="Use it", exact=True).click()
     expect(said(page)).to_contain_text("is in use", timeout=60 * SECONDS)
-    tab = panel(page, "Manipulate")
+    tab = panel_of_photographs(page, "Manipulate")
     expect(tab.get_by_text("No slider for age")).to_be_visible()
     expect(tab.get_by_text("Show the true answer")).to_have_count(0)
     tab.locator("input[type=file]").first.set_input_files(face)
