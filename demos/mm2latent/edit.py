@@ -96,7 +96,7 @@ class _Part:
         with spoken_errors():
             pipeline = self.load()
             w = known(given, image, pipeline)
-            source = pipeline.invert(image) if w is None else pipeline.source_of(w)
+            source = pipeline.invert(image) if w is None else pipeline.placed(w)
         overrides = None if seed is None else {}
         trail = Trail(image, seed, (x, y, zoom), (Step(source, "the picture", overrides),))
         return self._opened(trail) | {"words": _near(source) + SAY}
@@ -181,7 +181,7 @@ class _Part:
         if trail.edited is None:
             raise refuse("There is no edit to keep yet. Change something first.")
         with spoken_errors():
-            source = self.load().source_of(trail.edited.w)
+            source = self.load().placed(trail.edited.w)
         step = Step(source, trail.told, trail.overrides)
         after = replace(trail, steps=(*trail.steps, step), edited=None)
         return self._opened(after) | {"words": said("Kept. The next edit starts from here.")}

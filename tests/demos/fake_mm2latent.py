@@ -99,8 +99,8 @@ class FakeMM2Latent:
         soft = image.filter(ImageFilter.GaussianBlur(1))
         return self._source(_code(image), soft, FakeInDomain().measure(image, soft))
 
-    def source_of(self, w) -> Source:
-        self.calls.append(("source_of",))
+    def placed(self, w) -> Source:
+        self.calls.append(("placed",))
         side = int(round(float(np.asarray(w).ravel()[0]) * 255)) % 255
         return self._source(w, Image.new("RGB", (self.size,) * 2, (side, 120, 90)), None)
 

@@ -345,7 +345,7 @@ def test_edits_add_up_and_are_taken_back(client, picture, fake_mm) -> None:
     refused(lambda: client.predict(api_name="/mm2latent_undo"), "nothing to undo")
     change(client, target="red hair")
     story = client.predict(api_name="/mm2latent_go_on")[4]
-    assert "red hair, β 1" in story and fake_mm.calls[-1] == ("source_of",)
+    assert "red hair, β 1" in story and fake_mm.calls[-1] == ("placed",)
     change(client, "mask", mask=painting(face()))
     assert fake_mm.calls[-1][1] == "mask"
     assert "red hair" in client.predict(api_name="/mm2latent_undo")[4]

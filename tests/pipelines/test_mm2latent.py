@@ -12,9 +12,10 @@ from PIL import Image
 
 import weights
 from examples.clay.parts import CLASSES
-from pipelines.mm2latent import PIVOT, MM2Latent
+from pipelines.mm2latent import FUSIONS, MM2Latent
 from pipelines.morphable import CLAY, DECA, Layout
 from pipelines.multimodal_baselines import METHODS, Bank
+from pipelines.multimodal_editor import PIVOT
 from pipelines.multimodal_inputs import as_mask, as_sketch, painted, sketch_of
 from pipelines.networks.condition_autoencoder import ConditionAutoencoder
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -127,6 +128,58 @@ def test_numbers_that_are_not_named_are_the_mean(pipeline: MM2Latent) -> None:
     assert torch.equal(whole.w, pipeline.generate(morphable={"yaw": 12.0}).w)
 
 
+def test_a_batch_of_seeds_is_what_each_gives_alone(pipeline: MM2Latent, monkeypatch) -> None:
+    read = []
+    embed = pipeline.embedding.embed_texts
+    monkeypatch.setattr(
+        pipeline.embedding, "embed_texts", lambda texts: read.append(texts) or embed(texts)
+    )
+    found = pipeline.vary("a hat", seeds=range(2, 12), variety=1.0, mask=face())
+    assert len(found) == 10 and read == [["a hat"]]  # the words are read once
+    for seed, each in zip(range(2, 12), found, strict=True):
+        alone = pipeline.generate("a hat", mask=face(), variety=1.0, seed=seed)
+        assert torch.allclose(each.w, alone.w, atol=1e-5)
+        assert difference(each.image, alone.image) <= 1
+        assert each.scores.text == pytest.approx(alone.scores.text, abs=1e-4)
+        assert each.scores.condition == pytest.approx(alone.scores.condition, abs=0.02)
+    assert len(pipeline.vary(seeds=(0, 1, 2), sketch=lines())) == 3
+    with pytest.raises(ValueError, match="seeds must hold"):
+        pipeline.vary("a hat", seeds=())
+
+
+def test_fusion_by_hand_takes_layers_or_the_mean(pipeline: MM2Latent) -> None:
+    _, text, mask = pipeline.leave_one_out("a hat", mask=face()).values()
+    layered = pipeline.ablate("a hat", by="layers", share=0.25, mask=face())
+    assert layered.method == "layers" and layered.scores.text is not None
+    first = LAYERS // 4
+    assert torch.equal(layered.w[:, :first], mask.w[:, :first])
+    assert torch.equal(layered.w[:, first:], text.w[:, first:])
+    mean = pipeline.ablate("a hat", by="mean", share=0.25, mask=face())
+    assert torch.allclose(mean.w, 0.75 * text.w + 0.25 * mask.w, atol=1e-6)
+    for by in FUSIONS[:2]:
+        ends = [pipeline.ablate("a hat", by=by, share=s, mask=face()).w for s in (0, 1)]
+        assert torch.equal(ends[0], text.w) and torch.equal(ends[1], mask.w)
+
+
+def test_a_picture_stands_in_the_place_of_the_words_as_in_training(pipeline: MM2Latent) -> None:
+    source = pipeline.invert(portrait())
+    found = pipeline.ablate("a hat", by="picture", picture=portrait(), mask=face())
+    given = torch.from_numpy(face())[None]
+    assert torch.allclose(found.w, pipeline.project(source.embedding, "mask", given), atol=1e-5)
+    assert found.prompt == "a hat" and found.scores.text is not None
+
+
+def test_ablations_ask_for_both_inputs(pipeline: MM2Latent) -> None:
+    with pytest.raises(ValueError, match="got one alone"):
+        pipeline.ablate("a hat", by="mean")
+    with pytest.raises(ValueError, match="by must be one of layers, mean, picture"):
+        pipeline.ablate("a hat", by="sum", mask=face())
+    with pytest.raises(ValueError, match="share must lie"):
+        pipeline.ablate("a hat", by="mean", share=math.nan, mask=face())
+    with pytest.raises(TypeError, match="PIL image"):
+        pipeline.ablate("a hat", by="picture", mask=face())
+
+
 # ---- inversion and editing -----------------------------------------------------------------------
 
 
@@ -136,8 +189,46 @@ def test_a_source_is_the_encoders_code_and_what_its_picture_shows(pipeline, sour
     assert source.given["mask"].shape == (SIZE, SIZE) == source.given["sketch"].shape
     assert source.given["morphable"].shape == (3,)
     assert source.embedding.norm().item() == pytest.approx(1, abs=1e-5)
-    again = pipeline.source_of(source.w)
+    again = pipeline.placed(source.w)
     assert difference(again.image, source.image) == 0 and again.measures is None
+    assert (again.given["mask"] == again.classes.numpy()).all()
+    assert torch.equal(again.classes, source.classes)
+
+
+@pytest.mark.parametrize("kind", list(GIVEN))
+def test_a_condition_is_read_without_a_code(pipeline, source, kind: str, monkeypatch) -> None:
+    for network in ("encoder", "generator", "embedding"):
+        monkeypatch.setattr(pipeline, network, None)
+    found = pipeline.read(portrait(), kind)
+    assert found.dtype == source.given[kind].dtype
+    assert np.allclose(found, source.given[kind], atol=1e-5)
+    with pytest.raises(ValueError, match="condition must be one of mask, sketch, morphable"):
+        pipeline.read(portrait(), "text")
+
+
+def test_codes_are_kept_and_read_again(pipeline: MM2Latent, source, tmp_path) -> None:
+    edited = pipeline.edit(source, "a hat")
+    path = pipeline.keep(tmp_path / "two.safetensors", {"inverted": source, "edited": edited})
+    found = pipeline.read_codes(path)
+    assert set(found) == {"inverted", "edited"}
+    for name, kept in (("inverted", source), ("edited", edited)):
+        assert torch.equal(found[name].w, kept.w) and difference(found[name].image, kept.image) == 0
+    with pytest.raises(ValueError, match="must hold one code"):
+        pipeline.reopen(path)
+    one = pipeline.keep(tmp_path / "one.safetensors", {"code": edited})
+    again = pipeline.edit(pipeline.reopen(one), "a hat", beta=0.0)
+    assert torch.equal(again.w, edited.w) and again.kept == 1
+    other = build()
+    other.fingerprint = "0" * 64
+    with pytest.raises(ValueError, match="made with other weights"):
+        other.read_codes(path)
+
+
+def test_a_code_that_comes_as_numbers_stands_for_its_picture(pipeline, source) -> None:
+    found = pipeline.placed(source.w.numpy(), portrait())
+    assert torch.equal(found.w, source.w) and found.measures == source.measures
+    assert all((found.given[k] == source.given[k]).all() for k in pipeline.conditions)
+    assert torch.equal(found.embedding, source.embedding)
 
 
 TARGETS = {"text": "a person with a hat", **GIVEN}
@@ -177,6 +268,21 @@ def test_edits_by_a_condition_follow_eq_9(pipeline, source, kind: str) -> None:
     assert torch.allclose(edited.direction, expected, atol=1e-6)
     same = pipeline.edit(source, GIVEN[kind], kind=kind, pivot=GIVEN[kind])
     assert same.direction.abs().max() == 0
+
+
+@pytest.mark.parametrize(("kind", "texts"), [("text", 1), ("mask", 0)])
+def test_an_edit_makes_one_picture_and_reads_it_once(source, kind: str, texts: int) -> None:
+    editor, ran = build(), []
+    networks = {
+        "synthesis": editor.generator.synthesis, "parser": editor.parser, "judge": editor.judge,
+        "pictures": editor.embedding.images, "texts": editor.embedding.texts,
+        "encoder": editor.encoder, "perceptual": editor.perceptual.lpips.net,
+    }  # fmt: skip
+    for name, network in networks.items():
+        network.register_forward_hook(lambda *_, name=name: ran.append(name))
+    editor.edit(source, TARGETS[kind], kind=kind)
+    once = ["judge", "parser", "synthesis", *["pictures", "texts"] * texts]
+    assert sorted(ran) == sorted(once)
 
 
 # ---- baselines -----------------------------------------------------------------------------------
@@ -264,9 +370,9 @@ def test_a_target_of_another_kind_is_refused(pipeline, source, kind: str) -> Non
 
 def test_a_code_of_another_shape_is_refused(pipeline: MM2Latent) -> None:
     with pytest.raises(ValueError, match="w must be"):
-        pipeline.source_of(torch.zeros(1, LAYERS + 1, 512))
+        pipeline.placed(torch.zeros(1, LAYERS + 1, 512))
     with pytest.raises(ValueError, match="w must be"):
-        pipeline.source_of(torch.full((1, LAYERS, 512), math.nan))
+        pipeline.placed(torch.full((1, LAYERS, 512), math.nan))
 
 
 def forms() -> dict[str, Image.Image | np.ndarray]:
