@@ -76,6 +76,12 @@ class MultimodalReader(Measured):
         x = as_tensor(image, self.size).to(self.device)
         return self.codes.read(x, self._known(kind))[0].cpu().numpy()
 
+    @stage
+    def score(self, image: Image.Image, prompt: str | None = None, **condition: Any) -> Scores:
+        """How well any picture fits a prompt and a condition; either may be left out."""
+        x = as_tensor(image, self.size).to(self.device)
+        return self._scores(x, self._request(prompt, **condition))[0]
+
     def _request(self, prompt: str | None, **conditions: Any) -> Request:
         """A prompt and at most one condition by its kind, read."""
         words, f_text, notes = None, None, ()

@@ -1,6 +1,7 @@
 """MM2Latent (Meng et al. 2024)."""
 
 from demos.kit.paper import Paper
+from examples.mm2latent.results import STORED
 
 PAPER = Paper(
     slug="mm2latent",
@@ -19,4 +20,6 @@ PAPER = Paper(
   year   = {2024}
 }""",
     places={"edit": "Edit"},
+    kinds=STORED.kinds,
+    networks=STORED.weights,
 )

@@ -16,9 +16,10 @@ from safetensors.numpy import load_file
 from demos.kit import theme
 from demos.kit.portraits import TEST
 from demos.kit.prompts import CLAY_GROUPS
-from demos.mm2latent import PAPER, chips, conditions, told
+from demos.mm2latent import PAPER, chips, conditions, inside, told, truth
 from demos.mm2latent.conditions import given, read_mask
 from demos.mm2latent.edit import PIVOT
+from demos.mm2latent.generate import Asked
 from demos.mm2latent.head import HeadDials, head_dials
 from demos.mm2latent.inside import cosine
 from demos.mm2latent.setting import CLASS_NAMES, CLAY_HEADS, setting_of
@@ -79,10 +80,12 @@ def face() -> np.ndarray:
     return labels
 
 
-def ask(client, prompt=PROMPT, kind="none", mask=None, sketch=None, numbers=HEAD, variety=1.0):
+def ask(
+    client, prompt=PROMPT, kind="none", mask=None, sketch=None, numbers=HEAD, variety=1.0, many=4
+):
     """The results of a request, each as it was shown last."""
     job = client.submit(
-        prompt, kind, mask, sketch, numbers, variety, api_name="/mm2latent_generate_page"
+        prompt, kind, mask, sketch, numbers, variety, many, api_name="/mm2latent_generate_page"
     )
     job.result()
     return [_newest(values) for values in zip(*job.outputs(), strict=True)]
@@ -239,6 +242,15 @@ def test_a_condition_and_words_stand_beside_each_alone(client, fake_mm) -> None:
     assert grid.count("<figure") == 4
 
 
+def test_as_many_variations_as_seeds_are_asked_for(client, fake_mm) -> None:
+    grid = ask(client, many=7)[3]
+    assert grid.count("<figure") == 7 and "Variation 7" in grid
+    assert [call[4] for call in fake_mm.calls[-7:]] == list(range(7))
+    latent = client.predict(False, api_name="/mm2latent_files")[-1]
+    assert "variation 7" in load_file(latent)
+    refused(lambda: ask(client, many=17), "Seeds")
+
+
 def test_a_condition_needs_no_words(client, fake_mm) -> None:
     shown, words, strip, grid, *_ = ask(client, "", "morphable")
     assert shown and "<figure" not in strip and "without a prompt there are none" in grid
@@ -264,7 +276,7 @@ def test_bad_requests_are_answered_in_words(client) -> None:
 def test_an_own_picture_gives_every_condition(client, picture, fake_mm) -> None:
     mask = client.predict("mask", handle_file(picture), *WHOLE, None, api_name="/mm2latent_read")[0]
     assert mask["props"]["names"] == list(CLASS_NAMES) and mask["value"]["labels"]
-    assert fake_mm.calls[-1] == ("invert",)
+    assert fake_mm.calls[-1] == ("read", "mask")  # no code is asked for
     sketch = client.predict(
         "sketch", handle_file(picture), *WHOLE, None, api_name="/mm2latent_read"
     )[1]
@@ -380,6 +392,33 @@ def test_the_newest_request_is_looked_at(client, fake_mm) -> None:
     assert shown.count("<figure") == 3 and ("baseline", "tedigan", 10) in fake_mm.calls
 
 
+def test_the_two_inputs_are_fused_by_hand(client, fake_mm, monkeypatch) -> None:
+    def switch(by: str, share: float = 0.5) -> str:
+        return client.predict(by, share, api_name="/mm2latent_switch")[1]
+
+    refused(lambda: switch("mean"), "no request yet")
+    ask(client)
+    refused(lambda: switch("mean"), "nothing to fuse")
+    ask(client, kind="mask", mask=painting(face()))
+    assert "the result itself" in switch("network") and fake_mm.calls[-1][0] == "generate"
+    assert "first 25% of the layers" in switch("layers", 0.25)
+    assert fake_mm.calls[-1] == ("ablate", "layers", 0.25, False)
+    assert "weighs 75%" in switch("mean", 0.75) and "The judge sees" in switch("mean", 0.7)
+    refused(lambda: switch("picture"), "Nobody knows the true answer")
+    refused(lambda: switch("magic"), "magic")
+
+
+def test_the_true_answer_stands_in_the_place_of_the_words() -> None:
+    fake, answer = FakeMM2Latent(), Image.new("RGB", (128, 128), "teal")
+    asked = Asked("red hair", {"mask": face()}, Start(SEED, face()))
+    with pytest.MonkeyPatch.context() as patch:
+        seen = []
+        patch.setattr(truth, "answer", lambda start, overrides: seen.append(overrides) or answer)
+        shown = inside._Part(lambda: fake).switch(asked, "picture", 0.5)
+    assert seen == [{"hair_color": "red"}] and "not to blame" in shown["told"]
+    assert fake.calls == [("ablate", "picture", 0.5, True)]
+
+
 # ---- documented functions ------------------------------------------------------------------------
 
 
@@ -392,12 +431,12 @@ def test_functions_generate_and_edit(client, picture, tmp_path) -> None:
     mask = tmp_path / "mask.png"
     Image.fromarray(PALETTE[face()]).save(mask)
     results = client.predict(
-        picture=handle_file(picture), kind="mask", mask=handle_file(str(mask)),
+        subject=handle_file(picture), kind="mask", mask=handle_file(str(mask)),
         api_name="/mm2latent_edit",
     )[1]  # fmt: skip
     assert results["kept"] == 0.91 and results["scores"]["condition"] == 0.86
     refused(
-        lambda: client.predict(picture=handle_file(picture), api_name="/mm2latent_edit"),
+        lambda: client.predict(subject=handle_file(picture), api_name="/mm2latent_edit"),
         "must have its target",
     )
     refused(lambda: client.predict(prompt="", api_name="/mm2latent_generate"), "got neither")
