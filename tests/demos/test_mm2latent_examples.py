@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from demos.kit import theme
-from demos.kit.bridge import spoken_errors
 from demos.kit.handover import known
 from demos.kit.painter import MaskPainter, mask_painter
 from demos.kit.runs import mark
@@ -28,8 +28,8 @@ from examples.stored import Stored
 from tests.demos.fake_mm2latent import FakeMM2Latent
 from tests.demos.preparation import switched_on
 from tests.demos.shelves import stocked
+from tests.demos.test_first_screen import DEVELOPERS
 from tests.demos.test_mm2latent_page import PAGE
-from tests.demos.visitor import Visitor
 
 SCREEN = ("mm2latent-result", "mm2latent-words", "mm2latent-strip", "mm2latent-variations",
           "mm2latent-prompt", "mm2latent-compare", "mm2latent-edit-words", "mm2latent-answer",
@@ -47,20 +47,21 @@ def entries(shelves) -> dict[str, list[Stored]]:
 
 
 @pytest.fixture(scope="module")
-def served(shelves):
-    """The app with this page switched on, whose networks nobody may load."""
+def fake_mm() -> FakeMM2Latent:
+    return FakeMM2Latent()
+
+
+@pytest.fixture(scope="module")
+def demo(shelves, fake_mm) -> gr.Blocks:
     with stocked(shelves):
-        demo = switched_on(PAPER, PAGE, None)
+        return switched_on(PAPER, PAGE, fake_mm)
+
+
+@pytest.fixture(scope="module")
+def served(demo):
     _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield demo, url.rstrip("/")
+    yield url.rstrip("/")
     demo.close()
-
-
-@pytest.fixture
-def client(served):
-    visitor = Visitor(served[1])
-    yield visitor
-    visitor.close()
 
 
 def came_back(entry: Stored, shown: dict) -> dict:
@@ -113,8 +114,7 @@ def test_a_turned_head_differs_from_its_portrait_in_its_yaw(entries) -> None:
 # ---- showing them --------------------------------------------------------------------------------
 
 
-def test_the_page_starts_with_the_first_of_each(served, entries) -> None:
-    demo, _ = served
+def test_the_page_starts_with_the_first_of_each(demo, entries) -> None:
     found = {b.elem_id: b for b in demo.blocks.values() if getattr(b, "elem_id", None) in SCREEN}
     assert set(found) == set(SCREEN)
     empty = [name for name, block in found.items() if not block.value]
@@ -127,7 +127,19 @@ def test_the_page_starts_with_the_first_of_each(served, entries) -> None:
     assert [b.value for b in kinds] == ["mask"]
 
 
-def test_choosing_another_shows_all_of_it_and_no_network_runs(client, entries) -> None:
+def test_a_visitor_reads_no_developers_words(demo) -> None:
+    own = [b for b in demo.blocks.values() if getattr(b, "page", None) == "mm2latent"]
+    for block in own:
+        for name in ("label", "value", "info", "placeholder", "alt_text"):
+            said = getattr(block, name, None)
+            if isinstance(said, str) and not said.startswith(("data:", "@")):
+                words = re.sub(r"data:[^\"']*", "", said)
+                assert not DEVELOPERS.search(words), words[:200]
+    assert len(own) > 100
+
+
+def test_choosing_another_shows_all_of_it_and_no_network_runs(client, entries, fake_mm) -> None:
+    fake_mm.calls.clear()
     for entry in entries["generate"][::-1]:
         image, words, strip, grid, prompt, kind, *_ = client.predict(
             entry.name, api_name="/mm2latent_stored_generate"
@@ -151,6 +163,7 @@ def test_choosing_another_shows_all_of_it_and_no_network_runs(client, entries) -
         assert answer["visible"] and "the true answer" in verdict and "Kept" in words
         files = client.predict(False, api_name="/mm2latent_edit_files")
         assert set(load_file(files[-1])) == {"inverted", "edited"}
+    assert fake_mm.calls == []
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -243,29 +256,17 @@ def test_other_weights_leave_the_page_empty_and_say_so(shelves, monkeypatch) -> 
 # ---- latent files --------------------------------------------------------------------------------
 
 
-def test_a_latent_file_is_read_again_and_goes_on(entries, shelves, tmp_path) -> None:
-    fake = FakeMM2Latent()
-    with stocked(shelves):
-        demo = switched_on(PAPER, PAGE, fake)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    visitor = Visitor(url.rstrip("/"))
-    try:
-        codes = handle_file(str(entries["edit"][0].codes))
-        shown, choices = visitor.predict(codes, api_name="/mm2latent_read_latent")[:1], None
-        assert {item["caption"] for item in shown[0]} == {"inverted", "edited"} and choices is None
-        one = fake.keep(tmp_path / "latent.safetensors", {"code": fake.invert(
-            entries["edit"][0].pictures["picture"])})  # fmt: skip
-        before = len(fake.calls)
-        *_, latent = visitor.predict(
-            subject=handle_file(str(one)), target="red hair", api_name="/mm2latent_edit"
-        )
-        assert [call[0] for call in fake.calls[before:]] == ["placed", "edit"]
-        assert load_file(latent)["code"].shape == (1, 12, 512)
-        with pytest.raises(Exception, match="must hold one code"):
-            visitor.predict(subject=codes, target="red hair", api_name="/mm2latent_edit")
-        other = FakeMM2Latent(fingerprint="0" * 64)
-        with pytest.raises(gr.Error, match="made with other weights"), spoken_errors():
-            other.read_codes(entries["edit"][0].codes)
-    finally:
-        visitor.close()
-        demo.close()
+def test_a_latent_file_is_read_again_and_goes_on(client, entries, fake_mm, tmp_path) -> None:
+    codes = handle_file(str(entries["edit"][0].codes))
+    shown = client.predict(codes, api_name="/mm2latent_read_latent")
+    assert {item["caption"] for item in shown} == {"inverted", "edited"}
+    own = fake_mm.invert(entries["edit"][0].pictures["picture"])
+    one = fake_mm.keep(tmp_path / "latent.safetensors", {"code": own})
+    before = len(fake_mm.calls)
+    *_, latent = client.predict(
+        subject=handle_file(str(one)), target="red hair", api_name="/mm2latent_edit"
+    )
+    assert [call[0] for call in fake_mm.calls[before:]] == ["placed", "edit"]
+    assert load_file(latent)["code"].shape == (1, 12, 512)
+    with pytest.raises(Exception, match="must hold one code"):
+        client.predict(subject=codes, target="red hair", api_name="/mm2latent_edit")

@@ -35,11 +35,7 @@ WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
 PROMPT = "a young person, blond hair, a broad smile, round glasses, a cap"
 HEAD = [[n.name, n.rest] for n in CLAY_HEADS.numbers]
-PAGE = {
-    "page": "demos.mm2latent.page:build",
-    "pipeline": "pipelines.mm2latent:MM2Latent",
-    "api": "demos.mm2latent.api:functions",
-}
+PAGE = {"page": "demos.mm2latent.page:build"}  # the line that the record lacks
 
 
 def build(fake: FakeMM2Latent):
