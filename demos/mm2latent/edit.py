@@ -74,9 +74,7 @@ class _Part:
             source = pipeline.invert(image) if w is None else pipeline.placed(w)
         overrides = None if seed is None else {}
         trail = Trail(image, seed, (x, y, zoom), (Step(source, "the picture", overrides),))
-        return self._opened(trail) | {
-            "words": _near(source) + SAY, "of": mark(picture, x, y, zoom),
-        }  # fmt: skip
+        return self._opened(trail) | {"words": _near(source) + SAY, "of": None}
 
     def _opened(self, trail: Trail) -> Values:
         """What a picture or a kept edit puts on the page, before the next edit."""
@@ -221,7 +219,8 @@ def forgotten(at: Setting) -> Values:
 class EditControls:
     """The part's components, apart from the condition's.
 
-    of: the picture that the trail was made of; stored: what a stored example fills, by name.
+    of: what tells the picture of a stored example that stands here, None for an own one. stored:
+    what an example fills, by name.
     """
 
     pair: gr.ImageSlider

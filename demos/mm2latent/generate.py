@@ -115,7 +115,12 @@ class _Part:
         pipeline, condition = self.load(), dict(asked.condition)
         about = {"generator": pipeline.fingerprint}
         both = pipeline.generate(asked.prompt, **condition)
-        yield {"image": both.image, "words": worded(both, asked, self.at), "asked": asked, "of": ""}
+        yield {
+            "image": both.image,
+            "words": worded(both, asked, self.at),
+            "asked": asked,
+            "of": None,
+        }
         shown = {RESULT: both}
         if asked.prompt and condition:
             shown["prompt alone"] = pipeline.generate(asked.prompt)
@@ -138,15 +143,16 @@ class _Part:
         """A condition as a portrait has it: the renderer's own mask and numbers of a never-seen
         one, and what the networks read off any other picture.
         """
-        now = mark(kind, picture, x, y, zoom)
-        if kind == NONE or picture is None or now == taken:
+        if kind == NONE or picture is None:
+            return {}
+        if taken == mark(kind, picture, x, y, zoom):  # a stored example's own
             return {}
         image = aligned(picture, x, y, zoom, self.at.side)
         known = seed_of(picture, seed) if self.at.rendered and (x, y, zoom) == WHOLE else None
         with spoken_errors():
             found = self._found(kind, image, known)
         start = Start(known, None if known is None else truth.true_mask(known))
-        return conditions.started(kind, self.at, image, found) | {"start": start, "taken": now}
+        return conditions.started(kind, self.at, image, found) | {"start": start, "taken": None}
 
     def _found(self, kind: str, image: Any, known: int | None) -> np.ndarray:
         if known is None or kind == SKETCH:
@@ -219,8 +225,8 @@ def _plate(name: str, result: Any) -> Plate:
 class GenerateControls:
     """The part's components: results, and what a request is made of.
 
-    of, taken: what the results, and the condition, were made of. stored: what a stored example
-    fills, by name.
+    of: what tells the request of a stored example that stands here, None for an own one. stored:
+    what an example fills, by name.
     """
 
     image: gr.Image

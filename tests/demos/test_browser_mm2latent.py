@@ -6,9 +6,12 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from demos.kit import theme
-from tests.demos.browsing import CHROMIUM, SECONDS, overhang, picture
+from demos.mm2latent import PAPER
+from tests.demos.browsing import CHROMIUM, SECONDS, overhang, panel, picture, press
 from tests.demos.fake_mm2latent import FakeMM2Latent
-from tests.demos.test_mm2latent_page import build
+from tests.demos.preparation import switched_on
+from tests.demos.shelves import stocked
+from tests.demos.test_mm2latent_page import PAGE, build
 
 expect.set_options(timeout=20 * SECONDS)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
@@ -101,3 +104,40 @@ def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
     assert overhang(page) <= 0
     ground = page.locator("#mm2latent-head svg")
     assert ground.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(27, 47, 42)"
+
+
+@pytest.fixture(scope="module")
+def with_examples(shelves, fake_mm):
+    """The address of the app whose page starts with a stored example."""
+    with stocked(shelves):
+        demo = switched_on(PAPER, PAGE, fake_mm)
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    demo.close()
+
+
+def test_examples_are_shown_without_a_network_and_go_on(visit, with_examples, fake_mm) -> None:
+    fake_mm.calls.clear()
+    page = visit(f"{with_examples}/mm2latent")
+    prompt = page.locator("#mm2latent-prompt textarea")
+    expect(prompt).to_have_value("red hair, a full beard")
+    expect(page.locator("#mm2latent-mask .status")).to_be_visible()
+    before = picture(page, "#mm2latent-result")
+    cards = page.locator(".examples label").filter(visible=True)
+    for i, (words, box) in enumerate(
+        (("white hair, stubble", "sketch"), ("blond hair, round glasses", "head")), 1
+    ):
+        cards.nth(i).click()
+        expect(prompt).to_have_value(words)
+        expect(page.locator(f"#mm2latent-{box}")).to_be_visible()
+        expect(page.locator("#mm2latent-strip figure")).to_have_count(4)
+        assert picture(page, "#mm2latent-result") != before
+    tab = panel(page, "Edit")
+    expect(tab.locator("#mm2latent-target textarea")).to_have_value(
+        "a portrait of a person with round glasses"
+    )
+    page.wait_for_timeout(3 * SECONDS)  # what a change of the pictures starts
+    assert fake_mm.calls == []
+    press(tab, "Keep, and edit on")
+    expect(page.locator("#mm2latent-story")).to_contain_text("with round glasses")
+    assert [call[0] for call in fake_mm.calls] == ["invert", "edit", "placed"]

@@ -30,6 +30,7 @@ from pipelines.condition_codes import CONDITIONS
 from pipelines.morphable import CLAY, DECA
 from tests.demos.fake_mm2latent import READ, FakeMM2Latent, Scores
 from tests.demos.preparation import switched_on
+from tests.demos.shelves import stocked
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -39,8 +40,9 @@ PAGE = {"page": "demos.mm2latent.page:build"}  # the line that the record lacks
 
 
 def build(fake: FakeMM2Latent):
-    """The app with this page switched on."""
-    return switched_on(PAPER, PAGE, fake)
+    """The app with this page switched on, which starts empty."""
+    with stocked(Path(__file__).parent / "no examples"):
+        return switched_on(PAPER, PAGE, fake)
 
 
 @pytest.fixture(scope="module")
