@@ -144,7 +144,7 @@ def _granted(attributes: Mapping[str, str] | None, drawn: Mapping[str, str]) -> 
 def _named(pipeline: Any, numbers: np.ndarray) -> dict[str, float]:
     """3DMM numbers by name, each within its range."""
     ranges = pipeline.layout.ranges
-    pairs = zip(pipeline.layout.names, numbers, strict=True)
+    pairs = zip(pipeline.layout.names, np.asarray(numbers, float).tolist(), strict=True)
     return {name: float(np.clip(number, *ranges[name])) for name, number in pairs}
 
 

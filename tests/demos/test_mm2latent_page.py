@@ -24,7 +24,7 @@ from demos.mm2latent.head import HeadDials, head_dials
 from demos.mm2latent.inside import cosine
 from demos.mm2latent.setting import CLASS_NAMES, CLAY_HEADS, setting_of
 from demos.mm2latent.truth import Start, explained, true_mask
-from examples.clay.parameters import CHOICES
+from examples.clay.parameters import CHOICES, check_overrides
 from examples.clay.parts import CLASSES, PALETTE
 from pipelines.condition_codes import CONDITIONS
 from pipelines.morphable import CLAY, DECA
@@ -128,6 +128,9 @@ def test_kinds_and_numbers_are_those_of_the_pipeline() -> None:
     found = np.linspace(-9, 9, len(CLAY.names))
     named = CLAY_HEADS.named(found)
     assert named["face_width"] == CLAY.ranges["face_width"][0] and len(named) == 33
+    # What stands at a bound, in single precision, is something that the renderer draws.
+    single = CLAY_HEADS.named(found.astype(np.float32))
+    assert check_overrides(single) == single
 
 
 def test_a_photo_domain_has_the_first_numbers_of_each_group_and_no_chips() -> None:
