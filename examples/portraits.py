@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,14 @@ def truth(seed: int, changes: Mapping[str, float] | None = None) -> Portrait:
         if change:
             overrides |= EDITS[name].apply(original.parameters, change)
     return portrait(seed, **overrides) if overrides else original
+
+
+@functools.lru_cache(maxsize=8)  # candidates of an example are of the same few portraits
+def changed(seed: int, **overrides: object) -> Portrait:
+    """The portrait of a seed with any of its parameters set: choices by name, numbers as such."""
+    from examples.clay import portrait
+
+    return portrait(seed, **overrides)
 
 
 def hair(seed: int) -> Bool[np.ndarray, "h w"]:

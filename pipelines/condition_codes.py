@@ -84,9 +84,13 @@ class ConditionCodes:
     def agreement(
         self, x: Float[Tensor, "b 3 h w"], kind: str, given: Tensor
     ) -> Float[Tensor, " b"]:
-        """How well pictures show conditions, at most 1: the share of pixels in the mask's class; F1
-        of edges beside the sketch; 1 - mean error of 3DMM numbers as a share of their ranges."""
-        found = self.read(x, kind)
+        """`alike` of what pictures show and of conditions."""
+        return self.alike(self.read(x, kind), kind, given)
+
+    def alike(self, found: Tensor, kind: str, given: Tensor) -> Float[Tensor, " b"]:
+        """How well what was read fits conditions, at most 1: the share of pixels in the mask's
+        class; F1 of edges beside the sketch; 1 - mean error of 3DMM numbers as a share of their
+        ranges."""
         if kind == "mask":
             return (found == given).float().mean((1, 2))
         if kind == "sketch":

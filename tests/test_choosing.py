@@ -13,6 +13,7 @@ from examples import choosing
 from examples.clay.parameters import SEEDS
 from examples.editgan import results as editgan
 from examples.indomain import promises
+from examples.mm2latent import results as mm2latent
 from examples.stored import Stored
 
 
@@ -99,3 +100,59 @@ def test_a_painted_edit_comes_nearer_to_the_true_answer():
     assert editgan.promise(None, Stored("", {}, pictures)) == pytest.approx(20)
     other = pictures | {"edited-mask": Image.fromarray(np.zeros((8, 8), np.uint8), "P")}
     assert editgan.promise(None, Stored("", {}, other)) < 0
+
+
+class Reading:
+    """Its pictures show by their mean level a yaw, an agreement, and what the judge sees."""
+
+    layout = SimpleNamespace(names=("yaw",))
+
+    def read(self, image, kind) -> np.ndarray:
+        return np.array([np.asarray(image).mean()])
+
+    def score(self, image, **condition) -> SimpleNamespace:
+        level = float(np.asarray(image).mean())
+        seen = {"glasses": "round" if level > 100 else "none"}
+        return SimpleNamespace(condition=level / 100, attributes=seen)
+
+    def measure(self, a, b) -> SimpleNamespace:
+        return Measuring().measure(a, b)
+
+
+def asked(kind: str, seen: tuple[str, str], agreement: float = 0.9) -> Stored:
+    """A request whose result and condition alone are seen so; its words alone agree by half."""
+    labels = Image.fromarray(np.ones((8, 8), np.uint8), "P")
+    scores = {
+        name: {"condition": agreement, "attributes": {"hair_color": colour}}
+        for name, colour in zip(("result", f"{kind} alone"), seen, strict=True)
+    }
+    pictures = {"prompt alone": plain(50), "result": plain(28), "mask": labels, "sketch": labels}
+    values = {"kind": kind, "scores": scores, "drawn": {"hair_color": "red"}}
+    return Stored("", values | {"numbers": {"yaw": 30.0}}, pictures)
+
+
+@pytest.mark.parametrize("kind", ["mask", "sketch"])
+def test_both_inputs_of_a_request_must_count(kind):
+    number = mm2latent.obeyed(Reading(), asked(kind, ("red", "blond")))
+    assert number == pytest.approx(1 + 0.4)
+    assert mm2latent.obeyed(Reading(), asked(kind, ("red", "red"))) == 0  # words that add nothing
+    assert mm2latent.obeyed(Reading(), asked(kind, ("red", "blond"), 0.3)) == pytest.approx(-0.2)
+
+
+def test_a_turned_head_is_measured_by_its_turn():
+    made = asked("morphable", ("red", "blond"), agreement=0.1)
+    assert mm2latent.obeyed(Reading(), made) == pytest.approx(1 + (20 - 2) / 30)
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "number"), [("round", 60, 0.3), ("none", 60, -1), ("round", 120, -1)]
+)
+def test_an_edit_by_words_is_seen_and_was_not_there_before(after, before, number):
+    pictures = {"inverted": plain(before), "truth": plain(100), "edited": plain(90)}
+    values = {
+        "kind": "text", "drawn": {"glasses": "round"}, "measures": {"lpips": 0.1},
+        "of_edit": {"scores": {"attributes": {"glasses": after}}},
+    }  # fmt: skip
+    assert mm2latent.arrived(Reading(), Stored("", values, pictures)) == pytest.approx(number)
+    turned = Stored("", values | {"kind": "morphable"}, pictures)
+    assert mm2latent.arrived(Reading(), turned) == pytest.approx(abs(before - 100) / 100 - 0.1)

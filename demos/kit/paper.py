@@ -17,9 +17,9 @@ class Paper:
     slug: the paper in one word, as in folders, addresses and the manifest. name: in navigation.
     says: what it does, in a sentence or two. article, code: addresses; code "" where none is
     public. citation: BibTeX. pipeline, page: "module:name" of the class of the pipeline and of the
-    function that builds the page, "" while the paper is in preparation. api: "module:name" of what
-    gives the paper's documented functions, "" where it has none. clay_alone: why the page is for
-    clay heads alone, "" where it takes every domain that the manifest has for the paper.
+    function that builds the page; without a page the paper is in preparation. api: "module:name" of
+    what gives the paper's documented functions, "" where it has none. clay_alone: why the page is
+    for clay heads alone, "" where it takes every domain that the manifest has for the paper.
     places: inputs of the page that a picture can be sent to, by key, with words for them.
     kinds, networks: of stored results, and the weights that they come from.
     """

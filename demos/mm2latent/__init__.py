@@ -1,6 +1,7 @@
 """MM2Latent (Meng et al. 2024)."""
 
 from demos.kit.paper import Paper
+from examples.mm2latent.results import STORED
 
 PAPER = Paper(
     slug="mm2latent",
@@ -18,5 +19,10 @@ PAPER = Paper(
   author = {Meng, Debin and Tzelepis, Christos and Patras, Ioannis and Tzimiropoulos, Georgios},
   year   = {2024}
 }""",
+    pipeline="pipelines.mm2latent:MM2Latent",
+    # page="demos.mm2latent.page:build" as soon as its networks are shipped
     places={"edit": "Edit"},
+    api="demos.mm2latent.api:functions",
+    kinds=STORED.kinds,
+    networks=STORED.weights,
 )

@@ -21,15 +21,16 @@ from demos.kit.arguments import (
     Maybe,
     Numbers,
     Picture,
-    PictureIn,
     Real,
+    SubjectIn,
     Text,
     Whole,
 )
-from demos.kit.bridge import CLAY, Progress
-from demos.kit.downloads import Keepsake
-from demos.mm2latent.edit import PIVOT, STRONGEST, TEXT
+from demos.kit.bridge import Progress
+from demos.kit.downloads import fresh_folder
+from demos.mm2latent.edit import PIVOT, STRONGEST
 from demos.mm2latent.setting import CLASS_NAMES, HEAD, KINDS, MASK, NONE, SKETCH
+from demos.mm2latent.trail import TEXT
 from examples.clay.parts import PALETTE
 
 MOST = 1000  # characters
@@ -64,7 +65,7 @@ class _Calls:
             seed: of the noise
 
         Returns:
-            the picture, how well it fits what was asked, its latent file
+            the picture, how well it fits what was asked, the latent file for mm2latent_edit
         """
         condition = _condition({MASK: mask, SKETCH: sketch, HEAD: numbers})
         result = yield from run(
@@ -76,13 +77,13 @@ class _Calls:
         return result.image, told | _scores(result), self._latent(result)
 
     def edit(
-        self, picture: PictureIn, target: Prompt = "", kind: Kind = TEXT, mask: Mask = None,
+        self, subject: SubjectIn, target: Prompt = "", kind: Kind = TEXT, mask: Mask = None,
         sketch: Mask = None, numbers: Head = None, pivot: Prompt = PIVOT, beta: Beta = 1.0,
     ) -> One:  # fmt: skip
         """Edit a portrait by words, or by another mask, sketch or head.
 
         Parameters:
-            picture: its central square is used
+            subject: of a picture the central square is used
             target: what it shall show, for an edit by text
             kind: what the edit is by
             mask: the picture's, repainted in the colours of mm2latent_lists
@@ -98,8 +99,7 @@ class _Calls:
         if given[kind] is None:
             raise ValueError(f"an edit by {kind} must have its target; got none. Give it.")
         pipeline, options = self.load(), {"pivot": pivot or None} if kind == TEXT else {}
-        square = imaging.squared(picture, side=pipeline.size)
-        source = yield from run(lambda on_step: pipeline.invert(square))
+        source = yield from self._source(subject)
         edited = yield from run(
             lambda on_step: pipeline.edit(source, given[kind], kind=kind, beta=beta, **options)
         )
@@ -113,10 +113,16 @@ class _Calls:
         ranges = {name: list(pipeline.layout.ranges[name]) for name in pipeline.layout.names}
         return {"classes": dict(zip(CLASS_NAMES, colours, strict=True)), "numbers": ranges}
 
+    def _source(self, subject: Image.Image | Path) -> Generator[Progress, None, Any]:
+        """The source of a picture, or that of a latent file without its encoder."""
+        pipeline = self.load()
+        if isinstance(subject, Path):
+            return (yield from run(lambda on_step: pipeline.reopen(subject)))
+        square = imaging.squared(subject, side=pipeline.size)
+        return (yield from run(lambda on_step: pipeline.invert(square)))
+
     def _latent(self, result: Any) -> Path:
-        about = {"method": "MM2Latent", "domain": CLAY, "generator": self.load().fingerprint}
-        (path,) = Keepsake({}, {"code": result.w}, {}, about).write(False)
-        return Path(path)
+        return self.load().keep(fresh_folder() / "latent.safetensors", {"code": result})
 
 
 def _scores(result: Any) -> Results:

@@ -6,8 +6,9 @@ an own picture.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -21,6 +22,7 @@ from demos.kit.imaging import open_picture, refuse
 from demos.kit.inputs import QUIET
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import MaskPainter, Painting, mask_painter
+from demos.kit.runs import mark
 from demos.mm2latent.head import HeadDials, head_dials
 from demos.mm2latent.setting import CLASS_NAMES, HEAD, KINDS, MASK, SKETCH, SKIN, Setting
 from examples.clay.parts import PALETTE
@@ -51,12 +53,25 @@ def given(
 
 def started(kind: str, at: Setting, picture: Image.Image, found: np.ndarray) -> Values:
     """A condition as it starts: classes, lines, or numbers in the model's order."""
+    if kind == HEAD:
+        return {HEAD: at.named(found)}
+    return {kind: gr.update(**opened(kind, picture, found))}
+
+
+def opened(kind: str, picture: Image.Image, found: np.ndarray) -> dict[str, Any]:
+    """What the painter of a mask or of a sketch holds of it, before any stroke."""
+    labels = np.asarray(found, np.uint8)
     if kind == MASK:
-        labels = np.asarray(found, np.uint8)
-        return {MASK: painter.begun(picture, labels, CLASS_NAMES, PALETTE, SKIN)}
-    if kind == SKETCH:
-        return {SKETCH: painter.begun(picture, np.asarray(found, np.uint8), SHEET, INK, LINE)}
-    return {HEAD: at.named(found)}
+        return painter.opened(picture, labels, CLASS_NAMES, PALETTE, SKIN)
+    return painter.opened(picture, labels, SHEET, INK, LINE)
+
+
+def told_apart(
+    kind: str, mask: Painting | None, sketch: Painting | None, numbers: Mapping[str, float]
+) -> str:
+    """What tells chosen conditions apart."""
+    rounded = [f"{name} {value:.4f}" for name, value in sorted(numbers.items())]
+    return mark(kind, {MASK: mask, SKETCH: sketch, HEAD: rounded}.get(kind))
 
 
 def empty_sheet(at: Setting) -> Values:
@@ -109,40 +124,55 @@ class ConditionControls:
         return {MASK: self.mask, SKETCH: self.sketch, HEAD: self.head}
 
     @property
+    def seen(self) -> dict[str, Component]:
+        """The boxes, of which `seen` shows one."""
+        return {f"{kind} box": box for kind, box in self.boxes.items()}
+
+    @property
     def moved(self) -> list:
         """The events of a visitor's own changes, but for the choice of the kind."""
         return [self.mask.input, self.sketch.input, self.head.input]
 
 
-def kinds(at: Setting, first: tuple[str, str], name: str) -> gr.Radio:
-    """The choice of a kind; `first` stands before them."""
+def kinds(at: Setting, first: tuple[str, str], name: str, value: str | None = None) -> gr.Radio:
+    """The choice of a kind; `first` stands before them, and is chosen where `value` is not."""
     offered = [first, *((KINDS[kind], kind) for kind in at.kinds)]
     return gr.Radio(
-        offered, value=first[1], label="Condition", elem_classes="pills", elem_id=f"{name}-kind"
-    )
+        offered, value=value or first[1], label="Condition", elem_classes="pills",
+        elem_id=f"{name}-kind",
+    )  # fmt: skip
 
 
-def build(at: Setting, kind: gr.Radio, name: str, visible: Sequence[str] = ()) -> ConditionControls:
-    """The painter, the sheet and the head, of which one is seen."""
-    boxes = {}
-    with gr.Column(visible=MASK in visible) as boxes[MASK]:
-        mask = mask_painter(elem_id=f"{name}-mask", began="how the mask began")
+def build(
+    at: Setting, kind: gr.Radio, name: str, holds: Values = MappingProxyType({})
+) -> ConditionControls:
+    """The painter, the sheet and the head, of which that of the kind is seen.
+
+    holds: what they start with, by kind: `opened` makes it of a mask and a sketch, a head has its
+    numbers by name.
+    """
+    boxes, empty = {}, painter.EMPTY
+    with gr.Column(visible=kind.value == MASK) as boxes[MASK]:
+        mask = mask_painter(
+            holds.get(MASK, empty), elem_id=f"{name}-mask", began="how the mask began"
+        )
         mask.side, mask.parts = at.side, len(CLASS_NAMES)
         file = gr.UploadButton("Upload a mask", size="md", file_types=["image"])
-    with gr.Column(visible=SKETCH in visible) as boxes[SKETCH]:
+    with gr.Column(visible=kind.value == SKETCH) as boxes[SKETCH]:
         sketch = mask_painter(
-            elem_id=f"{name}-sketch", began="how the sheet began", elem_classes="sheet"
-        )
+            holds.get(SKETCH, empty), elem_id=f"{name}-sketch", began="how the sheet began",
+            elem_classes="sheet",
+        )  # fmt: skip
         sketch.side, sketch.parts = at.side, len(SHEET)
         sheet = gr.Button("Empty sheet", size="md")
-    with gr.Column(visible=HEAD in visible) as boxes[HEAD]:
-        head = head_dials(at, elem_id=f"{name}-head")
+    with gr.Column(visible=kind.value == HEAD) as boxes[HEAD]:
+        head = head_dials(at, holds.get(HEAD), elem_id=f"{name}-head")
     return ConditionControls(kind, mask, sketch, head, boxes, sheet, file)
 
 
-def seen(ui: ConditionControls, kind: str) -> Values:
+def seen(kind: str) -> Values:
     """Which box is seen."""
-    return {f"{name} box": gr.update(visible=name == kind) for name in ui.boxes}
+    return {f"{name} box": gr.update(visible=name == kind) for name in (MASK, SKETCH, HEAD)}
 
 
 def read_mask(at: Setting, file: str | None, painting: Painting | None) -> Any:
@@ -160,8 +190,7 @@ def read_mask(at: Setting, file: str | None, painting: Painting | None) -> Any:
 
 def wire(ui: ConditionControls, at: Setting, name: str, changed: Mapping[str, Any]) -> None:
     """What does not need a portrait; `changed`: the listener options of what follows a change."""
-    outputs = {f"{kind} box": box for kind, box in ui.boxes.items()}
-    ui.kind.input(**filling(lambda kind: seen(ui, kind), outputs), inputs=ui.kind, **QUIET)
+    ui.kind.input(**filling(seen, ui.seen), inputs=ui.kind, **QUIET)
     ui.sheet.click(
         **filling(lambda: empty_sheet(at), {SKETCH: ui.sketch}), **QUIET
     ).then(**changed, api_visibility="private")  # fmt: skip

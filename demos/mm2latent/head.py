@@ -50,10 +50,13 @@ class HeadDials(gr.HTML):
         return {"type": "array", "items": pair, "description": "pairs of name and number"}
 
 
-def head_dials(at: Setting, **options: Any) -> HeadDials:
-    """Sliders of all numbers of a domain, at rest."""
+def head_dials(
+    at: Setting, numbers: Mapping[str, float] | None = None, **options: Any
+) -> HeadDials:
+    """Sliders of all numbers of a domain, at rest where `numbers` names none."""
     rows = [[n.name, n.group, n.low, n.high, n.rest] for n in at.numbers]
+    value = {n.name: n.rest for n in at.numbers} | dict(numbers or {})
     return HeadDials(
-        {n.name: n.rest for n in at.numbers}, html_template=_TEMPLATE, js_on_load=_SCRIPT,
-        apply_default_css=False, rows=rows, **options,
+        value, html_template=_TEMPLATE, js_on_load=_SCRIPT, apply_default_css=False, rows=rows,
+        **options,
     )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Inside the newest result of the page: noise on the words, the embedding's map, other methods."""
+"""Inside the newest result of the page: noise on the words, the fusion of both inputs by hand, the
+embedding's map, other methods."""
 
 from __future__ import annotations
 
@@ -13,17 +14,32 @@ import numpy as np
 
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.imaging import refuse
-from demos.kit.inputs import GPU
-from demos.kit.outputs import Values
+from demos.kit.inputs import FOLLOW, GPU, Dial
+from demos.kit.outputs import Values, filling
 from demos.kit.runs import run_buttons, wire_run
 from demos.kit.words import running, said
 from demos.mm2latent.generate import Asked
-from demos.mm2latent.told import Plate, brief, plates
+from demos.mm2latent.told import Plate, brief, numbers, plates, sees
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
 SEED = 7  # of the noise in the row
 RIVALS = {"tedigan": "TediGAN’s way, optimised", "nearest": "The nearest of 512 samples"}
 OURS = "MM2Latent"
+NETWORK, LAYERS, MEAN, PICTURE = "network", "layers", "mean", "picture"
+SWITCHES = [
+    ("Fused by the network", NETWORK), ("Layers of two codes", LAYERS),
+    ("Mean of two codes", MEAN), ("A picture for the words", PICTURE),
+]  # fmt: skip
+SHARED = (LAYERS, MEAN)  # which of them the share of the condition counts for
+SAYS = {
+    NETWORK: "One network sees words and condition together: this is the result itself.",
+    LAYERS: "The words alone and the condition alone make a code each; the first {} of the layers "
+    "are the condition’s, the others the words’. Somebody has to choose how many.",
+    MEAN: "The words alone and the condition alone make a code each; this is their mean, in which "
+    "the condition weighs {}.",
+    PICTURE: "In training the network saw the embedding of a picture in the place of words. Here "
+    "it is that of the true answer: what is wrong still, the words are not to blame for.",
+}
 _PSEUDO = """<div class="beside"><p class="aside">The mapping network is trained on pictures alone:
 words come only when it is used. So that words do not surprise it, every picture’s embedding is
 moved in training by noise of length 1, half way to being noise itself, and taken for that of a
@@ -75,6 +91,35 @@ class _Part:
             pipeline = self.load()
             placed = pipeline.locate(pipeline.generate(asked.prompt, **asked.condition))
         return drawing(placed) + _placed_words(placed)
+
+    def switch(self, asked: Asked | None, by: str, share: float) -> Values:
+        """This session's request with its two inputs fused in another way.
+
+        by: "network", as it is; "layers" and "mean" of two codes, of which `share` is the
+        condition's; "picture", the true answer's embedding in the place of the words.
+        """
+        asked = held(asked)
+        if by not in SAYS:
+            raise refuse(f"The switch must be one of {', '.join(SAYS)}; got {by!r}.")
+        if asked.prompt is None or not asked.condition:
+            raise refuse("There is nothing to fuse. Give words and a condition in Generate first.")
+        with spoken_errors():
+            made = self._switched(asked, by, share)
+        told = [SAYS[by].format(f"{share:.0%}"), numbers(made.scores, made.condition)]
+        if seen := sees(made.scores.attributes):
+            told.insert(1, f"The judge sees: <b>{escape(seen)}</b>.")
+        return {"switched": made.image, "told": said(*told)}
+
+    def _switched(self, asked: Asked, by: str, share: float) -> Any:
+        if by == NETWORK:
+            return self.load().generate(asked.prompt, **asked.condition)
+        options = {"share": share} if by in SHARED else {"picture": asked.answer}
+        if options.get("picture", True) is None:
+            raise refuse(
+                "Nobody knows the true answer to this request. Take the condition of a new "
+                "portrait in Generate: the renderer knows that one."
+            )
+        return self.load().ablate(asked.prompt, by=by, **options, **asked.condition)
 
     @stoppable
     def compare(self, asked: Asked | None, steps: int, stop: Stop) -> Iterator[Values]:
@@ -156,6 +201,7 @@ def build(load: Callable, asked: gr.State) -> None:
     button = gr.Button("Lay noise on the words of the newest result", size="md")
     row = gr.HTML(elem_id="mm2latent-noise")
     button.click(part.noise, asked, row, api_name="mm2latent_noise", **GPU)
+    _build_switches(part, asked)
     _heading(
         "The joint embedding", "<p class='aside'>Random pictures of the generator, by the two "
         "axes in which their embeddings differ most, and the newest result among them. The first "
@@ -171,6 +217,33 @@ def build(load: Callable, asked: gr.State) -> None:
     run = run_buttons("Compare", fewest=10, most=200, steps=50)
     rivals = gr.HTML(elem_id="mm2latent-rivals")
     wire_run(run, part.compare, {"rivals": rivals}, [asked, run.steps], "mm2latent_compare")
+
+
+def _build_switches(part: _Part, asked: gr.State) -> None:
+    _heading(
+        "Fused by hand", "<p class='aside'>The paper gives two reasons for its results: that the "
+        "two inputs are fused by a network that has learnt it, and that noise made words of "
+        "pictures. Switch either off.</p>",
+    )  # fmt: skip
+    with gr.Row():
+        with gr.Column(scale=9, min_width=280):
+            switched = gr.Image(
+                label="The picture of it", interactive=False, format="png", height=300,
+                alt_text="The newest request, fused in another way.", elem_classes="filled",
+                buttons=["download", "fullscreen"], elem_id="mm2latent-switched",
+            )  # fmt: skip
+        with gr.Column(scale=14, min_width=300):
+            by = gr.Radio(
+                SWITCHES, value=NETWORK, label="How words and condition meet", elem_classes="pills",
+                elem_id="mm2latent-switch",
+            )  # fmt: skip
+            share = Dial(0, 1, 0.5, step=0.05, label="Share of the condition, by hand")
+            told = gr.HTML(elem_id="mm2latent-switch-words")
+    outputs = {"switched": switched, "told": told}
+    gr.on(
+        [by.input, share.release], **filling(part.switch, outputs), inputs=[asked, by, share],
+        api_name="mm2latent_switch", **GPU | FOLLOW,
+    )  # fmt: skip
 
 
 def _heading(name: str, says: str) -> None:

@@ -8,6 +8,8 @@ are made when a session changes to it, from what its pipeline has.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import gradio as gr
 
@@ -16,7 +18,8 @@ from demos.kit.address import follow
 from demos.kit.by_domain import by_domain
 from demos.kit.handover import exchange_of
 from demos.kit.introduction import introduction
-from demos.mm2latent import PAPER, edit, generate, inside
+from demos.kit.stored import choice
+from demos.mm2latent import PAPER, edit, example, generate, inside
 from demos.mm2latent.setting import CLAY_HEADS, Setting, setting_of
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true"><mi>I</mi><mo>=</mo><mi>G</mi>
@@ -36,6 +39,9 @@ trained on the generator’s own pictures, takes an embedding and a condition to
 nothing to optimise and nothing to tune.</p><p>The difference of two such codes is an edit, for any
 picture whose code is known.</p></div>{_EQUATION}</div>"""
 
+# A part -> the kind of its stored examples, and their two pictures that are shown small.
+STORED = {generate: ("generate", ("picture", "result")), edit: ("edit", ("picture", "edited"))}
+
 
 def build(load: Callable, domain: gr.State, source: Source) -> None:
     """Put the page into the open route; it changes with the domain in use."""
@@ -48,11 +54,24 @@ def _parts(load: Callable, at: Setting) -> None:
     exchange = exchange_of(PAPER, at.side, at.rendered)
     with gr.Tabs(overflow_behavior="wrap") as tabs:
         with gr.Tab("Generate", id="generate"):
-            first, asked = generate.build(load, exchange, at)
+            first = _part(generate, example.request, load, exchange, at)
         with gr.Tab("Edit", id="edit"):
-            second = edit.build(load, exchange, at)
+            second = _part(edit, example.edited, load, exchange, at)
         with gr.Tab("Look inside", id="inside"):
-            inside.build(load, asked)
+            inside.build(load, first.asked)
+    exchange.build_reader(load, "mm2latent_read_latent")
     exchange.wire(tabs)
     if at.rendered:
-        follow(tabs, {"generate": first, "edit": second})
+        follow(tabs, {"generate": first.opening, "edit": second.opening})
+
+
+def _part(
+    part: ModuleType, shows: Callable, load: Callable, exchange: Exchange, at: Setting
+) -> Any:
+    """A part with its stored examples; shows: what one of them puts there."""
+    kind, pair = STORED[part]
+    found = PAPER.stored.read(kind) if at.rendered else []
+    names = choice(found, f"mm2latent_stored_{kind}", pair)
+    controls = part.build(load, exchange, at, shows(found[0]) if found else {})
+    example.wire(names, found, shows, controls)
+    return controls

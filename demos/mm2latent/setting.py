@@ -57,7 +57,8 @@ class Setting:
     def named(self, found: np.ndarray) -> dict[str, float]:
         """Numbers in the model's order, (n,), by name: those that have a slider, within range."""
         pairs = zip(self.numbers, np.asarray(found)[list(self.places)], strict=True)
-        return {n.name: float(np.clip(value, n.low, n.high)) for n, value in pairs}
+        # As Python's numbers: a bound in single precision may lie outside of itself.
+        return {n.name: float(np.clip(float(value), n.low, n.high)) for n, value in pairs}
 
 
 def _clay_numbers() -> tuple[Number, ...]:

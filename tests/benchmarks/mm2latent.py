@@ -39,7 +39,7 @@ from pipelines.training.loop import Loop
 from pipelines.training.mm_samples import kept
 from pipelines.training.threads import use_threads
 from tests.benchmarks.indomain import table, verdict
-from tests.benchmarks.mm2latent_bench import Bench, Project, Row
+from tests.benchmarks.mm2latent_bench import Bench, Pictures, Project, Row
 from tests.benchmarks.mm2latent_edits import edits
 
 OURS, ITSELF = "mm2latent", "the portraits themselves"
@@ -74,7 +74,7 @@ def ways(bench: Bench) -> dict[str, tuple[int, Project, list[int] | None]]:
         return p.rivals.tedigan(text(rows), "mask", mask(rows), steps=bench.steps)[0]
 
     def nearest(rows: slice) -> Tensor:
-        return p.bank.nearest(text(rows))[:, None].expand(-1, p.generator.num_ws, -1)
+        return bench.bank.nearest(text(rows))[:, None].expand(-1, p.generator.num_ws, -1)
 
     def crossed(rows: slice) -> Tensor:
         return p.project(f_text[shifted[rows]].to(p.device), "mask", mask(rows))
@@ -89,20 +89,25 @@ def ways(bench: Bench) -> dict[str, tuple[int, Project, list[int] | None]]:
     }
 
 
-def table_1(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
-    """Figures of each picture by each way, and the CMMD of each way's pictures."""
-    rows, distances = {}, {}
+def table_1(bench: Bench) -> tuple[dict[str, Row], dict[str, float], dict[str, Pictures]]:
+    """Figures of each picture by each way, and the CMMD of each way's pictures; then our pictures
+    and the portraits themselves, of which more is measured."""
+    rows, distances, kept = {}, {}, {}
     for name, (count, project, texts) in ways(bench).items():
-        x = bench.pictures(bench.codes(name, count, project))
-        rows[name], f_img = bench.figures(x, texts)
-        distances[name] = cmmd(f_img, bench.others)
+        made = bench.figures(bench.pictures(bench.codes(name, count, project)), texts)
+        rows[name], distances[name] = made.row, cmmd(made.f_img, bench.others)
+        kept |= {name: made} if name == OURS else {}
         print(".", end="", flush=True)
-    rows[ITSELF], f_img = bench.figures(bench.x)
-    return rows, distances | {ITSELF: cmmd(f_img, bench.others)}
+    kept[ITSELF] = bench.figures(bench.x)
+    rows[ITSELF], distances[ITSELF] = kept[ITSELF].row, cmmd(kept[ITSELF].f_img, bench.others)
+    return rows, distances, kept
 
 
-def conditions(bench: Bench) -> dict[str, dict[str, float]]:
-    """Sketches and 3DMM numbers with captions: agreement, and that with another's condition."""
+def conditions(bench: Bench, masks: Mapping[str, Pictures]) -> dict[str, dict[str, float]]:
+    """Conditions with captions: agreement, and that with another's condition.
+
+    masks: what Table 1 has of them, by OURS and ITSELF; sketches and 3DMM numbers are made here.
+    """
     p, found = bench.pipeline, {}
     for kind in p.conditions:
         given = bench.given[kind]
@@ -110,28 +115,32 @@ def conditions(bench: Bench) -> dict[str, dict[str, float]]:
         def project(rows: slice, kind=kind, given=given) -> Tensor:
             return p.project(bench.f_text[rows].to(p.device), kind, given[rows].to(p.device))
 
-        x = bench.pictures(bench.codes(f"{kind} and text", bench.count, project))
-        row, f_img = bench.figures(x, kind=kind)
-        row["with another's"] = bench.agreement(x, kind, given.roll(1, 0))
-        row["itself"] = bench.agreement(bench.x, kind, given)
+        if kind == "mask":
+            made, itself = masks[OURS], masks[ITSELF].row[kind]
+        else:
+            ws = bench.codes(f"{kind} and text", bench.count, project)
+            made = bench.figures(bench.pictures(ws), kind=kind)
+            itself = p.codes.alike(bench.read(bench.x, kind), kind, given)
+        row = made.row | {
+            "with another's": p.codes.alike(made.read, kind, given.roll(1, 0)), "itself": itself,
+        }  # fmt: skip
         numbers = {key.replace(kind, "agreement"): v.nanmean().item() for key, v in row.items()}
-        found[kind] = numbers | {"cmmd": cmmd(f_img, bench.others)}
+        found[kind] = numbers | {"cmmd": cmmd(made.f_img, bench.others)}
         if kind == "morphable":
-            found[kind] |= errors(bench, x)
+            found[kind] |= errors(bench, made)
         print(".", end="", flush=True)
     return found
 
 
-def errors(bench: Bench, x: Tensor) -> dict[str, float]:
+def errors(bench: Bench, made: Pictures) -> dict[str, float]:
     """Mean error of each group of 3DMM numbers as a share of their ranges, as the morphable network
     reads them, and of the yaw in degrees as the judge does."""
     p, given = bench.pipeline, bench.given["morphable"]
-    read = bench.over(x, p.codes.morphable)
     spans = torch.tensor([p.layout.span(name) for name in p.layout.names])
-    away = (read - given).abs() / spans
+    away = (made.read - given).abs() / spans
     found = {f"error {g}": away[:, p.layout.columns(g)].mean().item() for g in p.layout.groups}
     if "yaw" in p.judge.value_names:
-        yaw = bench.over(x, lambda part: p.judge(part).values["yaw"])
+        yaw = bench.over(made.x, lambda part: p.judge(part).values["yaw"])
         column = p.layout.names.index("yaw")
         found["degrees of yaw, by the judge"] = (yaw - given[:, column]).abs().mean().item()
     return found
@@ -145,24 +154,22 @@ def ablations(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
     todo = {name: (8, *parts) for name, parts in TABLE_2.items()}
     todo |= {name: (n, True, True, 0.5) for name, n in TABLE_3.items() if n != 8}
     p, rows, distances = bench.pipeline, {}, {}
+    f_conds = bench.over(bench.given["mask"], lambda part: p.codes.coded(part, "mask"))
     for name, (layers, pseudo, norm, dropout) in todo.items():
         net = None
 
         def project(part: slice, name=name, parts=(layers, pseudo, norm, dropout)) -> Tensor:
             nonlocal net
             net = trained(bench, *parts) if net is None else net
-            f_cond = p.codes.coded(bench.given["mask"][part].to(p.device), "mask")
+            f_cond = f_conds[part].to(p.device)
             with torch.no_grad():
                 w = net(bench.f_text[part].to(p.device), f_cond)
             return w[:, None].repeat(1, p.generator.num_ws, 1)
 
-        x = bench.pictures(
-            bench.codes(
-                f"{name} {bench.train_steps} steps", min(bench.ablated, bench.count), project
-            )
-        )
-        rows[name], f_img = bench.figures(x)
-        distances[name] = cmmd(f_img, bench.others)
+        count = min(bench.ablated, bench.count)
+        ws = bench.codes(f"{name} {bench.train_steps} steps", count, project)
+        made = bench.figures(bench.pictures(ws))
+        rows[name], distances[name] = made.row, cmmd(made.f_img, bench.others)
         print(".", end="", flush=True)
     rows["8 layers, all"] = rows["pseudo, norm, dropout"]
     return rows, distances
@@ -241,13 +248,13 @@ def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[tupl
 def report(bench: Bench) -> dict[str, object]:
     """Measure everything, print it, return it."""
     start = now()
-    rows, distances = table_1(bench)
+    rows, distances, masks = table_1(bench)
     ablated, ablated_distances = ablations(bench) if bench.samples is not None else ({}, {})
     found = {
         "portraits": bench.count,
         "table 1": _with(rows, distances),
         "tables 2 and 3": _with(ablated, ablated_distances),
-        "conditions": conditions(bench),
+        "conditions": conditions(bench, masks),
         "edits": edits(bench),
         "milliseconds": milliseconds(bench),
         "left out": [kind for kind in CONDITIONS if kind not in bench.pipeline.conditions],

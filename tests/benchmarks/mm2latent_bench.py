@@ -4,6 +4,7 @@ well pictures agree with them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,30 @@ from examples.clay.parts import PART_TO_CLASS
 from examples.clay.render import render
 from examples.clay.wording import Caption, write
 from pipelines.mm2latent import MM2Latent
+from pipelines.multimodal_baselines import Bank
 from pipelines.multimodal_inputs import sketch_of
 from pipelines.networks.judge import JudgeOutput, PortraitJudge
 from pipelines.training.loop import to_tensor
 from pipelines.training.mm_samples import Samples
 from tests.benchmarks.kept import PIPELINES, Kept, marked
 
-SOURCES = ("mm2latent", "multimodal_baselines", "condition_codes", "multimodal_inputs", "morphable")
+SOURCES = (
+    "mm2latent", "multimodal_reader", "multimodal_editor", "multimodal_baselines",
+    "condition_codes", "multimodal_inputs", "morphable",
+)  # fmt: skip
 Row = dict[str, Tensor]
 Project = Callable[[slice], Float[Tensor, "b layers dim"]]
+FEW_SAMPLES = 32  # of the generator with --quick, among which "nearest" chooses
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures, what is measured of each, their embeddings, and the condition that they show."""
+
+    x: Float[Tensor, "n 3 h w"]
+    row: Row
+    f_img: Float[Tensor, "n d"]
+    read: Tensor
 
 
 @dataclass
@@ -97,29 +113,34 @@ class Bench:
     def pictures(self, ws: Float[Tensor, "n layers dim"]) -> Float[Tensor, "n 3 h w"]:
         return self.over(ws, lambda w: self.pipeline.generator.synthesis(w).clamp(-1, 1))
 
+    @functools.cached_property
+    def bank(self) -> Bank:
+        """The pipeline's samples of the generator, few of them where this only runs."""
+        p = self.pipeline
+        if not self.quick:
+            return p.bank
+        return Bank.explore(p.generator, p.embedding, p.device, FEW_SAMPLES)
+
     def figures(
         self, x: Float[Tensor, "n 3 h w"], texts: Sequence[int] | None = None, kind: str = "mask"
-    ) -> tuple[Row, Tensor]:
-        """What is measured of each picture, and the joint embeddings.
+    ) -> Pictures:
+        """What is measured of each picture.
 
         texts: number of the caption that each picture is compared with, its own by default.
         """
         p, count = self.pipeline, len(x)
         texts = range(count) if texts is None else texts
-        f_img = self.over(x, p.embedding.embed_images)
-        found = {
+        f_img, read = self.over(x, p.embedding.embed_images), self.read(x, kind)
+        row = {
             "text": (f_img * self.f_text[list(texts)]).sum(1),
             "attributes": self.named_right(x, [self.captions[i] for i in texts]),
-            kind: self.agreement(x, kind, self.given[kind][:count]),
+            kind: p.codes.alike(read, kind, self.given[kind][:count]),
         }
-        return found, f_img
+        return Pictures(x, row, f_img, read)
 
-    def agreement(self, x: Tensor, kind: str, given: Tensor) -> Float[Tensor, " n"]:
-        pairs = zip(x.split(self.batch), given.split(self.batch), strict=True)
-        device, codes = self.pipeline.device, self.pipeline.codes
-        with torch.no_grad():
-            found = [codes.agreement(a.to(device), kind, b.to(device)).cpu() for a, b in pairs]
-        return torch.cat(found)
+    def read(self, x: Float[Tensor, "n 3 h w"], kind: str) -> Tensor:
+        """The condition that each picture shows."""
+        return self.over(x, lambda part: self.pipeline.codes.read(part, kind))
 
     def named_right(self, x: Tensor, captions: Sequence[Caption]) -> Float[Tensor, " n"]:
         return named_right(self.pipeline.judge, x, captions, self.pipeline.device, self.batch)

@@ -6,10 +6,13 @@ judge's embeddings before and after; kept, the share of pixels whose class stays
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -17,7 +20,7 @@ from examples.clay.edits import EDITS, Edit
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.parts import CLASSES
 from pipelines.images import as_images
-from pipelines.mm2latent import PIVOT, Source
+from pipelines.multimodal_editor import PIVOT, Source
 from pipelines.multimodal_inputs import sketch_of
 from pipelines.training.loop import to_tensor
 from tests.benchmarks.mm2latent_bench import Bench, words_of
@@ -35,76 +38,101 @@ SHAPES = ("smile", "hair_length")  # of EDITS that change masks and sketches
 TURN = 15.0  # degrees
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the parser and the judge see in pictures; words: by fact, as `words_of` has them."""
+
+    x: Float[Tensor, "n 3 h w"]
+    classes: UInt8[Tensor, "n h w"]
+    words: list[dict[str, str]]
+    person: Float[Tensor, "n d"]
+    values: Mapping[str, Float[Tensor, " n"]]
+
+    def part(self, rows: list[int]) -> Seen:
+        """Of some of the pictures."""
+        values = {name: v[rows] for name, v in self.values.items()}
+        words = [self.words[i] for i in rows]
+        return Seen(self.x[rows], self.classes[rows], words, self.person[rows], values)
+
+
+@torch.no_grad()
+def look(bench: Bench, images: Sequence[Image.Image]) -> Seen:
+    """Pictures as they are shown, each looked at once."""
+    p, x = bench.pipeline, to_tensor(np.stack([np.asarray(image) for image in images]))
+    judged = [p.judge(part.to(p.device)) for part in x.split(bench.batch)]
+    values = {n: torch.cat([each.values[n].cpu() for each in judged]) for n in judged[0].values}
+    words = [row for each in judged for row in words_of(each)]
+    person = torch.cat([each.embedding.cpu() for each in judged])
+    return Seen(x, bench.read(x, "mask"), words, person, values)
+
+
 def edits(bench: Bench) -> dict[str, dict[str, float]]:
     """Edits of inverted portraits: success before and after, the person, what is left alone."""
     p = bench.pipeline
     sources = [p.invert(image) for image in as_images(bench.x[: bench.edited])]
-    found = {f"text: {words}": by_text(bench, sources, fact, option, words, may)
+    before = look(bench, [source.image for source in sources])
+    found = {f"text: {words}": by_text(bench, sources, before, fact, option, words, may)
              for fact, option, words, may in WORDS}  # fmt: skip
+    kinds = [kind for kind in ("mask", "sketch") if kind in p.conditions]
     for name in SHAPES:
-        for kind in ("mask", "sketch"):
-            if kind in p.conditions:
-                found[f"{kind}: {name}"] = by_shape(bench, sources, name, kind)
+        wanted = [_changed(bench, i, EDITS[name]) for i in range(len(sources))]
+        x, classes = bench.rendered(np.stack(wanted))
+        targets = {"mask": classes, "sketch": sketch_of(x)}
+        for kind in kinds:
+            found[f"{kind}: {name}"] = by_shape(bench, sources, before, kind, targets)
     if "morphable" in p.conditions and "yaw" in p.layout.names:
-        found["3dmm: yaw"] = by_turn(bench, sources)
+        found["3dmm: yaw"] = by_turn(bench, sources, before)
     return found
 
 
 def by_text(
-    bench: Bench, sources: list[Source], fact: str, option: str, words: str, may: tuple[str, ...]
-) -> dict[str, float]:
+    bench: Bench, sources: list[Source], before: Seen, fact: str, option: str, words: str,
+    may: tuple[str, ...],
+) -> dict[str, float]:  # fmt: skip
     """Eq. 8 on sources that do not show the option; success: the judge sees it afterwards."""
-    p, found = bench.pipeline, {"after": [], "identity": [], "kept": []}
-    free = torch.tensor([CLASSES.index(name) for name in may], dtype=torch.uint8)
-    for source in sources:
-        if _seen(bench, source.image, fact) == option:
-            continue
-        edited = p.edit(source, f"{PIVOT} {words}")
-        before, after = (_classes(bench, image) for image in (source.image, edited.image))
-        stays = ~(torch.isin(before, free) | torch.isin(after, free))
-        found["after"].append(float(_seen(bench, edited.image, fact) == option))
-        found["identity"].append(_likeness(bench, source.image, edited.image))
-        found["kept"].append((before == after)[stays].float().mean().item())
-    return {**_means(found), "portraits": len(found["after"])}
+    p, free = bench.pipeline, torch.tensor([CLASSES.index(n) for n in may], dtype=torch.uint8)
+    rows = [i for i, seen in enumerate(before.words) if seen[fact] != option]
+    if not rows:
+        return {**dict.fromkeys(("after", "identity", "kept"), math.nan), "portraits": 0}
+    first = before.part(rows)
+    after = look(bench, [p.edit(sources[i], f"{PIVOT} {words}").image for i in rows])
+    stays = ~(torch.isin(first.classes, free) | torch.isin(after.classes, free))
+    success = float(np.mean([seen[fact] == option for seen in after.words]))
+    return {"after": success, **_left(first, after, stays), "portraits": len(rows)}
 
 
-def by_shape(bench: Bench, sources: list[Source], name: str, kind: str) -> dict[str, float]:
+def by_shape(
+    bench: Bench, sources: list[Source], before: Seen, kind: str, targets: Mapping[str, Tensor]
+) -> dict[str, float]:
     """Eq. 9 towards what the renderer's own edit looks like. Success: of the pixels whose class
     that changes, the share in their new class (masks); F1 beside the new sketch."""
-    p, found = bench.pipeline, {"before": [], "after": [], "identity": [], "kept": []}
-    edit = EDITS[name]
-    wanted = [_changed(bench, i, edit) for i in range(len(sources))]
-    x, classes = bench.rendered(np.stack(wanted))
-    targets = {"mask": classes, "sketch": sketch_of(x)}[kind]
-    for i, source in enumerate(sources):
-        edited = p.edit(source, _array(targets[i], kind), kind=kind)
-        old = bench.given["mask"][i]
-        moved = classes[i] != old
-        before, after = (_classes(bench, image) for image in (source.image, edited.image))
-        for key, image, seen in (("before", source.image, before), ("after", edited.image, after)):
-            if kind == "mask":
-                found[key].append((seen == classes[i])[moved].float().mean().item())
-            else:
-                found[key].append(bench.agreement(_x(image), kind, targets[i][None]).item())
-        found["identity"].append(_likeness(bench, source.image, edited.image))
-        found["kept"].append((before == after)[~moved].float().mean().item())
-    return {**_means(found), "portraits": len(sources)}
+    p, wanted = bench.pipeline, targets[kind]
+    done = [p.edit(s, t.numpy(), kind=kind) for s, t in zip(sources, wanted, strict=True)]
+    after = look(bench, [edited.image for edited in done])
+    moved = targets["mask"] != bench.given["mask"][: len(sources)]
+    found = {}
+    for key, seen in (("before", before), ("after", after)):
+        if kind == "mask":
+            found[key] = _shares(seen.classes == targets["mask"], moved)
+        else:
+            found[key] = p.codes.alike(sketch_of(seen.x), kind, wanted).mean().item()
+    return {**found, **_left(before, after, ~moved), "portraits": len(sources)}
 
 
-def by_turn(bench: Bench, sources: list[Source]) -> dict[str, float]:
+def by_turn(bench: Bench, sources: list[Source], before: Seen) -> dict[str, float]:
     """Eq. 9 by TURN degrees of yaw towards the middle; success: degrees that the judge sees."""
-    p, found = bench.pipeline, {"after": [], "identity": [], "kept": []}
-    column = p.layout.names.index("yaw")
-    for source in sources:
-        before = float(source.given["morphable"][column])
-        turn = -TURN if before > 0 else TURN
-        edited = p.edit(source, {"yaw": before + turn}, kind="morphable")
-        both = torch.cat([_x(source.image), _x(edited.image)])
-        first, second = bench.over(both, lambda x: p.judge(x).values["yaw"]).tolist()
-        found["after"].append((second - first) / turn)
-        found["identity"].append(_likeness(bench, source.image, edited.image))
-        found["kept"].append(edited.kept)
-    return {**_means(found), "portraits": len(sources)}
+    p, column = bench.pipeline, bench.pipeline.layout.names.index("yaw")
+    own = [float(source.given["morphable"][column]) for source in sources]
+    turns = [-TURN if yaw > 0 else TURN for yaw in own]
+    done = [
+        p.edit(source, {"yaw": yaw + turn}, kind="morphable")
+        for source, yaw, turn in zip(sources, own, turns, strict=True)
+    ]
+    after = look(bench, [edited.image for edited in done])
+    seen = (after.values["yaw"] - before.values["yaw"]) / torch.tensor(turns)
+    everywhere = torch.ones_like(before.classes, dtype=torch.bool)
+    left = _left(before, after, everywhere)
+    return {"after": seen.mean().item(), **left, "portraits": len(sources)}
 
 
 def _changed(bench: Bench, index: int, edit: Edit) -> np.ndarray:
@@ -114,29 +142,15 @@ def _changed(bench: Bench, index: int, edit: Edit) -> np.ndarray:
     return draw(latent(SEEDS["test"][index]), edit.apply(p, change))
 
 
-def _array(target: Tensor, kind: str) -> np.ndarray:
-    array = target.numpy()
-    return array if kind == "mask" else array.astype(bool)
+def _left(before: Seen, after: Seen, stays: Bool[Tensor, "n h w"]) -> dict[str, float]:
+    """The person, and the classes where they should stay."""
+    return {
+        "identity": (before.person * after.person).sum(1).mean().item(),
+        "kept": _shares(before.classes == after.classes, stays),
+    }
 
 
-def _x(image: Image.Image) -> Tensor:
-    return to_tensor(np.asarray(image)[None])
-
-
-def _classes(bench: Bench, image: Image.Image) -> Tensor:
-    return bench.over(_x(image), lambda x: bench.pipeline.codes.read(x, "mask"))[0]
-
-
-@torch.no_grad()
-def _seen(bench: Bench, image: Image.Image, fact: str) -> str:
-    return words_of(bench.pipeline.judge(_x(image).to(bench.pipeline.device)))[0][fact]
-
-
-def _likeness(bench: Bench, a: Image.Image, b: Image.Image) -> float:
-    both = torch.cat([_x(a), _x(b)])
-    first, second = bench.over(both, lambda x: bench.pipeline.judge(x).embedding)
-    return float(first @ second)
-
-
-def _means(found: Mapping[str, list[float]]) -> dict[str, float]:
-    return {key: float(np.nanmean(v)) if v else float("nan") for key, v in found.items()}
+def _shares(right: Bool[Tensor, "n h w"], where: Bool[Tensor, "n h w"]) -> float:
+    """The share of pixels in `where` that is right, the mean over pictures that have any."""
+    sizes = where.sum((1, 2))
+    return ((right & where).sum((1, 2)) / sizes)[sizes > 0].mean().item()

@@ -15,13 +15,13 @@ from examples.clay.wording import Caption
 from pipelines.measures import cmmd, edge_f1
 from pipelines.mm2latent import MM2Latent
 from pipelines.morphable import CLAY
-from pipelines.multimodal_baselines import Bank
 from pipelines.multimodal_inputs import sketch_of
 from pipelines.networks.judge import JudgeOutput, PortraitJudge
 from pipelines.networks.mm_mapping import MultimodalMapping
 from pipelines.networks.morphable import MorphableNet
 from pipelines.training.mm_samples import Samples
 from tests.benchmarks import mm2latent, mm2latent_bench
+from tests.benchmarks.kept import marked
 from tests.pipelines.test_mm2latent import SIZE, build
 
 JUDGED = ("glasses", "expression", "beard", "hat", "hair_color")
@@ -39,9 +39,6 @@ def pipeline() -> MM2Latent:
         morphable=MorphableNet(CLAY.names, channels=(4, 8, 8)),
         layout=CLAY,
         mappings={k: MultimodalMapping(k, n, layers=2, width=16) for k, n in sizes.items()},
-    )
-    found.__dict__["bank"] = Bank.explore(
-        found.generator, found.embedding, found.device, samples=4, batch=4
     )
     return found
 
@@ -84,11 +81,11 @@ def test_agreement_is_the_share_of_pixels_f1_and_nearness_of_numbers(bench) -> N
     x = bench.x[:3]
     codes = bench.pipeline.codes
     for kind in bench.pipeline.conditions:
-        own = codes.read(x, kind)
-        assert torch.allclose(bench.agreement(x, kind, own), torch.ones(3), atol=1e-5)
+        own = bench.read(x, kind)
+        assert torch.allclose(codes.agreement(x, kind, own), torch.ones(3), atol=1e-5)
     mask = codes.read(x, "mask")
     mask[:, : SIZE // 2] = (mask[:, : SIZE // 2] + 1) % len(CLASSES)
-    assert torch.allclose(bench.agreement(x, "mask", mask), torch.full((3,), 0.5))
+    assert torch.allclose(codes.agreement(x, "mask", mask), torch.full((3,), 0.5))
     lines = sketch_of(x)
     assert (edge_f1(lines, torch.zeros_like(lines)) == 0).all()
 
@@ -107,8 +104,11 @@ def test_cmmd_is_zero_for_equal_sets_and_grows() -> None:
 
 
 def test_the_whole_report_on_tiny_networks(bench, capsys, monkeypatch) -> None:
+    made, pictures = [], bench.pictures
+    monkeypatch.setattr(bench, "pictures", lambda ws: made.append(marked(ws)) or pictures(ws))
     found = mm2latent.report(bench)
     json.dumps(found)
+    assert len(set(made)) == len(made)  # no pictures are made twice
     assert set(found["claims"].values()) <= {
         "holds", "does not hold", "undecided", "not comparable",
     }  # fmt: skip
@@ -125,6 +125,6 @@ def test_the_whole_report_on_tiny_networks(bench, capsys, monkeypatch) -> None:
     # Codes were kept: nothing is projected or trained twice.
     for stage in (bench.pipeline, "project"), (mm2latent, "trained"):
         monkeypatch.setattr(*stage, None)
-    again, _ = mm2latent.table_1(bench)
+    again, *_ = mm2latent.table_1(bench)
     assert again[mm2latent.OURS]["text"].mean().item() == found["table 1"][mm2latent.OURS]["text"]
     assert set(mm2latent.ablations(bench)[1]) == set(found["tables 2 and 3"]) - {"8 layers, all"}

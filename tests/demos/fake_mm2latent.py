@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image, ImageFilter
 
 from examples.clay.parts import CLASSES, PALETTE
 from pipelines.embedding_map import Located
+from pipelines.latents import load_codes, only, save_codes
 from pipelines.morphable import CLAY
 from tests.demos.fake_pipeline import GENERATOR, FakeInDomain, Measures, Step
 
@@ -88,6 +91,24 @@ class FakeMM2Latent:
         scores = _scores(prompt, kind)
         return Generated(_code(image), image, prompt, kind, given, scores, 0.01, _notes(prompt))
 
+    def vary(self, prompt=None, *, seeds=range(4), variety=1.0, **condition) -> list:
+        return [self.generate(prompt, variety=variety, seed=s, **condition) for s in seeds]
+
+    def ablate(self, prompt, *, by, share=0.5, picture=None, **condition) -> Generated:
+        self.calls.append(("ablate", by, share, picture is not None))
+        kind, given = self._given(condition)
+        assert prompt is not None and kind is not None and (by != "picture") == (picture is None)
+        image = _face(self.size, f"{prompt} {by}", kind, given, round(100 * share))
+        return Generated(_code(image), image, prompt, kind, given, _scores(prompt, kind), 0.01)
+
+    def read(self, image, kind) -> np.ndarray:
+        self.calls.append(("read", kind))
+        assert image.size == (self.size, self.size), "the picture has another domain's size"
+        return self._shown(image)[kind]
+
+    def score(self, image, prompt=None, **condition) -> Scores:
+        return _scores(prompt, self._given(condition)[0])
+
     def leave_one_out(self, prompt, **condition) -> dict:
         both = self.generate(prompt, **condition)
         alone = {f"{both.condition} alone": self.generate(**condition)}
@@ -99,8 +120,10 @@ class FakeMM2Latent:
         soft = image.filter(ImageFilter.GaussianBlur(1))
         return self._source(_code(image), soft, FakeInDomain().measure(image, soft))
 
-    def source_of(self, w) -> Source:
-        self.calls.append(("source_of",))
+    def placed(self, w, image=None) -> Source:
+        self.calls.append(("placed",))
+        if image is not None:
+            return self._source(w, image, self.measure(image, image))
         side = int(round(float(np.asarray(w).ravel()[0]) * 255)) % 255
         return self._source(w, Image.new("RGB", (self.size,) * 2, (side, 120, 90)), None)
 
@@ -133,14 +156,28 @@ class FakeMM2Latent:
     def measure(self, a, b) -> Measures:
         return FakeInDomain().measure(a, b)
 
+    def keep(self, path, results) -> Path:
+        codes = {name: torch.from_numpy(np.asarray(r.w)) for name, r in results.items()}
+        return save_codes(path, codes, self.fingerprint)
+
+    def read_codes(self, path) -> dict:
+        codes = load_codes(path, self.fingerprint, SHAPE[1:])
+        return {name: self.placed(w.numpy()) for name, w in codes.items()}
+
+    def reopen(self, path) -> Source:
+        return self.placed(only(load_codes(path, self.fingerprint, SHAPE[1:])).numpy())
+
     def _source(self, w, image, measures) -> Source:
+        nothing = np.zeros((1, 512), np.float32)
+        return Source(w, image, nothing, self._shown(image), measures, 0.01)
+
+    def _shown(self, image) -> dict:
         mask = np.zeros((self.size,) * 2, np.uint8)
-        mask[_oval(self.size)] = 1
+        mask[oval(self.size)] = 1
         edges = np.asarray(image.convert("L").filter(ImageFilter.FIND_EDGES)) > 30
         edges = np.pad(edges[2:-2, 2:-2], 2)  # the filter takes the border for an edge
         numbers = np.zeros(len(self.layout.names), np.float32)
-        given = {"mask": mask, "sketch": edges, "morphable": numbers}
-        return Source(w, image, np.zeros((1, 512), np.float32), given, measures, 0.01)
+        return {"mask": mask, "sketch": edges, "morphable": numbers}
 
     def _given(self, condition) -> tuple:
         if len(condition) > 1:
@@ -161,7 +198,7 @@ class FakeMM2Latent:
         return None, None
 
 
-def _oval(side: int, right: float = 0.0) -> np.ndarray:
+def oval(side: int, right: float = 0.0) -> np.ndarray:
     y, x = np.mgrid[:side, :side] / side
     return ((x - 0.5 - right) / 0.26) ** 2 + ((y - 0.52) / 0.36) ** 2 < 1
 
@@ -174,7 +211,7 @@ def _face(side: int, prompt, kind, given, seed: int) -> Image.Image:
         pixels = 0.6 * PALETTE[given[y, x]] + 0.4 * colours[0]
     else:
         right = given[CLAY.names.index("yaw")] / 200 if kind == "morphable" else 0.0
-        pixels = np.where(_oval(side, -right)[..., None], colours[0], colours[1])
+        pixels = np.where(oval(side, -right)[..., None], colours[0], colours[1])
     if kind == "sketch":
         pixels = np.where(given[..., None], 20, pixels)
     return Image.fromarray(pixels.astype(np.uint8)).filter(ImageFilter.GaussianBlur(1))

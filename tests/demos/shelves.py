@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,9 +17,12 @@ from examples.clay.parts import PARTS
 from examples.editgan import __main__ as editgan
 from examples.indomain import __main__ as indomain
 from examples.indomain import results
+from examples.mm2latent import __main__ as mm2latent
+from examples.mm2latent import results as mm2latent_results
 from examples.portraits import TEST
 from pipelines.training import editing_vectors
 from tests.demos.fake_editgan import FakeEditGAN, face
+from tests.demos.fake_mm2latent import FakeMM2Latent, oval
 from tests.demos.fake_pipeline import FakeInDomain
 
 PORTRAITS = stored.EXAMPLES / "clay" / "portraits"
@@ -29,6 +33,14 @@ def shipped(seed: int, changes: dict | None = None) -> Image.Image:
     with Image.open(PORTRAITS / f"{seed - TEST.start:04d}.png") as file:
         picture = file.convert("RGB")
     return ImageOps.mirror(picture) if changes else picture
+
+
+def changed(seed: int, **overrides: object) -> SimpleNamespace:
+    """A portrait of the test split with an oval mask; with parameters set, mirrored."""
+    numbers = {group: np.zeros(n, np.float32) for group, n in (("shape", 20), ("pose", 3))}
+    numbers["expression"] = np.eye(10, dtype=np.float32)[7]  # eyes open, all else at rest
+    image = np.asarray(shipped(seed, overrides or None))
+    return SimpleNamespace(image=image, mask=oval(len(image)).astype(np.uint8), **numbers)
 
 
 def drawn_truth(edit, seed: int, size: int) -> editing_vectors.Truth:
@@ -63,11 +75,13 @@ def stocked(folder: Path) -> Iterator[None]:
 
 
 def make_all(folder: Path) -> None:
-    """What `python -m examples.indomain` and `python -m examples.editgan` make."""
+    """What `python -m examples.<paper>` makes, of every paper."""
     with stocked(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(results, "rendered", shipped)
         patch.setattr(choosing, "best", first_of_all)
         patch.setattr(choosing, "groups", shelved_groups)
         patch.setattr(editing_vectors, "truth", drawn_truth)
+        patch.setattr(mm2latent_results, "changed", changed)
         indomain.make(FakeInDomain())
         editgan.make(FakeEditGAN())
+        mm2latent.make(FakeMM2Latent())

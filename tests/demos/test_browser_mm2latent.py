@@ -6,9 +6,12 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from demos.kit import theme
-from tests.demos.browsing import CHROMIUM, SECONDS, overhang, picture
+from demos.mm2latent import PAPER
+from tests.demos.browsing import CHROMIUM, SECONDS, overhang, panel, picture, press
 from tests.demos.fake_mm2latent import FakeMM2Latent
-from tests.demos.test_mm2latent_page import build
+from tests.demos.preparation import switched_on
+from tests.demos.shelves import stocked
+from tests.demos.test_mm2latent_page import PAGE, build
 
 expect.set_options(timeout=20 * SECONDS)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
@@ -63,7 +66,8 @@ def test_a_stroke_on_the_mask_changes_the_picture(visit, served) -> None:
     choose(page, "Mask")
     expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=180 * SECONDS)
     expect(page.locator("#mm2latent-strip .marked")).to_contain_text("with blond hair")
-    before = picture(page, "#mm2latent-result")
+    shown = page.locator("#mm2latent-result img")
+    before = shown.get_attribute("src")  # the address of a picture is made of its bytes
     canvas = page.locator("#mm2latent-mask canvas")
     page.locator("#mm2latent-mask .legend").get_by_text("hat", exact=True).click()
     canvas.scroll_into_view_if_needed()
@@ -75,7 +79,7 @@ def test_a_stroke_on_the_mask_changes_the_picture(visit, served) -> None:
     page.mouse.up()
     expect(page.locator("#mm2latent-mask .status")).to_contain_text("Painted hat")
     expect(page.locator("#mm2latent-strip .marked")).to_contain_text("painted over")
-    assert picture(page, "#mm2latent-result") != before
+    expect(shown).not_to_have_attribute("src", before)
 
 
 def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
@@ -101,3 +105,40 @@ def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
     assert overhang(page) <= 0
     ground = page.locator("#mm2latent-head svg")
     assert ground.evaluate("e => getComputedStyle(e).backgroundColor") == "rgb(27, 47, 42)"
+
+
+@pytest.fixture(scope="module")
+def with_examples(shelves, fake_mm):
+    """The address of the app whose page starts with a stored example."""
+    with stocked(shelves):
+        demo = switched_on(PAPER, PAGE, fake_mm)
+    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
+    yield url.rstrip("/")
+    demo.close()
+
+
+def test_examples_are_shown_without_a_network_and_go_on(visit, with_examples, fake_mm) -> None:
+    fake_mm.calls.clear()
+    page = visit(f"{with_examples}/mm2latent")
+    prompt = page.locator("#mm2latent-prompt textarea")
+    expect(prompt).to_have_value("red hair, a full beard")
+    expect(page.locator("#mm2latent-mask .status")).to_be_visible()
+    before = picture(page, "#mm2latent-result")
+    cards = page.locator(".examples label").filter(visible=True)
+    for i, (words, box) in enumerate(
+        (("white hair, stubble", "sketch"), ("blond hair, round glasses", "head")), 1
+    ):
+        cards.nth(i).click()
+        expect(prompt).to_have_value(words)
+        expect(page.locator(f"#mm2latent-{box}")).to_be_visible()
+        expect(page.locator("#mm2latent-strip figure")).to_have_count(4)
+        assert picture(page, "#mm2latent-result") != before
+    tab = panel(page, "Edit")
+    expect(tab.locator("#mm2latent-target textarea")).to_have_value(
+        "a portrait of a person with round glasses"
+    )
+    page.wait_for_timeout(3 * SECONDS)  # what a change of the pictures starts
+    assert fake_mm.calls == []
+    press(tab, "Keep, and edit on")
+    expect(page.locator("#mm2latent-story")).to_contain_text("with round glasses")
+    assert [call[0] for call in fake_mm.calls] == ["invert", "edit", "placed"]

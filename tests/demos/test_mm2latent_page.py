@@ -15,35 +15,30 @@ from safetensors.numpy import load_file
 
 from demos.kit import theme
 from demos.kit.portraits import TEST
-from demos.kit.prompts import CLAY_GROUPS
-from demos.mm2latent import PAPER, chips, conditions, told
-from demos.mm2latent.conditions import given, read_mask
+from demos.mm2latent import PAPER, chips, inside, truth
 from demos.mm2latent.edit import PIVOT
-from demos.mm2latent.head import HeadDials, head_dials
-from demos.mm2latent.inside import cosine
+from demos.mm2latent.generate import Asked
 from demos.mm2latent.setting import CLASS_NAMES, CLAY_HEADS, setting_of
 from demos.mm2latent.truth import Start, explained, true_mask
-from examples.clay.parameters import CHOICES
+from examples.clay.parameters import check_overrides
 from examples.clay.parts import CLASSES, PALETTE
 from pipelines.condition_codes import CONDITIONS
 from pipelines.morphable import CLAY, DECA
-from tests.demos.fake_mm2latent import READ, FakeMM2Latent, Scores
+from tests.demos.fake_mm2latent import READ, FakeMM2Latent
 from tests.demos.preparation import switched_on
+from tests.demos.shelves import stocked
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
 PROMPT = "a young person, blond hair, a broad smile, round glasses, a cap"
 HEAD = [[n.name, n.rest] for n in CLAY_HEADS.numbers]
-PAGE = {
-    "page": "demos.mm2latent.page:build",
-    "pipeline": "pipelines.mm2latent:MM2Latent",
-    "api": "demos.mm2latent.api:functions",
-}
+PAGE = {"page": "demos.mm2latent.page:build"}  # the line that the record lacks
 
 
 def build(fake: FakeMM2Latent):
-    """The app with this page switched on."""
-    return switched_on(PAPER, PAGE, fake)
+    """The app with this page switched on, which starts empty."""
+    with stocked(Path(__file__).parent / "no examples"):
+        return switched_on(PAPER, PAGE, fake)
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +74,12 @@ def face() -> np.ndarray:
     return labels
 
 
-def ask(client, prompt=PROMPT, kind="none", mask=None, sketch=None, numbers=HEAD, variety=1.0):
+def ask(
+    client, prompt=PROMPT, kind="none", mask=None, sketch=None, numbers=HEAD, variety=1.0, many=4
+):
     """The results of a request, each as it was shown last."""
     job = client.submit(
-        prompt, kind, mask, sketch, numbers, variety, api_name="/mm2latent_generate_page"
+        prompt, kind, mask, sketch, numbers, variety, many, api_name="/mm2latent_generate_page"
     )
     job.result()
     return [_newest(values) for values in zip(*job.outputs(), strict=True)]
@@ -127,6 +124,9 @@ def test_kinds_and_numbers_are_those_of_the_pipeline() -> None:
     found = np.linspace(-9, 9, len(CLAY.names))
     named = CLAY_HEADS.named(found)
     assert named["face_width"] == CLAY.ranges["face_width"][0] and len(named) == 33
+    # What stands at a bound, in single precision, is something that the renderer draws.
+    single = CLAY_HEADS.named(found.astype(np.float32))
+    assert check_overrides(single) == single
 
 
 def test_a_photo_domain_has_the_first_numbers_of_each_group_and_no_chips() -> None:
@@ -138,82 +138,6 @@ def test_a_photo_domain_has_the_first_numbers_of_each_group_and_no_chips() -> No
     named = at.named(found)
     assert len(named) == 24
     assert (named["shape 1"], named["expression 1"], named["head x"]) == (0.5, 0.25, 0.125)
-
-
-# ---- words and chips -----------------------------------------------------------------------------
-
-
-def test_every_chip_is_something_that_the_renderer_draws() -> None:
-    for group, members in chips.WISHES.items():
-        assert len(members) == len(CLAY_GROUPS[group])
-        for wish in members:
-            if wish.attribute != "age":
-                assert {wish.drawn, *wish.seen} <= set(CHOICES[wish.attribute]), wish
-
-
-def test_wishes_are_read_from_the_text_whoever_wrote_it() -> None:
-    asked = {w.attribute: w.drawn for w in chips.wishes(PROMPT)}
-    assert asked == {
-        "age": 0.12, "hair_color": "blond", "expression": "open smile", "glasses": "round",
-        "hat": "cap",
-    }  # fmt: skip
-    # Of one group the longest words, and no part of a longer word.
-    assert [w.words for w in chips.wishes("Long wavy hair")] == ["long wavy hair"]
-    assert not chips.wishes("a caption of unred hair")
-    assert chips.beyond("a young person with blond hair, riding a horse") == "riding horse"
-    assert chips.beyond(PROMPT) == ""
-
-
-def test_scores_are_said_in_words() -> None:
-    seen = {"hair_color": "red", "hair_style": "short", "glasses": "round", "hat": "none",
-            "expression": "neutral", "beard": "stubble", "unknown": "what"}  # fmt: skip
-    words = told.sees(seen)
-    assert words == "short red hair, calm face, stubble, round glasses, no hat"
-    assert told.sees({"hair_style": "bald"}) == "bald head" and told.sees(None) == ""
-    listed = told.verdicts(PROMPT, seen)
-    assert listed.count('class="yes"') == 1 and listed.count('class="no"') == 3
-    assert listed.count('class="open"') == 1  # nobody judges the age
-    report = told.report(Scores(0.31, 0.5, seen), "an <i>astronaut</i>", "sketch", ("Cut.",))
-    assert "&lt;i&gt;astronaut" in report and "<i>" not in report
-    assert "0.31" in report and "50%" in report and "Cut." in report
-
-
-def test_noise_of_length_one_is_half_way() -> None:
-    assert cosine(0) == 1 and cosine(1) == pytest.approx(0.7071, abs=1e-4)
-
-
-# ---- conditions ----------------------------------------------------------------------------------
-
-
-def test_conditions_come_by_their_kind() -> None:
-    mask, sketch = conditions.Painting(face(), 1), conditions.Painting(face(), 1)
-    assert given("none", mask, sketch, {}) == {}
-    assert (given("mask", mask, None, {})["mask"] == face()).all()
-    lines = given("sketch", None, sketch, {})["sketch"]
-    assert lines.dtype == bool and (lines == (face() == 1)).all()
-    assert given("morphable", None, None, {"yaw": 3.0}) == {"morphable": {"yaw": 3.0}}
-    refused(lambda: given("mask", None, None, {}), "no mask yet")
-    refused(lambda: given("magic", None, None, {}), "'magic'")
-
-
-def test_a_mask_is_uploaded_in_the_legends_colours(tmp_path) -> None:
-    path = tmp_path / "mask.png"
-    Image.fromarray(PALETTE[face().repeat(2, 0).repeat(2, 1)]).save(path)
-    after = read_mask(CLAY_HEADS, str(path), conditions.Painting(face(), 4))
-    assert (after.labels == face()).all() and after.part == 4
-    Image.effect_noise((128, 128), 60).convert("RGB").save(path)
-    refused(lambda: read_mask(CLAY_HEADS, str(path), None), "other colours")
-    refused(lambda: read_mask(CLAY_HEADS, None, None), "no file")
-
-
-@pytest.mark.parametrize(
-    "pairs", [[["yaw", 900]], [["yaw", float("nan")]], [["nobody", 0]], [["yaw"]], [["yaw", "1"]]]
-)
-def test_bad_numbers_of_a_head_are_refused(pairs) -> None:
-    dials = head_dials(CLAY_HEADS, render=False)
-    assert dials.preprocess([["yaw", 12]]) == {"yaw": 12.0}
-    refused(lambda: dials.preprocess(pairs), "within their ranges")
-    assert isinstance(dials, HeadDials)
 
 
 # ---- generate ------------------------------------------------------------------------------------
@@ -237,6 +161,15 @@ def test_a_condition_and_words_stand_beside_each_alone(client, fake_mm) -> None:
     assert made == [(PROMPT, ("mask",)), (PROMPT, ()), (None, ("mask",))]
     assert strip.count("<figure") == 3 and "Mask alone" in strip and "86%" in words
     assert grid.count("<figure") == 4
+
+
+def test_as_many_variations_as_seeds_are_asked_for(client, fake_mm) -> None:
+    grid = ask(client, many=7)[3]
+    assert grid.count("<figure") == 7 and "Variation 7" in grid
+    assert [call[4] for call in fake_mm.calls[-7:]] == list(range(7))
+    latent = client.predict(False, api_name="/mm2latent_files")[-1]
+    assert "variation 7" in load_file(latent)
+    refused(lambda: ask(client, many=17), "Seeds")
 
 
 def test_a_condition_needs_no_words(client, fake_mm) -> None:
@@ -264,7 +197,7 @@ def test_bad_requests_are_answered_in_words(client) -> None:
 def test_an_own_picture_gives_every_condition(client, picture, fake_mm) -> None:
     mask = client.predict("mask", handle_file(picture), *WHOLE, None, api_name="/mm2latent_read")[0]
     assert mask["props"]["names"] == list(CLASS_NAMES) and mask["value"]["labels"]
-    assert fake_mm.calls[-1] == ("invert",)
+    assert fake_mm.calls[-1] == ("read", "mask")  # no code is asked for
     sketch = client.predict(
         "sketch", handle_file(picture), *WHOLE, None, api_name="/mm2latent_read"
     )[1]
@@ -345,7 +278,7 @@ def test_edits_add_up_and_are_taken_back(client, picture, fake_mm) -> None:
     refused(lambda: client.predict(api_name="/mm2latent_undo"), "nothing to undo")
     change(client, target="red hair")
     story = client.predict(api_name="/mm2latent_go_on")[4]
-    assert "red hair, β 1" in story and fake_mm.calls[-1] == ("source_of",)
+    assert "red hair, β 1" in story and fake_mm.calls[-1] == ("placed",)
     change(client, "mask", mask=painting(face()))
     assert fake_mm.calls[-1][1] == "mask"
     assert "red hair" in client.predict(api_name="/mm2latent_undo")[4]
@@ -380,6 +313,33 @@ def test_the_newest_request_is_looked_at(client, fake_mm) -> None:
     assert shown.count("<figure") == 3 and ("baseline", "tedigan", 10) in fake_mm.calls
 
 
+def test_the_two_inputs_are_fused_by_hand(client, fake_mm, monkeypatch) -> None:
+    def switch(by: str, share: float = 0.5) -> str:
+        return client.predict(by, share, api_name="/mm2latent_switch")[1]
+
+    refused(lambda: switch("mean"), "no request yet")
+    ask(client)
+    refused(lambda: switch("mean"), "nothing to fuse")
+    ask(client, kind="mask", mask=painting(face()))
+    assert "the result itself" in switch("network") and fake_mm.calls[-1][0] == "generate"
+    assert "first 25% of the layers" in switch("layers", 0.25)
+    assert fake_mm.calls[-1] == ("ablate", "layers", 0.25, False)
+    assert "weighs 75%" in switch("mean", 0.75) and "The judge sees" in switch("mean", 0.7)
+    refused(lambda: switch("picture"), "Nobody knows the true answer")
+    refused(lambda: switch("magic"), "magic")
+
+
+def test_the_true_answer_stands_in_the_place_of_the_words() -> None:
+    fake, answer = FakeMM2Latent(), Image.new("RGB", (128, 128), "teal")
+    asked = Asked("red hair", {"mask": face()}, Start(SEED, face()))
+    with pytest.MonkeyPatch.context() as patch:
+        seen = []
+        patch.setattr(truth, "answer", lambda start, overrides: seen.append(overrides) or answer)
+        shown = inside._Part(lambda: fake).switch(asked, "picture", 0.5)
+    assert seen == [{"hair_color": "red"}] and "not to blame" in shown["told"]
+    assert fake.calls == [("ablate", "picture", 0.5, True)]
+
+
 # ---- documented functions ------------------------------------------------------------------------
 
 
@@ -392,12 +352,12 @@ def test_functions_generate_and_edit(client, picture, tmp_path) -> None:
     mask = tmp_path / "mask.png"
     Image.fromarray(PALETTE[face()]).save(mask)
     results = client.predict(
-        picture=handle_file(picture), kind="mask", mask=handle_file(str(mask)),
+        subject=handle_file(picture), kind="mask", mask=handle_file(str(mask)),
         api_name="/mm2latent_edit",
     )[1]  # fmt: skip
     assert results["kept"] == 0.91 and results["scores"]["condition"] == 0.86
     refused(
-        lambda: client.predict(picture=handle_file(picture), api_name="/mm2latent_edit"),
+        lambda: client.predict(subject=handle_file(picture), api_name="/mm2latent_edit"),
         "must have its target",
     )
     refused(lambda: client.predict(prompt="", api_name="/mm2latent_generate"), "got neither")

@@ -1,4 +1,4 @@
-"""MM2Latent on tiny networks: generation, editing, what is left out, and inputs of every kind."""
+"""MM2Latent on tiny networks: generation, what is left out, other methods, wrong inputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from PIL import Image
 
 import weights
 from examples.clay.parts import CLASSES
-from pipelines.mm2latent import PIVOT, MM2Latent
+from pipelines.mm2latent import FUSIONS, MM2Latent
 from pipelines.morphable import CLAY, DECA, Layout
 from pipelines.multimodal_baselines import METHODS, Bank
-from pipelines.multimodal_inputs import as_mask, as_sketch, painted, sketch_of
 from pipelines.networks.condition_autoencoder import ConditionAutoencoder
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
@@ -58,11 +57,6 @@ def build(offload: bool | str = False, **given) -> MM2Latent:
 @pytest.fixture(scope="module")
 def pipeline() -> MM2Latent:
     return build()
-
-
-@pytest.fixture(scope="module")
-def source(pipeline: MM2Latent):
-    return pipeline.invert(portrait())
 
 
 def face(size: int = SIZE) -> np.ndarray:
@@ -127,56 +121,56 @@ def test_numbers_that_are_not_named_are_the_mean(pipeline: MM2Latent) -> None:
     assert torch.equal(whole.w, pipeline.generate(morphable={"yaw": 12.0}).w)
 
 
-# ---- inversion and editing -----------------------------------------------------------------------
-
-
-def test_a_source_is_the_encoders_code_and_what_its_picture_shows(pipeline, source) -> None:
-    x = torch.from_numpy(np.asarray(source.image).copy())
-    assert source.w.shape == (1, LAYERS, 512) and x.shape == (SIZE, SIZE, 3)
-    assert source.given["mask"].shape == (SIZE, SIZE) == source.given["sketch"].shape
-    assert source.given["morphable"].shape == (3,)
-    assert source.embedding.norm().item() == pytest.approx(1, abs=1e-5)
-    again = pipeline.source_of(source.w)
-    assert difference(again.image, source.image) == 0 and again.measures is None
-
-
-TARGETS = {"text": "a person with a hat", **GIVEN}
-
-
-@pytest.mark.parametrize("kind", list(TARGETS))
-def test_beta_0_gives_the_source_back(pipeline, source, kind: str) -> None:
-    edited = pipeline.edit(source, TARGETS[kind], kind=kind, beta=0.0)
-    assert torch.equal(edited.w, source.w) and difference(edited.image, source.image) == 0
-    assert edited.kept == 1 and edited.identity == pytest.approx(1, abs=1e-5)
-    assert edited.direction.norm() > 0
-
-
-def test_edits_by_text_follow_eq_8(pipeline, source) -> None:
-    edited = pipeline.edit(source, "a hat", beta=1.5, through="sketch")
-    f_cond = pipeline.codes.coded(torch.from_numpy(source.given["sketch"])[None], "sketch")
-    f_tar, f_piv = pipeline.embedding.embed_texts(["a hat", PIVOT]).split(1)
-    net = pipeline.mappings["sketch"]
-    expected = net(f_tar, f_cond) - net(f_piv, f_cond)
-    assert torch.allclose(edited.direction, expected, atol=1e-6)
-    assert torch.allclose(edited.w, source.w + 1.5 * expected[:, None], atol=1e-5)
-    back = pipeline.edit(source, PIVOT, pivot="a hat", beta=1.5, through="sketch")
-    assert torch.allclose(back.direction, -expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", list(GIVEN))
-def test_edits_by_a_condition_follow_eq_9(pipeline, source, kind: str) -> None:
-    edited = pipeline.edit(source, GIVEN[kind], kind=kind)
-    net, codes = pipeline.mappings[kind], pipeline.codes
-    wanted = GIVEN[kind]
-    if kind == "morphable":
-        wanted = np.append(source.given[kind][:2], np.float32(12.0))
-    tar, piv = (
-        codes.coded(torch.from_numpy(given)[None], kind) for given in (wanted, source.given[kind])
+def test_a_batch_of_seeds_is_what_each_gives_alone(pipeline: MM2Latent, monkeypatch) -> None:
+    read = []
+    embed = pipeline.embedding.embed_texts
+    monkeypatch.setattr(
+        pipeline.embedding, "embed_texts", lambda texts: read.append(texts) or embed(texts)
     )
-    expected = net(source.embedding, tar) - net(source.embedding, piv)
-    assert torch.allclose(edited.direction, expected, atol=1e-6)
-    same = pipeline.edit(source, GIVEN[kind], kind=kind, pivot=GIVEN[kind])
-    assert same.direction.abs().max() == 0
+    found = pipeline.vary("a hat", seeds=range(2, 12), variety=1.0, mask=face())
+    assert len(found) == 10 and read == [["a hat"]]  # the words are read once
+    for seed, each in zip(range(2, 12), found, strict=True):
+        alone = pipeline.generate("a hat", mask=face(), variety=1.0, seed=seed)
+        assert torch.allclose(each.w, alone.w, atol=1e-5)
+        assert difference(each.image, alone.image) <= 1
+        assert each.scores.text == pytest.approx(alone.scores.text, abs=1e-4)
+        assert each.scores.condition == pytest.approx(alone.scores.condition, abs=0.02)
+    assert len(pipeline.vary(seeds=(0, 1, 2), sketch=lines())) == 3
+    with pytest.raises(ValueError, match="seeds must hold"):
+        pipeline.vary("a hat", seeds=())
+
+
+def test_fusion_by_hand_takes_layers_or_the_mean(pipeline: MM2Latent) -> None:
+    _, text, mask = pipeline.leave_one_out("a hat", mask=face()).values()
+    layered = pipeline.ablate("a hat", by="layers", share=0.25, mask=face())
+    assert layered.method == "layers" and layered.scores.text is not None
+    first = LAYERS // 4
+    assert torch.equal(layered.w[:, :first], mask.w[:, :first])
+    assert torch.equal(layered.w[:, first:], text.w[:, first:])
+    mean = pipeline.ablate("a hat", by="mean", share=0.25, mask=face())
+    assert torch.allclose(mean.w, 0.75 * text.w + 0.25 * mask.w, atol=1e-6)
+    for by in FUSIONS[:2]:
+        ends = [pipeline.ablate("a hat", by=by, share=s, mask=face()).w for s in (0, 1)]
+        assert torch.equal(ends[0], text.w) and torch.equal(ends[1], mask.w)
+
+
+def test_a_picture_stands_in_the_place_of_the_words_as_in_training(pipeline: MM2Latent) -> None:
+    source = pipeline.invert(portrait())
+    found = pipeline.ablate("a hat", by="picture", picture=portrait(), mask=face())
+    given = torch.from_numpy(face())[None]
+    assert torch.allclose(found.w, pipeline.project(source.embedding, "mask", given), atol=1e-5)
+    assert found.prompt == "a hat" and found.scores.text is not None
+
+
+def test_ablations_ask_for_both_inputs(pipeline: MM2Latent) -> None:
+    with pytest.raises(ValueError, match="got one alone"):
+        pipeline.ablate("a hat", by="mean")
+    with pytest.raises(ValueError, match="by must be one of layers, mean, picture"):
+        pipeline.ablate("a hat", by="sum", mask=face())
+    with pytest.raises(ValueError, match="share must lie"):
+        pipeline.ablate("a hat", by="mean", share=math.nan, mask=face())
+    with pytest.raises(TypeError, match="PIL image"):
+        pipeline.ablate("a hat", by="picture", mask=face())
 
 
 # ---- baselines -----------------------------------------------------------------------------------
@@ -248,107 +242,6 @@ def test_odd_prompts_are_words_like_others(pipeline: MM2Latent, prompt: str) -> 
 def test_a_wrong_variety_is_refused(pipeline: MM2Latent, variety: float) -> None:
     with pytest.raises(ValueError, match="variety must lie"):
         pipeline.generate("a hat", variety=variety)
-
-
-@pytest.mark.parametrize("beta", [5.1, -6.0, math.nan, math.inf])
-def test_a_wrong_beta_is_refused(pipeline, source, beta: float) -> None:
-    with pytest.raises(ValueError, match="beta must lie"):
-        pipeline.edit(source, "a hat", beta=beta)
-
-
-@pytest.mark.parametrize("kind", ["text", "mask", "sketch"])
-def test_a_target_of_another_kind_is_refused(pipeline, source, kind: str) -> None:
-    with pytest.raises(TypeError, match="must be"):
-        pipeline.edit(source, None, kind=kind)
-
-
-def test_a_code_of_another_shape_is_refused(pipeline: MM2Latent) -> None:
-    with pytest.raises(ValueError, match="w must be"):
-        pipeline.source_of(torch.zeros(1, LAYERS + 1, 512))
-    with pytest.raises(ValueError, match="w must be"):
-        pipeline.source_of(torch.full((1, LAYERS, 512), math.nan))
-
-
-def forms() -> dict[str, Image.Image | np.ndarray]:
-    """One mask in every form that is read."""
-    mask = face(64)
-    palette = painted(mask).quantize(len(CLASSES))
-    clear = Image.fromarray(
-        np.dstack([np.asarray(painted(mask)), np.full(mask.shape, 255, np.uint8)])
-    )
-    return {
-        "numbers": mask,
-        "int64": mask.astype(np.int64),
-        "grey numbers": Image.fromarray(mask),
-        "tens": Image.fromarray(10 * mask),
-        "colours": painted(mask),
-        "palette": palette,
-        "alpha": clear,
-        "large": painted(mask).resize((512, 512), Image.Resampling.NEAREST),
-        "jpeg-like": Image.fromarray(
-            np.clip(np.asarray(painted(mask)).astype(int) + 5, 0, 255).astype(np.uint8)
-        ),
-        "wide": painted(np.pad(mask, ((0, 0), (20, 20)))),
-    }
-
-
-@pytest.mark.parametrize("form", list(forms()))
-def test_masks_of_every_form_are_the_same_mask(form: str) -> None:
-    assert (as_mask(forms()[form], SIZE) == as_mask(face(64), SIZE)).all()
-
-
-BAD_MASKS = {
-    "empty": np.zeros((64, 64), np.uint8),
-    "empty picture": Image.new("RGB", (64, 64), (32, 34, 40)),
-    "photograph": portrait(),
-    "too high": np.full((64, 64), 400),
-    "negative": np.full((64, 64), -1),
-    "floats": np.ones((64, 64)),
-    "planes": np.zeros((64, 64, 7), np.uint8),
-    "nothing": np.zeros((0, 0), np.uint8),
-    "odd grey": Image.fromarray(np.full((64, 64), 77, np.uint8)),
-}
-
-
-@pytest.mark.parametrize("name", list(BAD_MASKS))
-def test_what_is_no_mask_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=r"mask must .*; got .*\. "):
-        as_mask(BAD_MASKS[name], SIZE)
-
-
-def test_sketches_of_every_form_are_the_same_sketch() -> None:
-    drawn = lines(64)
-    white = Image.fromarray(drawn.astype(np.uint8) * 255)
-    clear = Image.fromarray(
-        np.dstack([np.zeros((64, 64, 3), np.uint8), drawn.astype(np.uint8) * 255])
-    )
-    black = Image.fromarray(255 - np.asarray(white))
-    for form in (drawn, white, white.convert("RGB"), white.convert("1"), black, clear):
-        assert (as_sketch(form, 64) == drawn).all()
-    small = as_sketch(white, SIZE)
-    assert small[SIZE // 2].all() and small.any(0).all()
-
-
-@pytest.mark.parametrize("value", [0, 255])
-def test_an_empty_sheet_is_refused(value: int) -> None:
-    with pytest.raises(ValueError, match="sketch must have lines"):
-        as_sketch(np.full((64, 64), value, np.uint8), SIZE)
-
-
-def test_a_surface_is_no_sketch() -> None:
-    noise = np.random.RandomState(0).randint(0, 2, (512, 512)).astype(np.uint8) * 255
-    noise[0] = 0
-    with pytest.raises(ValueError, match="thin lines"):
-        as_sketch(noise, SIZE)
-    with pytest.raises(TypeError, match="PIL image"):
-        as_sketch("lines.png", SIZE)
-
-
-def test_a_pictures_sketch_is_its_edges() -> None:
-    x = torch.full((1, 3, 64, 64), -1.0)
-    x[..., 32:] = 1
-    found = sketch_of(x)[0]
-    assert found[:, 31:33].any(1)[2:-2].all() and not found[:, :28].any()
 
 
 @pytest.mark.parametrize(

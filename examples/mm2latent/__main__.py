@@ -1,0 +1,110 @@
+"""Make the stored results of the MM2Latent page with the real networks.
+
+    python -m examples.mm2latent [KIND ...]
+
+All kinds by default, about a minute on one CPU core: each is the best of several candidates,
+portraits of the validation split, by the number of `results.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from itertools import islice, product
+from typing import Any
+
+from examples import choosing
+from examples.choosing import CANDIDATES
+from examples.clay.parameters import draw, latent, named
+from examples.mm2latent import results
+from examples.mm2latent.results import STORED, Wish
+from examples.stored import Stored
+
+Compute = Callable[[Any, str], Stored | None]
+STRENGTHS = (1.0, 2.0, 3.0)  # of an edit, among which it is chosen too
+
+
+def _suits(wish: Wish) -> Callable[[int], bool]:
+    """Portraits with hair that is seen, which show nothing of what is asked for yet."""
+
+    def suits(seed: int) -> bool:
+        own = named(draw(latent(seed)))
+        asked = any(own[name] == value for name, value in wish.drawn.items())
+        return own["hat"] == "none" and own["hair_length"] > 0.2 and not asked
+
+    return suits
+
+
+def _seeds(wish: Wish, first: int) -> list[int]:
+    return [seed for (seed,) in islice(choosing.groups(1, first, _suits(wish)), CANDIDATES)]
+
+
+def _asked(kind: str, wish: Wish, first: int) -> Compute:
+    """Words with the condition of a portrait."""
+
+    def made(pipeline: Any, name: str) -> Stored | None:
+        def compute(seed: int) -> Stored:
+            return results.generate(pipeline, name, seed, kind, wish)
+
+        return choosing.best(pipeline, compute, _seeds(wish, first), results.obeyed)
+
+    return made
+
+
+def _edited(wish: Wish, first: int) -> Compute:
+    """An edit of a portrait."""
+
+    def made(pipeline: Any, name: str) -> Stored | None:
+        def compute(candidate: tuple[int, float]) -> Stored:
+            return results.edit(pipeline, name, candidate[0], wish, candidate[1])
+
+        candidates = list(product(_seeds(wish, first), STRENGTHS))
+        return choosing.best(pipeline, compute, candidates, results.arrived)
+
+    return made
+
+
+_RED = Wish("red hair, a full beard", {"hair_color": "red", "beard": "full beard"})
+_WHITE = Wish("white hair, stubble", {"hair_color": "white", "beard": "stubble"})
+_TURNED = Wish("blond hair, round glasses", {"hair_color": "blond", "glasses": "round"}, turn=30)
+_GLASSES = Wish("a portrait of a person with round glasses", {"glasses": "round"})
+# The last number is the place in the pool from where candidates are taken.
+CHOSEN: dict[str, dict[str, Compute]] = {
+    "generate": {
+        "Words and a mask": _asked("mask", _RED, 0),
+        "Words and a sketch": _asked("sketch", _WHITE, 100),
+        "Words and a turned head": _asked("morphable", _TURNED, 200),
+    },
+    "edit": {
+        "Glasses, by words": _edited(_GLASSES, 300),
+        "A turn of the head": _edited(Wish(turn=20), 400),
+    },
+}
+
+
+def make(pipeline: Any, kinds: Sequence[str] = tuple(CHOSEN)) -> None:
+    """Compute and write every stored result of these kinds that keeps its promise."""
+    made: dict[str, list[Stored]] = {}
+    for kind in kinds:
+        made[kind] = []
+        for name, compute in CHOSEN[kind].items():
+            result = compute(pipeline, name)
+            made[kind] += [result] if result else []
+            words = f"{result.values['promise']:.3f}" if result else "left out, no candidate is so"
+            print(f"{kind}: {name}: {words}", flush=True)
+    STORED.write(made)
+
+
+def main() -> None:
+    from pipelines.mm2latent import MM2Latent  # torch: only where something is computed
+
+    parser = argparse.ArgumentParser(description="Make the stored results of the MM2Latent page.")
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(CHOSEN)}")
+    kinds = parser.parse_args().kinds or tuple(CHOSEN)
+    if unknown := set(kinds) - CHOSEN.keys():
+        parser.error(f"KIND must be one of {', '.join(CHOSEN)}; got {', '.join(sorted(unknown))}.")
+    make(MM2Latent.from_pretrained(), kinds)
+
+
+if __name__ == "__main__":
+    main()
