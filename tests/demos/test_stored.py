@@ -65,9 +65,8 @@ def is_empty(component) -> bool:
     return component.value in (None, "", [], ())
 
 
-def test_every_part_of_the_real_pages_starts_with_a_stored_result():
-    demo = app.build()
-    parts = filled(demo)
+def test_every_part_of_the_real_pages_starts_with_a_stored_result(pages):
+    parts = filled(pages)
     assert set(parts) == {
         "indomain_stored_diffusion", "indomain_stored_inversion", "indomain_stored_interpolation",
         "indomain_stored_manipulation", "indomain_stored_mixture", "editgan_stored_edit",
