@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import functools
 import gc
 import hashlib
 import http.server
@@ -13,6 +15,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -101,8 +104,25 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         env=kept | environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
+
+
+@functools.cache
+def started() -> float:
+    """Seconds that a command takes here which asks nobody: the machine may be a busy one."""
+    start = time.monotonic()
+    assert command("fetch", "no such weight").returncode == 1
+    return time.monotonic() - start
+
+
+@contextlib.contextmanager
+def in_seconds() -> Iterator[None]:
+    """The command in the block must not wait for a connection: asking again and again takes 23 s.
+    Starting may take twice as long as it took another."""
+    start = time.monotonic()
+    yield
+    assert time.monotonic() - start < 15 + 2 * started()
 
 
 def refused(*parts: str):
@@ -231,11 +251,10 @@ def test_register_changes_one_row_only(listed: Path) -> None:
 )
 def test_offline_is_one_sentence_in_seconds(listed: Path, tmp_path: Path, reached: dict) -> None:
     add_hub_row(listed, "0" * 64)
-    start = time.monotonic()
-    run = command(
-        "--manifest", str(listed), "fetch", "photo", HF_HOME=str(tmp_path / "hf"), **reached
-    )
-    assert time.monotonic() - start < 20
+    with in_seconds():
+        run = command(
+            "--manifest", str(listed), "fetch", "photo", HF_HOME=str(tmp_path / "hf"), **reached
+        )
     assert run.returncode == 1 and run.stdout == ""
     (line,) = run.stderr.strip().splitlines()
     assert "nor a connection" in line and "Traceback" not in line and "--mirror" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -41,8 +42,10 @@ def test_both_forms_of_the_branch_are_measured(tmp_path) -> None:
 
 
 def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
-    pipeline = tiny.build()
+    pipeline, asked = tiny.build(), []
     pipeline.library = {"smile": tiny.vector_of(pipeline, q_edit=("hair",))}
+    for stage in ("project", "edit", "refine"):
+        monkeypatch.setattr(pipeline, stage, hasty(getattr(pipeline, stage), asked))
     normal = torch.nn.functional.normalize(torch.ones(512), dim=0)
     boundary = Boundary(normal, torch.ones(tiny.LAYERS), 0.05, 0.9, -1.0, 1.0)
     monkeypatch.setattr(editgan.weights, "load_tensors", lambda name: name)
@@ -70,9 +73,20 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys) -> None:
     assert found["smile"]["no edit"]["psnr outside"] > 100
     assert set(found["seconds"]) == {*editgan.V100, editgan.MASKED, editgan.EMBEDDING}
     assert found["seconds"]["apply"] < found["seconds"][editgan.MASKED]
+    assert asked[-5:] == [100, 30, 60, 10, 30]  # the runs that are timed
     assert [len(curve) for curve in found["curves"].values()] == [2] * 4
     assert "No parser to compare with" in capsys.readouterr().out
     assert "matplotlib" not in sys.modules
+
+
+def hasty(run: Callable, asked: list[int]) -> Callable:
+    """The same in two steps; `asked` takes how many were asked for."""
+
+    def few(*given, steps: int, **options):
+        asked.append(steps)
+        return run(*given, steps=min(steps, 2), **options)
+
+    return few
 
 
 def _no_parser(*_):

@@ -185,7 +185,7 @@ def test_damaged_files_raise_nothing_else(watched, tmp_path, kind):
 
 
 def test_depth_cycles_and_repetition_are_refused_in_no_time(watched):
-    start = time.monotonic()
+    start = time.process_time()
     with refused("levels"):
         watched(b"\x80\x02" + b"]" * 20_000 + b"a" * 19_999 + b".")
     with refused("levels"):
@@ -199,16 +199,16 @@ def test_depth_cycles_and_repetition_are_refused_in_no_time(watched):
         watched(b"\x80\x02]q\x000" + laughs + b"h\x28.")
     with refused("plain keys"):
         watched(b"\x80\x02}" + b")" + b"\x85" * 10_000 + b"Ns.")
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_a_message_does_not_print_what_it_refuses(watched, tmp_path):
     doubled = b"".join(b"h" + bytes([i]) + b"2\x86q" + bytes([i + 1]) + b"0" for i in range(60))
-    start = time.monotonic()
+    start = time.process_time()
     for refuse in (b"h\x3cQ.", b"cnumpy\ndtype\n(h\x3ctR.", b"h\x3cNb."):
         with refused("expected", "got"):
             watched(archive(tmp_path, data_pkl=b"\x80\x02)q\x000" + doubled + refuse))
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20
 
 
 def test_long_programs_and_claims_of_a_pickle_are_refused(watched, tmp_path):

@@ -6,7 +6,9 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +21,25 @@ from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.shelves import make_all, stocked
 from tests.demos.visitor import Visitor
 
+if TYPE_CHECKING:
+    import gradio as gr
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_of_other_apps_stay() -> Iterator[None]:
+    """An app that ends deletes nothing: another one of this process may start with the same picture
+    in the same file."""
+    from gradio import route_utils
+
+    delete = route_utils.delete_files_created_by_app
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            route_utils,
+            "delete_files_created_by_app",
+            lambda blocks, age: None if age is None else delete(blocks, age),
+        )
+        yield
+
 
 @pytest.fixture(scope="session")
 def fake() -> FakeInDomain:
@@ -28,6 +49,12 @@ def fake() -> FakeInDomain:
 @pytest.fixture(scope="session")
 def fake_editgan() -> FakeEditGAN:
     return FakeEditGAN()
+
+
+@pytest.fixture(scope="session")
+def pages() -> gr.Blocks:
+    """The real pages with what is stored for them, to look at."""
+    return app.build()
 
 
 @pytest.fixture(scope="session")

@@ -24,13 +24,13 @@ from demos.indomain.invert import METHODS
 from demos.indomain.manipulate import NOTHING, remember, undo
 from demos.indomain.setting import CLAY_HEADS, origin, setting_of
 from demos.kit import portraits
-from demos.kit.bridge import Lazy
+from demos.kit.bridge import BOARD, Lazy
 from demos.kit.portraits import TEST, never_seen
 from demos.papers import SLUGS
 from examples.clay.edits import EDITS
 from tests.demos.fake_domains import FakePhotos
 from tests.demos.fake_pipeline import FakeInDomain
-from tests.demos.visitor import Visitor
+from tests.demos.visitor import Visitor, until
 
 ROOT = Path(__file__).parents[2]
 CROP = (0.5, 0.5, 0.4, 0.4)
@@ -376,24 +376,20 @@ def test_a_visitor_who_leaves_stops_the_run(face):
         handle_file(face), *WHOLE, None, gallery(face), *CROP, 300, False,
         api_name="/indomain_diffuse",
     )  # fmt: skip
-    deadline = time.monotonic() + 10
-    while slow.steps_done < 5 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: slow.steps_done >= 5)
+    assert BOARD.running
     job.cancel()
-    time.sleep(1.5)
-    reached = slow.steps_done
-    time.sleep(1)
-    assert 5 <= reached == slow.steps_done < 300
+    until(lambda: not BOARD.running)  # what ran has ended, not its page alone
+    assert 5 <= slow.steps_done < 300
     client.close()
     demo.close()
 
 
-def test_no_listener_reaches_across_pages():
-    demo = app.build()
-    page_of = {id: block.page for id, block in demo.blocks.items()}
-    for fn in demo.fns.values():
-        pages = {page_of[block._id] for block in (*fn.inputs, *fn.outputs)}
-        assert len(pages) <= 1, f"{fn.name} listens across {pages}"
+def test_no_listener_reaches_across_pages(pages):
+    page_of = {id: block.page for id, block in pages.blocks.items()}
+    for fn in pages.fns.values():
+        touched = {page_of[block._id] for block in (*fn.inputs, *fn.outputs)}
+        assert len(touched) <= 1, f"{fn.name} listens across {touched}"
 
 
 def test_demos_import_no_torch():
@@ -412,20 +408,30 @@ def test_the_pages_name_the_methods_of_the_pipeline():
     assert tuple(METHODS) == pipelines.indomain.METHODS
 
 
-def test_the_first_page_is_up_within_ten_seconds(tmp_path):
-    """From `python app.py` on, networks and renderer are loaded behind the page."""
+@pytest.fixture(scope="module")
+def built() -> tuple[float, list[str]]:
+    """Seconds in which a process of its own builds all pages here, and the modules it loads."""
+    start, code = time.monotonic(), "import sys, app; app.build(); print(*sys.modules)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return time.monotonic() - start, done.stdout.split()
+
+
+def test_the_first_page_is_up_within_ten_seconds(tmp_path, built):
+    """From `python app.py` on, networks and renderer are loaded behind the page. On a machine so
+    busy that the pages take longer to build, in three times as long as that."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(tmp_path)}
-    start = time.monotonic()
+    patience = time.monotonic() + max(10, 3 * built[0])
     process = subprocess.Popen(
         [sys.executable, "app.py"], cwd=ROOT, env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         while not _answers(f"http://127.0.0.1:{port}/"):
-            assert time.monotonic() - start < 10 and process.poll() is None
+            assert time.monotonic() < patience and process.poll() is None
             time.sleep(0.1)
     finally:
         process.kill()
@@ -439,6 +445,5 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_the_pages_are_built_without_torch():
-    code = "import sys, app; app.build(); assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+def test_the_pages_are_built_without_torch(built):
+    assert "gradio" in built[1] and "torch" not in built[1]

@@ -171,16 +171,26 @@ def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
     expect(page.get_by_text("There is no picture yet").first).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", PARTS)
 @pytest.mark.parametrize("width", [390, 1280])
-def test_pages_fit_their_width(visit, served, width, scheme):
-    for path, tabs in PARTS.items():
-        page = visit(served + path, width, color_scheme=scheme)
-        page.locator("#domain-picker > button").wait_for()
-        assert overhang(page) <= 0
-        for tab, last in tabs.items():
-            panel(page, tab).locator(last).first.wait_for()
-            assert overhang(page) <= 0, tab
+def test_pages_fit_their_width_with_the_picker_closed_and_open(visit, served, width, path):
+    page = visit(served + path, width, color_scheme="light")
+    fits_in_both_schemes(page)
+    for tab, last in PARTS[path].items():
+        panel(page, tab).locator(last).first.wait_for()
+        fits_in_both_schemes(page)
+    page.locator("#domain-picker > button").click()
+    page.get_by_label("Photographs of faces").check()
+    page.locator(".domain-card").first.wait_for(state="attached")
+    fits_in_both_schemes(page)
+
+
+def fits_in_both_schemes(page: Page) -> None:
+    """The visitor's machine turns light, and dark."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        expect(page.locator("body.dark")).to_have_count(int(scheme == "dark"))
+        assert overhang(page) <= 0, scheme
 
 
 def test_what_stands_out_of_a_page_is_measured(visit, served):

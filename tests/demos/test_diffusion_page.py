@@ -18,6 +18,7 @@ from demos.diffusion_inversion import PAPER, inside, layers, truth
 from demos.diffusion_inversion.ask import EXAMPLES
 from demos.diffusion_inversion.setting import CLAY_HEADS, MASK, NAMES, SCRIBBLE, setting_of
 from demos.kit import theme
+from demos.kit.bridge import BOARD
 from demos.kit.imaging import psnr
 from demos.kit.painter import Painting
 from demos.kit.prompts import CLAY_GROUPS, MOST, prompt_box
@@ -25,6 +26,7 @@ from demos.kit.runs import mark
 from examples.clay.parts import PALETTE
 from tests.demos.fake_diffusion import STYLES, FakeDiffusion
 from tests.demos.preparation import switched_on
+from tests.demos.visitor import until
 
 WHOLE = (0.5, 0.5, 1)
 SEED = EXAMPLES[0].seed
@@ -316,13 +318,13 @@ def test_a_strip_can_be_stopped(client, fake_diffusion) -> None:
     generate(client, steps=0)
     fake_diffusion.seconds_a_call, before = 0.05, fake_diffusion.made
     job = client.submit(api_name="/diffusion_strip")
-    time.sleep(0.5)
+    until(lambda: fake_diffusion.made > before)
     job.cancel()
-    time.sleep(1)
+    until(lambda: not BOARD.running)
     after = fake_diffusion.made
-    time.sleep(0.5)
+    time.sleep(0.2)  # the next reading, if there were one, would begin at once
     fake_diffusion.seconds_a_call = 0.0
-    assert before < after < before + 50 and fake_diffusion.made <= after + 1
+    assert before < after < before + 50 and fake_diffusion.made == after
 
 
 # ---- styles and true answers ---------------------------------------------------------------------

@@ -162,17 +162,17 @@ def test_upload_choose_and_switch_in_a_browser(page, browser, tmp_path):
         visitor.goto(page)
         size, shown = visitor.get_by_label("Size"), visitor.locator(".image-frame img").first
         visitor.locator("input[type=file]").first.set_input_files(saved(crowd(), tmp_path))
-        expect(visitor.get_by_text("face 1 of 2")).to_be_visible(timeout=20_000)
+        expect(visitor.get_by_text("face 1 of 2")).to_be_visible()
         expect(size).to_have_value(str((CROP, CROP)))
         first = _content(visitor, shown)
         visitor.get_by_label("Thumbnail 2 of 2").click()
-        expect(visitor.get_by_text("face 2 of 2")).to_be_visible(timeout=20_000)
+        expect(visitor.get_by_text("face 2 of 2")).to_be_visible()
         assert _content(visitor, shown) != first
         visitor.get_by_label("Align an own picture to its face").uncheck()
-        expect(size).to_have_value("(360, 240)", timeout=20_000)
+        expect(size).to_have_value("(360, 240)")
         expect(visitor.get_by_text("face 2 of 2")).to_have_count(0)
         visitor.get_by_label("Align an own picture to its face").check()
-        expect(visitor.get_by_text("face 1 of 2")).to_be_visible(timeout=20_000)
+        expect(visitor.get_by_text("face 1 of 2")).to_be_visible()
         expect(size).to_have_value(str((CROP, CROP)))
 
 

@@ -21,7 +21,7 @@ from demos.kit.imaging import KEPT, open_picture
 from demos.kit.inputs import Picture, Pictures, Seed, picture_of
 from demos.kit.portraits import TEST
 from demos.papers import PAPERS
-from tests.demos.browsing import CHROMIUM, SECONDS, panel, press
+from tests.demos.browsing import CHROMIUM, panel, press
 from tests.demos.shelves import stocked
 
 RUNNING = [paper for paper in PAPERS if paper.page]
@@ -114,24 +114,23 @@ def test_a_visitor_reads_no_developers_words(shelves):
                 assert not DEVELOPERS.search(words), words[:200]
 
 
-def test_no_output_carries_a_remove_button():
+def test_no_output_carries_a_remove_button(pages):
     kinds = gr.Image | gr.ImageSlider | gr.Gallery | gr.File
     outputs = [
         block
-        for block in app.build().blocks.values()
+        for block in pages.blocks.values()
         if isinstance(block, kinds) and not isinstance(block, Picture | Pictures)
     ]
     assert len(outputs) > 20
     assert not [block.label for block in outputs if block.interactive is not False]
 
 
-def test_every_page_links_to_paper_code_and_citation():
-    demo = app.build()
+def test_every_page_links_to_paper_code_and_citation(pages):
     for paper in RUNNING:
-        own = [b for b in demo.blocks.values() if getattr(b, "page", None) == paper.slug]
+        own = [b for b in pages.blocks.values() if getattr(b, "page", None) == paper.slug]
         words = " ".join(str(getattr(b, "value", "")) for b in own)
         assert paper.article in words and paper.code in words and paper.citation in words
-    home = " ".join(str(getattr(b, "value", "")) for b in demo.blocks.values() if not b.page)
+    home = " ".join(str(getattr(b, "value", "")) for b in pages.blocks.values() if not b.page)
     assert all(p.article in home and p.citation in home for p in PAPERS)
 
 
@@ -194,14 +193,14 @@ def test_a_typed_seed_counts_and_is_corrected_in_words(visit, served):
     page = visit(f"{served}/indomain?part=manipulate&seed=2000037")
     tab = page.get_by_role("tabpanel").filter(visible=True)
     box = tab.get_by_label("Portrait number")
-    expect(box).to_have_value("2000037", timeout=60 * SECONDS)
+    expect(box).to_have_value("2000037")
     box.fill("2000005")
     press(tab, "Invert")
-    expect(page.locator("#manipulate-words")).to_contain_text("Nothing", timeout=60 * SECONDS)
+    expect(page.locator("#manipulate-words")).to_contain_text("Nothing")
     expect(page.locator("#manipulate-words")).to_contain_text("the edit and the true answer")
     box.fill("5")
     box.press("Enter")
-    expect(box).to_have_value(str(TEST.start), timeout=10 * SECONDS)
+    expect(box).to_have_value(str(TEST.start))
     expect(tab.locator(".corrected")).to_contain_text("is used in place of 5")
 
 
@@ -224,10 +223,10 @@ def test_a_click_on_a_thumbnail_shows_the_example(visit, served):
     tab = panel(page, "Manipulate")
     tab.locator(".examples label").nth(1).click()
     words = page.locator("#manipulate-words")
-    expect(words).to_contain_text("smile +0.5", timeout=20 * SECONDS)
+    expect(words).to_contain_text("smile +0.5")
     slider = tab.get_by_label("range slider for Age, young to old")
     expect(slider).to_have_value("0")
     press(tab, "Reset")
-    expect(words).to_contain_text("Nothing is changed", timeout=20 * SECONDS)
+    expect(words).to_contain_text("Nothing is changed")
     press(tab, "Undo")
-    expect(words).to_contain_text("smile +0.5", timeout=20 * SECONDS)
+    expect(words).to_contain_text("smile +0.5")

@@ -193,9 +193,9 @@ def test_a_choice_makes_the_map_of_the_paper() -> None:
     expected = latent_map(maps, 0.3, {FACE: "F8"})
     assert (choice.latent_map(maps, "this") == expected).all()
     assert (choice.latent_map(maps, "another") == latent_map(maps, 0.3)).all()
-    start = time.perf_counter()
+    start = time.thread_time()  # of this thread alone: other processes do not count
     choice.latent_map(maps, "this")
-    assert time.perf_counter() - start < 0.1
+    assert time.thread_time() - start < 0.1
     refused(lambda: latents.Choice(0.3, {0: 9}).latent_map(maps, "this"), "0 to 4; got 9")
 
 

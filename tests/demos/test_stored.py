@@ -72,9 +72,8 @@ STARTED = {  # of each page the endpoints that fill its parts
 }
 
 
-def test_every_part_of_the_real_pages_starts_with_a_stored_result():
-    demo = app.build()
-    parts = filled(demo)
+def test_every_part_of_the_real_pages_starts_with_a_stored_result(pages):
+    parts = filled(pages)
     running = [paper.slug for paper in PAPERS if paper.page]
     assert set(parts) == {f"{slug}_stored_{part}" for slug in running for part in STARTED[slug]}
     for name, outputs in parts.items():
