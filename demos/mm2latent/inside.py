@@ -223,9 +223,9 @@ def build(load: Callable, asked: gr.State, at: Setting) -> None:
 def _build_switches(part: _Part, asked: gr.State, at: Setting) -> None:
     offered = [switch for switch in SWITCHES if at.rendered or switch[1] != PICTURE]
     _heading(
-        "Fused by hand", "<p class='aside'>The paper gives two reasons for its results: that the "
-        "two inputs are fused by a network that has learnt it, and that noise made words of "
-        "pictures. Switch either off.</p>",
+        "Fused by hand", "<p class='aside'>The paper gives it as a reason for its results that a "
+        "network has learnt to fuse the two inputs. Here two codes are put together by hand "
+        "instead, or a picture’s embedding stands where the words were.</p>",
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=9, min_width=280):
