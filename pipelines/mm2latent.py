@@ -219,12 +219,12 @@ class MM2Latent(MultimodalEditor):
         picture: Image.Image | None = None,
         **condition: Any,
     ) -> Generated:
-        """The same request without what the paper says that it works by (Sec. 4.3).
+        """The same request without the fusion that Net learnt (Sec. 4.3), or without words.
 
-        by: "layers" and "mean" put the codes Net(f_text, .) and Net(., f_cond) together by hand in
-        place of Net's own fusion, with the condition's code in the first `share` of the layers (as
-        TediGAN does), or with its weight `share` in their mean; "picture" has no words to bridge
-        to: f_img of `picture` stands in the place of f_text, as in training.
+        by: "layers" and "mean" put the codes Net(f_text, .) and Net(., f_cond) together by hand,
+        with the condition's in the first `share` of the layers, as TediGAN does, or with its weight
+        `share` in their mean; "picture" takes f_img of `picture` for f_text, as training did, so
+        that the way from words to pictures is left out.
         """
         start = time.perf_counter()
         if by not in FUSIONS:

@@ -19,6 +19,7 @@ from demos.kit.outputs import Values, filling
 from demos.kit.runs import run_buttons, wire_run
 from demos.kit.words import running, said
 from demos.mm2latent.generate import Asked
+from demos.mm2latent.setting import Setting
 from demos.mm2latent.told import Plate, brief, numbers, plates, sees
 
 STRENGTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
@@ -194,14 +195,14 @@ def _placed_words(placed: Any) -> str:
     return said(" ".join(told))
 
 
-def build(load: Callable, asked: gr.State) -> None:
+def build(load: Callable, asked: gr.State, at: Setting) -> None:
     """Put this part into the open tab; asked: the newest request of the page."""
     part = _Part(load)
     _heading("Noise that makes words of pictures", _PSEUDO.format(cosine(1)))
     button = gr.Button("Lay noise on the words of the newest result", size="md")
     row = gr.HTML(elem_id="mm2latent-noise")
     button.click(part.noise, asked, row, api_name="mm2latent_noise", **GPU)
-    _build_switches(part, asked)
+    _build_switches(part, asked, at)
     _heading(
         "The joint embedding", "<p class='aside'>Random pictures of the generator, by the two "
         "axes in which their embeddings differ most, and the newest result among them. The first "
@@ -219,11 +220,12 @@ def build(load: Callable, asked: gr.State) -> None:
     wire_run(run, part.compare, {"rivals": rivals}, [asked, run.steps], "mm2latent_compare")
 
 
-def _build_switches(part: _Part, asked: gr.State) -> None:
+def _build_switches(part: _Part, asked: gr.State, at: Setting) -> None:
+    offered = [switch for switch in SWITCHES if at.rendered or switch[1] != PICTURE]
     _heading(
-        "Fused by hand", "<p class='aside'>The paper gives two reasons for its results: that the "
-        "two inputs are fused by a network that has learnt it, and that noise made words of "
-        "pictures. Switch either off.</p>",
+        "Fused by hand", "<p class='aside'>The paper gives it as a reason for its results that a "
+        "network has learnt to fuse the two inputs. Here two codes are put together by hand "
+        "instead, or a picture’s embedding stands where the words were.</p>",
     )  # fmt: skip
     with gr.Row():
         with gr.Column(scale=9, min_width=280):
@@ -234,7 +236,7 @@ def _build_switches(part: _Part, asked: gr.State) -> None:
             )  # fmt: skip
         with gr.Column(scale=14, min_width=300):
             by = gr.Radio(
-                SWITCHES, value=NETWORK, label="How words and condition meet", elem_classes="pills",
+                offered, value=NETWORK, label="How words and condition meet", elem_classes="pills",
                 elem_id="mm2latent-switch",
             )  # fmt: skip
             share = Dial(0, 1, 0.5, step=0.05, label="Share of the condition, by hand")

@@ -58,7 +58,7 @@ def _parts(load: Callable, at: Setting) -> None:
         with gr.Tab("Edit", id="edit"):
             second = _part(edit, example.edited, load, exchange, at)
         with gr.Tab("Look inside", id="inside"):
-            inside.build(load, first.asked)
+            inside.build(load, first.asked, at)
     exchange.build_reader(load, "mm2latent_read_latent")
     exchange.wire(tabs)
     if at.rendered:
