@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import gc
 import os
 import sys
@@ -10,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
 from types import ModuleType
 
 HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
@@ -65,10 +66,16 @@ def _reach_this_machine() -> None:
 
 
 def _own_folder() -> None:
-    """A folder of this process for uploads where the shared one is another user's."""
-    shared = Path(tempfile.gettempdir(), "gradio")
-    if FOLDER not in os.environ and shared.exists() and not os.access(shared, os.W_OK | os.X_OK):
-        os.environ[FOLDER] = tempfile.mkdtemp(prefix="gradio-")
+    """A folder of this process for what visitors send and see, which goes with it."""
+    if FOLDER not in os.environ:
+        os.environ[FOLDER] = _folder()
+
+
+@functools.cache
+def _folder() -> str:
+    folder = tempfile.TemporaryDirectory(prefix="gradio-", ignore_cleanup_errors=True)
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 class _NoInterfaceFiles(MetaPathFinder):

@@ -10,6 +10,7 @@ import functools
 import io
 import math
 import os
+import secrets
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -47,12 +48,14 @@ def refuse(message: str) -> gr.Error:
 
 
 def keep_files_whole() -> None:
-    """Make Gradio write the pictures it serves in one stroke.
+    """Make Gradio write the pictures it serves in one stroke, under names of the next app's own.
 
-    It names a file after the picture's bytes and, when the same picture is shown again, empties
-    and refills that file, while another handler or browser may be reading it.
+    It names a file after its bytes and, when the same picture is shown again, empties and refills
+    that file, while another handler or browser may be reading it. An app that ends removes what it
+    made, and with it the same picture of another app, which may still be shown.
     """
     processing_utils.save_pil_to_cache = _save_whole
+    processing_utils.hash_seed = secrets.token_bytes(16)
 
 
 def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:

@@ -16,8 +16,9 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
-from gradio import component_meta
+from gradio import component_meta, processing_utils
 from gradio.blocks import Blocks
+from gradio.route_utils import delete_files_created_by_app
 from gradio.routes import App
 from PIL import Image
 
@@ -188,6 +189,22 @@ def test_an_upload_that_was_cleaned_away_is_said_without_its_path(tmp_path):
     assert str(tmp_path) not in str(caught.value)
 
 
+def test_the_end_of_an_app_takes_no_picture_of_another():
+    """A drawn portrait may be byte for byte what another app shows from the start."""
+    portrait, apps = Image.effect_noise((64, 64), 60).convert("RGB"), []
+    for value in (portrait, None):
+        imaging.keep_files_whole()
+        with gr.Blocks() as demo:
+            apps.append((demo, gr.Image(value, format="png")))
+    (_, shown), (ending, drawing) = apps
+    drawn = drawing.postprocess(portrait).model_dump()
+    drawn = processing_utils.move_files_to_cache(drawn, drawing, postprocess=True)["path"]
+    with open(shown.value["path"], "rb") as one, open(drawn, "rb") as other:
+        assert one.read() == other.read()
+    delete_files_created_by_app(ending, None)
+    assert not Path(drawn).exists() and Path(shown.value["path"]).exists()
+
+
 # ---- what else visitors send ---------------------------------------------------------------------
 
 
@@ -262,18 +279,15 @@ def test_this_machine_is_reached_without_a_proxy(monkeypatch, told):
     assert told == "*" or not proxy_bypass_environment("example.com")
 
 
-def test_another_users_folder_of_uploads_is_left_alone(monkeypatch, tmp_path):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    # Set before it is deleted: what was unset at first is remembered so, and unset again.
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "")
-    monkeypatch.delenv("GRADIO_TEMP_DIR")
-    environment.settle()
-    assert "GRADIO_TEMP_DIR" not in os.environ
-    (tmp_path / "gradio").mkdir()
-    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path / "gradio")
-    environment.settle()
-    own = Path(os.environ["GRADIO_TEMP_DIR"])
-    assert own.parent == tmp_path and own.name != "gradio"
+def test_a_process_has_its_own_folder_for_uploads_which_goes_with_it(monkeypatch, tmp_path):
+    looks = "import demos, os; print(name := os.environ['GRADIO_TEMP_DIR'], os.path.isdir(name))"
+    told = {name: value for name, value in os.environ.items() if name != "GRADIO_TEMP_DIR"}
+    found = subprocess.run(
+        [sys.executable, "-c", looks], cwd=ROOT, env=told | {"TMPDIR": str(tmp_path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    own, there = found.stdout.split()
+    assert Path(own).parent == tmp_path and there == "True" and not Path(own).exists()
     monkeypatch.setenv("GRADIO_TEMP_DIR", "mine")
     environment.settle()
     assert os.environ["GRADIO_TEMP_DIR"] == "mine"
