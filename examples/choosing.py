@@ -16,7 +16,7 @@ from examples.clay.parameters import SEEDS
 from examples.stored import Stored
 
 POOL = SEEDS["validation"]
-CANDIDATES = 8  # of each example
+CANDIDATES = 4  # of each example
 Number = Callable[[Any, Stored], float]  # of a pipeline and a result; above 0 keeps the promise
 T = TypeVar("T")
 

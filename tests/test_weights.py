@@ -246,6 +246,15 @@ def test_register_changes_one_row_only(listed: Path) -> None:
     assert manifests.read(listed) == after
 
 
+def test_register_knows_every_name_of_a_file(listed: Path) -> None:
+    row = listed.read_text()
+    listed.write_text(row + "\n" + row[row.index("[") :].replace("tiny/net", "tiny/same"))
+    weights.save(Tiny(4, {4: 4, 8: 2}), starter(listed), CARD)
+    assert main(["--manifest", str(listed), "register", "tiny/net"]) == 0
+    after = manifests.read(listed)
+    assert after["tiny/same"].sha256 == after["tiny/net"].sha256 == sha256(starter(listed))
+
+
 @pytest.mark.parametrize(
     "reached", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}], ids=["told", "cut"]
 )

@@ -118,7 +118,8 @@ def verify(options: argparse.Namespace) -> int:
 
 
 def register_starter(options: argparse.Namespace) -> int:
-    """Write SHA-256 and size of a freshly trained starter file into the manifest."""
+    """Write SHA-256 and size of a freshly trained starter file into the manifest, for every name
+    that the file has there."""
     rows, name = read(options.manifest), options.name
     path = options.manifest.parent / (rows[name].file if name in rows else starter_file(name))
     if not path.is_file():
@@ -127,9 +128,11 @@ def register_starter(options: argparse.Namespace) -> int:
         raise WeightsError(f"{name}: expected {path}; got no such file; train it first.")
     if not is_safetensors(path):
         raise WeightsError(f"{name}: expected safetensors in {path}; got something else.")
-    size = path.stat().st_size
-    changed = register(name, digest(path), size, options.manifest, options.licence)
-    print(f"{name}: {'registered' if changed else 'unchanged'}, {_size(size)}, {digest(path)}")
+    size, digested = path.stat().st_size, digest(path)
+    others = [n for n, row in rows.items() if name in rows and row.file == rows[name].file]
+    for each in others or [name]:
+        changed = register(each, digested, size, options.manifest, options.licence)
+        print(f"{each}: {'registered' if changed else 'unchanged'}, {_size(size)}, {digested}")
     return 0
 
 

@@ -2,7 +2,7 @@
 
     python -m examples.indomain [KIND ...]
 
-All kinds by default, about forty minutes on two CPU cores: each is the best of several candidates,
+All kinds by default, about twenty minutes on two CPU cores: each is the best of several candidates,
 portraits of the validation split, by the number of `promises.py`. The folder's other pictures are
 not touched.
 """
