@@ -6,7 +6,6 @@ import os
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import pytest
 
 import app
 from demos.kit import theme
+from demos.kit.portraits import warm_up_renderer
 from demos.papers import PAPERS
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, outside
 from tests.demos.fake_editgan import FakeEditGAN
@@ -23,22 +23,6 @@ from tests.demos.visitor import Visitor
 
 if TYPE_CHECKING:
     import gradio as gr
-
-
-@pytest.fixture(scope="session", autouse=True)
-def files_of_other_apps_stay() -> Iterator[None]:
-    """An app that ends deletes nothing: another one of this process may start with the same picture
-    in the same file."""
-    from gradio import route_utils
-
-    delete = route_utils.delete_files_created_by_app
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            route_utils,
-            "delete_files_created_by_app",
-            lambda blocks, age: None if age is None else delete(blocks, age),
-        )
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +51,11 @@ def shelves(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def served(fake, fake_editgan, shelves):
-    """The address of the running app, whose pages show stored results at the start."""
+    """The address of the running app, whose pages show stored results at the start.
+
+    The renderer is compiled before, as `python app.py` does: no run waits for it.
+    """
+    warm_up_renderer()
     with stocked(shelves):
         demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
     options = theme.LAUNCH | app.presented(PAPERS)

@@ -8,7 +8,7 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, expect
 
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, outside, press
 
@@ -16,7 +16,6 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on th
 FRAME = """<!doctype html><title>A lecture</title>
 <iframe src="{}/indomain?embed=1" width="900" height="600" style="border: 0"></iframe>"""
 STORAGE = "() => { try { return String(localStorage.length) } catch (e) { return e.name } }"
-LOADED = "e => e.complete && e.naturalWidth > 0"
 
 
 @pytest.fixture
@@ -47,17 +46,21 @@ def strict(browser, tmp_path):
     context.close()
 
 
-@pytest.mark.xfail(reason="not yet seen to pass: no result within 45 s on a busy machine")
+def loaded(image: Locator) -> None:
+    """Waits until an image is shown and its file is there, whole; complains of one that is not."""
+    expect(image).to_be_visible()
+    expect(image).to_have_js_property("complete", True)
+    assert image.evaluate("e => e.naturalWidth > 0")
+
+
 def test_a_run_in_the_frame_of_another_site_without_storage(strict, lecture):
     complaints: list[str] = []
     strict.on("pageerror", lambda error: complaints.append(str(error)))
     strict.on("request", lambda r: complaints.append(r.url) if outside(r) else None)
     strict.goto(lecture)
     demo = strict.frames[1]
-    target = demo.locator(".portrait .image-frame img").first
-    target.wait_for()
+    loaded(demo.locator(".portrait .image-frame img").first)
     assert demo.evaluate(STORAGE) == "SecurityError"
-    assert target.evaluate(LOADED)
     button = demo.get_by_role("button", name="Diffuse", exact=True)
     box = button.bounding_box()
     assert box["y"] >= 0 and box["y"] + box["height"] <= 600  # without scrolling in the frame
@@ -66,6 +69,5 @@ def test_a_run_in_the_frame_of_another_site_without_storage(strict, lecture):
     steps.press("Enter")
     press(demo, "Diffuse")
     expect(demo.locator("#diffuse-report")).to_contain_text("Done after 20 steps")
-    result = demo.locator("#diffused img")
-    result.wait_for()
-    assert result.evaluate(LOADED) and not complaints
+    loaded(demo.locator("#diffused img"))
+    assert not complaints

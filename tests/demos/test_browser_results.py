@@ -21,7 +21,7 @@ def test_a_press_is_answered_at_the_button(visit, served, fake, monkeypatch):
     monkeypatch.setattr(fake, "seconds_a_step", 0.5)
     page = visit(f"{served}/indomain")
     button = page.get_by_role("button", name="Diffuse", exact=True)
-    button.wait_for()
+    page.locator("#diffused img").wait_for()  # farther down: the page is as long as it will be
     button.evaluate("e => e.scrollIntoView({block: 'center'})")
     button.click()
     state = page.locator("#diffuse-state")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -13,18 +15,14 @@ from tests.demos.browsing import CHROMIUM, overhang, press
 from tests.demos.fake_sam import LATENTS, FakeSAM
 from tests.demos.test_sam_page import build
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path"),
-    pytest.mark.xfail(reason="in preparation: the map stayed closed for 30 s on a busy machine"),
-]
-# Sets tau and answers with the shares in the list, and the milliseconds until they stood there.
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
+# Sets tau and answers with the shares in the list two frames later: no server is asked.
 MOVE = """(range, tau) => new Promise((done) => {
-  const begun = performance.now();
   range.value = tau;
   range.dispatchEvent(new Event('input', {bubbles: true}));
   requestAnimationFrame(() => requestAnimationFrame(() => {
     const shares = [...range.closest('.latents').querySelectorAll('.legend em')];
-    done([performance.now() - begun, Number(range.value), shares.map((e) => e.textContent)]);
+    done([Number(range.value), shares.map((e) => e.textContent)]);
   }));
 })"""
 
@@ -66,15 +64,29 @@ def share(chosen: np.ndarray, latent: int) -> str:
     return f"{part:.{1 if 0 < part < 10 else 0}f} %"
 
 
+def working_seconds(page: Page) -> Callable[[], float]:
+    """What reads how long the page has worked since: waiting for a busy machine is not counted."""
+    watch = page.context.new_cdp_session(page)
+    watch.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def so_far() -> float:
+        told = watch.send("Performance.getMetrics")["metrics"]
+        return next(metric["value"] for metric in told if metric["name"] == "TaskDuration")
+
+    begun = so_far()
+    return lambda: so_far() - begun
+
+
 def test_tau_recolours_the_map_at_once_and_as_the_paper_says(visit, served, upload) -> None:
     page = seen(visit, served, upload)
     with Image.open(upload) as file:
         maps = FakeSAM().invertibility(file.convert("RGB"))
     for wanted in (0.0, 0.5, 1.2, 9.0):
-        spent, tau, shares = page.locator("#sam-map input[name=tau]").evaluate(MOVE, wanted)
+        spent = working_seconds(page)
+        tau, shares = page.locator("#sam-map input[name=tau]").evaluate(MOVE, wanted)
+        assert spent() < 0.5  # about 0.02, and 0.2 where others use the cores too
         chosen = latent_map(maps, tau)
         assert shares == [share(chosen, i) for i in range(len(LATENTS))]
-        assert spent < 1000  # about 20 on a quiet machine
     expect(page.locator("#sam-map .loss")).to_contain_text("100 % in W+")
     expect(page.locator("#sam-map .gain")).to_contain_text("as much as with W+ everywhere")
 
@@ -82,7 +94,7 @@ def test_tau_recolours_the_map_at_once_and_as_the_paper_says(visit, served, uplo
 def test_a_click_forces_a_segment_and_the_run_takes_it(visit, served, upload, fake_sam) -> None:
     page = seen(visit, served, upload)
     page.locator("#sam-map input[name=tau]").evaluate(MOVE, 9.0)  # all in W+
-    page.locator("#sam-map .legend").get_by_text("F6", exact=True).click()
+    page.locator("#sam-map .legend label").filter(has_text="F6").click()
     box = page.locator("#sam-map canvas.map").bounding_box()
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.locator("#sam-map .status")).to_contain_text("takes F6 whatever tau says")
