@@ -16,6 +16,8 @@ from typing import Any
 
 from examples import choosing
 from examples.choosing import CANDIDATES, Number
+from examples.clay.edits import EDITS
+from examples.clay.parameters import draw, latent
 from examples.indomain import promises, results
 from examples.indomain.results import STORED
 from examples.portraits import hairy
@@ -24,11 +26,17 @@ from examples.stored import Stored
 Compute = Callable[[Any, str], Stored | None]
 
 
-def _of(compute: Callable, number: Number, count: int, first: int) -> Compute:
+def _of(
+    compute: Callable,
+    number: Number,
+    count: int,
+    first: int,
+    suits: Callable[[int], bool] = lambda seed: True,
+) -> Compute:
     """A result of `count` portraits, the first of them the target or the one to invert."""
 
     def made(pipeline: Any, name: str) -> Stored | None:
-        candidates = list(islice(choosing.groups(count, first), CANDIDATES))
+        candidates = list(islice(choosing.groups(count, first, suits), CANDIDATES))
         return choosing.best(
             pipeline, lambda seeds: compute(pipeline, name, seeds), candidates, number
         )
@@ -37,12 +45,16 @@ def _of(compute: Callable, number: Number, count: int, first: int) -> Compute:
 
 
 def _changed(first: int, **changes: float) -> Compute:
-    """A portrait with attributes changed."""
+    """A portrait with attributes changed, each of which it has not yet."""
 
     def compute(pipeline: Any, name: str, seeds: Sequence[int]) -> Stored:
         return results.manipulate(pipeline, name, seeds[0], changes)
 
-    return _of(compute, promises.manipulated, 1, first)
+    def suits(seed: int) -> bool:
+        parameters = draw(latent(seed))
+        return all(EDITS[name].apply(parameters, change) for name, change in changes.items())
+
+    return _of(compute, promises.manipulated, 1, first, suits)
 
 
 def _mixed(first: int, **options: int) -> Compute:
