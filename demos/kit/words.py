@@ -76,7 +76,7 @@ def compared(measures: Any, first: str, second: str) -> str:
 
 
 # Cosines of the shipped judge that one in a thousand, and in a hundred, pairs of strangers exceed.
-SAME, PERHAPS = 0.65, 0.52
+SAME, PERHAPS = 0.66, 0.52
 
 
 def same_person(identity: float | None, graded: bool = True) -> str:
