@@ -54,6 +54,7 @@ def overhang(page: Page) -> int:
 
 def _files(page: Page, selector: str) -> list[bytes]:
     images = page.locator(f"{selector} img")
+    page.locator(selector).scroll_into_view_if_needed()  # what is far below is not loaded yet
     images.first.wait_for()
     return [page.request.get(image.get_attribute("src")).body() for image in images.all()]
 

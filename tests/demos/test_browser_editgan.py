@@ -268,6 +268,8 @@ def test_a_second_finger_paints_nothing(visit, served):
     embed(page)
     start = mask(page)
     choose(page, "hat")
+    # On a phone the picture stays at the top, over what is scrolled behind it.
+    canvas(page).evaluate("e => e.scrollIntoView({block: 'end'})")
     one, other, further = places(page, (20, 20), (100, 100), (104, 104))
     touch = page.context.new_cdp_session(page)
     for kind, fingers in (

@@ -48,6 +48,7 @@ def strict(browser, tmp_path):
 
 def loaded(image: Locator) -> None:
     """Waits until an image is shown and its file is there, whole; complains of one that is not."""
+    image.evaluate("e => e.scrollIntoView()")  # what is far below is not loaded yet
     expect(image).to_be_visible()
     expect(image).to_have_js_property("complete", True)
     assert image.evaluate("e => e.naturalWidth > 0")
