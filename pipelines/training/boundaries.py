@@ -36,7 +36,7 @@ from pipelines.networks.judge import JudgeOutput, PortraitJudge
 from pipelines.networks.stylegan2 import Generator
 from pipelines.runtime import choose_device
 from pipelines.training.indomain_encoder import network_of, network_options
-from pipelines.training.loop import fast_bfloat16
+from pipelines.training.loop import autocast
 from pipelines.training.sharding import here
 from pipelines.training.threads import use_threads
 
@@ -66,7 +66,7 @@ def look(
 ) -> Float[Tensor, "b attributes"]:
     """What the judge sees of the pictures of layer-wise codes."""
     # Means over many pictures: speed counts.
-    with torch.autocast(ws.device.type, torch.bfloat16, fast_bfloat16(ws.device)):
+    with autocast(ws.device):
         views = [judged(judge(generator.synthesis(part))) for part in ws.split(32)]
     return torch.cat(views).float()
 

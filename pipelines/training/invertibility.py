@@ -3,7 +3,7 @@
     python -m pipelines.training.invertibility --out RUN [--count 400] [--weights FILE]
 
 First every picture is inverted in each latent alone (W+ and the feature layers), which is most of
-the work; finished batches are kept under RUN/inversions, and a stopped run goes on after them. Then
+the work (`single_latents`); it is kept under RUN/inversions. Then
 
     min_S  sum over latents l  ||S_l(x) - e_l||^2,  e_l = LPIPS(x, x^_l) at every pixel  (Eq. 3.2)
 
@@ -19,103 +19,31 @@ loss sees what the heads predict before their ReLU.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
-from safetensors.torch import save_file
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from pipelines.invertibility import InvertibilityMaps, latent_map, segments_of
-from pipelines.latents import read
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.invertibility import InvertibilityNet
 from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.sam_inversion import TUNINGS, SAMInversion
-from pipelines.training.hard_portraits import KINDS, hard_portraits, kind_of
+from pipelines.training.hard_portraits import KINDS, kind_of
 from pipelines.training.indomain_encoder import given, update
 from pipelines.training.loop import Average, Loop, finish, shuffled, to_tensor
+from pipelines.training.single_latents import Inverted, invert_all, read_all
 from pipelines.training.threads import use_threads
 
 CLAY = "clay-heads"
-HELD_OUT = 8  # one picture in so many is not trained on
 WIDTH, DEPTHS = 16, (2, 2, 2)  # of S; published: 64, (3, 4, 23)
 TAUS = (0.25, 0.5, 0.75)  # quantiles of the segments' errors in W+ at which choices are compared
-
-
-@dataclass(frozen=True, eq=False)
-class Inverted:
-    """Pictures with the error that inversion in each latent alone leaves at each pixel."""
-
-    images: UInt8[np.ndarray, "n h w 3"]
-    errors: Float[Tensor, "n latents h w"]
-    psnr: Float[Tensor, "n latents"]  # [dB]
-
-    def rows(self, held_out: bool) -> np.ndarray:
-        """Numbers of the pictures that are held out, or of the others."""
-        # By pairs: of each, one picture is plain and one is hard.
-        index = np.arange(len(self.images))
-        return index[(index // 2 % HELD_OUT == HELD_OUT - 1) == held_out]
-
-
-@torch.no_grad()
-def single_latents(
-    pipeline: SAMInversion, x: Float[Tensor, "b 3 h w"], steps: int
-) -> tuple[Float[Tensor, "b latents h w"], Float[Tensor, "b latents"]]:
-    """Eq. 3.1 of pictures in [-1, 1] for each latent, and the PSNR of its inversion in dB."""
-    errors, decibels = [], []
-    for index in range(len(pipeline.latents)):
-        chosen = torch.full((len(x), *x.shape[-2:]), index, dtype=torch.uint8)
-        w, deltas, _ = pipeline.project(x, chosen, steps=steps)
-        rebuilt = pipeline.generator.synthesis(w, deltas=deltas).clamp(-1, 1)
-        errors.append(pipeline.perceptual(rebuilt, x, spatial=True))
-        decibels.append(-10 * torch.log10((x - rebuilt).square().mean((1, 2, 3)) / 4))
-    return torch.cat(errors, dim=1), torch.stack(decibels, dim=1)
-
-
-def invert_all(pipeline: SAMInversion, folder: Path, count: int, batch: int, steps: int) -> None:
-    """Invert the first `count` portraits; batches whose file is there are left alone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = {"generator": pipeline.fingerprint, "steps": steps, "latents": pipeline.latents}
-    for start in tqdm(range(0, count, batch), unit=f"{batch} portraits"):
-        path = folder / f"{start:05d}-{min(start + batch, count):05d}.safetensors"
-        if path.exists():
-            continue
-        images = hard_portraits("train", range(start, min(start + batch, count)), pipeline.size)
-        x = to_tensor(images.images, pipeline.device)
-        errors, decibels = single_latents(pipeline, x, steps)
-        tensors = {
-            "images": torch.from_numpy(images.images), "errors": errors.half().cpu(),
-            "psnr": decibels.cpu(),
-        }  # fmt: skip
-        partial = path.with_suffix(".partial")
-        save_file({k: v.contiguous() for k, v in tensors.items()}, partial, _metadata(config))
-        partial.replace(path)  # appears last and whole
-
-
-def read_all(pipeline: SAMInversion, folder: Path, steps: int) -> Inverted:
-    """What `invert_all` made; ValueError for inversions by another generator or other steps."""
-    made = {"generator": pipeline.fingerprint, "steps": steps, "latents": list(pipeline.latents)}
-    found = []
-    for path in sorted(folder.glob("*.safetensors")):
-        tensors, config = read(path, "inversions")
-        if config != made:
-            raise ValueError(
-                f"{path} must be of this generator in {steps} steps; got others. Delete the folder "
-                "or choose another --out."
-            )
-        found.append(tensors)
-    images, errors, decibels = (torch.cat([t[k] for t in found]) for k in ("images", "errors",
-                                                                            "psnr"))  # fmt: skip
-    return Inverted(images.numpy(), errors.float(), decibels)
 
 
 def fresh(latents: tuple[str, ...], errors: Float[Tensor, "n latents h w"]) -> InvertibilityNet:
@@ -221,10 +149,6 @@ def network_files(parser: argparse.ArgumentParser, *more: str) -> None:
     """Add an option for each network that `networks` and a recipe of SAM take."""
     for name in ("generator", "encoder", "parser", "perceptual", *more):
         parser.add_argument(f"--{name}", type=Path, help="weights file; clay's own if absent")
-
-
-def _metadata(config: dict) -> dict[str, str]:
-    return {"format": "pt", "config": json.dumps(config)}
 
 
 def parse() -> argparse.Namespace:

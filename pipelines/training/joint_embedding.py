@@ -10,7 +10,9 @@ are left out until near the end (FLIP, Li et al., CVPR 2023): twice the steps in
 # Departs from paper: pictures and texts are also read by one linear layer that tells each fact's
 # value, and is dropped after training. The contrast alone first draws all vectors to one point,
 # where a text and a picture say nothing of each other, and on a CPU it does not leave in time:
-# its loss was that of knowing nothing after 100 steps of 64 pictures.
+# its loss was that of knowing nothing after 100 steps of 64 pictures. Another layer, dropped too,
+# tells of each patch how much of it every part of the face takes (token labelling, Jiang et al.,
+# NeurIPS 2021): a transformer learns where things are from 64 answers a picture instead of one.
 
 Held out: zero-shot accuracy of each attribute, their mean beside that of always naming the most
 frequent value, and how often a caption of twelve facts finds its own picture among 64.
@@ -22,16 +24,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from examples.clay.dataset import ClaySet
 from examples.clay.facts import FACTS, NAMES, UNSEEN, facts
 from examples.clay.parameters import LATENT, draw
+from examples.clay.parts import PROP
 from examples.clay.phrases import PHRASES
 from examples.clay.wording import Caption, classes, truth, write
 from pipelines.networks.joint_embedding import ENDING, JointEmbedding, tokenizer_of
@@ -150,30 +154,70 @@ def stated(captions: Sequence[Caption]) -> Bool[Tensor, "n all"]:
     return torch.tensor(rows)
 
 
+class PartReader(nn.Module):
+    """The share of each part in a patch, from the patch's last state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layer = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, PROP + 1))
+
+    def loss_of(
+        self, states: Float[Tensor, "n t d"], shares: Float[Tensor, "n t parts"]
+    ) -> Float[Tensor, ""]:
+        """Divergence of what is told from what is there, a mean over the patches."""
+        told = self.layer(states).float().log_softmax(2)
+        return F.kl_div(told, shares, reduction="none").sum(2).mean()
+
+
+def part_shares(parts: UInt8[Tensor, "n h w"], patch: int) -> Float[Tensor, "n t parts"]:
+    """Of each patch of so many px, row after row, the share that every part takes."""
+    n, height, width = parts.shape
+    rows, columns = torch.arange(height) // patch, torch.arange(width) // patch
+    patches = (height // patch) * (width // patch)
+    place = torch.arange(n)[:, None, None] * patches + rows[:, None] * (width // patch) + columns
+    counts = (place * (PROP + 1) + parts).flatten().bincount(minlength=n * patches * (PROP + 1))
+    return counts.view(n, patches, PROP + 1) / patch**2
+
+
 class DroppedPatches:
-    """While it is open, a tower sees its class token and a share `kept` of a picture's patches."""
+    """While it is open, a tower sees its class token and a share `kept` of a picture's patches.
+
+    states: the last states of the patches that were seen; seen: which these were.
+    """
+
+    states: Float[Tensor, "n t d"]
+    seen: Int[Tensor, "n t"]
 
     def __init__(self, network: JointEmbedding, kept: float = KEPT) -> None:
         self.kept = kept
-        self._embeddings = network.images.vision_model.embeddings
+        self._tower = network.images.vision_model
 
     def __enter__(self) -> DroppedPatches:
-        self._hook = self._embeddings.register_forward_hook(self._drop)
+        self._hooks = (
+            self._tower.embeddings.register_forward_hook(self._drop),
+            self._tower.encoder.register_forward_hook(self._note),
+        )
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._hook.remove()
+        for hook in self._hooks:
+            hook.remove()
 
     def _drop(self, _: nn.Module, __: tuple, states: Float[Tensor, "n t d"]) -> Tensor:
         """Which patches are left is drawn for each picture by itself."""
-        if self.kept >= 1:
-            return states
         n, t, d = states.shape
         count = round(self.kept * (t - 1))
-        order = torch.rand(n, t - 1, device=states.device).argsort(dim=1)[:, :count] + 1
-        first = torch.zeros(n, 1, dtype=order.dtype, device=order.device)
-        which = torch.cat([first, order], dim=1)
+        self.seen = torch.rand(n, t - 1, device=states.device).argsort(dim=1)[:, :count]
+        first = torch.zeros(n, 1, dtype=self.seen.dtype, device=states.device)
+        which = torch.cat([first, self.seen + 1], dim=1)
         return states.gather(1, which[:, :, None].expand(-1, -1, d))
+
+    def _note(self, _: nn.Module, __: tuple, output: Any) -> None:
+        self.states = output.last_hidden_state[:, 1:]
+
+    def of_seen(self, values: Float[Tensor, "n t v"]) -> Float[Tensor, "n kept v"]:
+        """What belongs to the patches that were seen, of numbers a patch."""
+        return values.gather(1, self.seen[:, :, None].expand(-1, -1, values.shape[2]))
 
 
 def embed_grouped(network: JointEmbedding, prompts: Sequence[str]) -> Float[Tensor, "n 512"]:
@@ -188,28 +232,39 @@ def train(data: ClaySet, loop: Loop, network: JointEmbedding, batch: int = 64) -
     """Train until the loop ends; the averaged network, frozen."""
     network.to(loop.device).train()
     average = Average(network)
+    for tower in (network.images, network.texts):
+        # At so few patches a third of the time of the fused kernel, whose way back is slow.
+        tower.set_attn_implementation("eager")
     reader = FactReader(network.texts.config.projection_dim).to(loop.device)
-    learning = [*network.parameters(), *reader.parameters()]
+    vision = network.images.config
+    patch, part_reader = vision.patch_size, PartReader(vision.hidden_size).to(loop.device)
+    learning = [*network.parameters(), *reader.parameters(), *part_reader.parameters()]
     optimizer = torch.optim.AdamW(learning, lr=1.5e-3, betas=(0.9, 0.98))
-    loop.keep(network=network, average=average.network, reader=reader, optimizer=optimizer)
+    loop.keep(
+        network=network, average=average.network, reader=reader,
+        part_reader=part_reader, optimizer=optimizer,
+    )  # fmt: skip
     loop.resume()
     torch.manual_seed(loop.step)
     rows, random = facts(data.parameters()), np.random.default_rng(loop.step)
 
-    def load(which: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[Caption]]:
-        """Pictures, their facts and captions: one each, for texts are learned much the sooner."""
-        return data.images[which], rows[which], [write(row, random) for row in rows[which]]
+    def load(which: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[Caption]]:
+        """Pictures, parts, facts and captions: one each, for texts are learned much the sooner."""
+        captions = [write(row, random) for row in rows[which]]
+        return data.images[which], data.parts[which], rows[which], captions
 
     batches = prefetch(map(load, shuffled(len(data), batch, seed=loop.step)))
     with DroppedPatches(network) as patches:
-        for fraction, (pixels, seen, captions) in zip(loop, batches, strict=False):
+        for fraction, (pixels, parts, seen, captions) in zip(loop, batches, strict=False):
             loop.anneal(optimizer, warmup=0.05)
             patches.kept = KEPT if fraction < WHOLE else 1.0
             # What each picture and each text is.
-            images = degrade(recolour(shift(to_tensor(pixels, loop.device))[0], 0.08))
+            images, parts = shift(to_tensor(pixels, loop.device), torch.from_numpy(parts))
+            images, shares = degrade(recolour(images, 0.08)), part_shares(parts, patch)
             with loop.autocast():
                 pictures = network.embed_images(images)
                 texts = embed_grouped(network, [caption.text for caption in captions])
+                place = part_reader.loss_of(patches.states, patches.of_seen(shares.to(loop.device)))
             # Which belong together, and what each says.
             logits = network.logit_scale.exp() * (pictures @ texts.T).float()
             true = torch.from_numpy(truth(captions, seen)).to(loop.device)
@@ -218,7 +273,7 @@ def train(data: ClaySet, loop: Loop, network: JointEmbedding, batch: int = 64) -
             read = reader.loss_of(texts, stated(captions).to(loop.device))
             # One step.
             optimizer.zero_grad()
-            (apart + see + read).backward()
+            (apart + see + read + place).backward()
             loop.average_gradients(optimizer)
             torch.nn.utils.clip_grad_norm_(learning, 1.0)
             optimizer.step()
@@ -228,7 +283,10 @@ def train(data: ClaySet, loop: Loop, network: JointEmbedding, batch: int = 64) -
             if loop.due(10):
                 # 1: no better than vectors that are all alike.
                 share = apart / contrast(torch.zeros_like(logits), true)
-                loop.log(contrast=share, pictures=see, texts=read, scale=network.logit_scale.exp())
+                loop.log(
+                    contrast=share, pictures=see, texts=read, parts=place,
+                    scale=network.logit_scale.exp(),
+                )  # fmt: skip
     return average.network
 
 

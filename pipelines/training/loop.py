@@ -113,8 +113,7 @@ class Loop:
 
     def autocast(self) -> torch.autocast:
         """The precision of forward passes: bfloat16 where that is safe and saves time."""
-        enabled = self.bfloat16 and fast_bfloat16(self.device)
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled)
+        return autocast(self.device, self.bfloat16)
 
     def anneal(self, *optimizers: torch.optim.Optimizer, warmup: float = 0.03) -> None:
         """Set learning rates to their initial value times `cosine(fraction)`."""
@@ -242,9 +241,10 @@ def cosine(fraction: float, warmup: float = 0.03) -> float:
     return 0.5 * (1 + math.cos(math.pi * (fraction - warmup) / (1 - warmup)))
 
 
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 saves time: on a CPU without AVX-512 it is emulated, ten times slower."""
-    return device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+def autocast(device: torch.device, wanted: bool = True) -> torch.autocast:
+    """bfloat16 where it saves time: on a CPU without AVX-512 it is emulated, ten times slower."""
+    fast = device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return torch.autocast(device.type, torch.bfloat16, enabled=wanted and fast)
 
 
 def shuffled(count: int, batch: int, seed: int = 0) -> Iterator[np.ndarray]:
