@@ -136,6 +136,14 @@ RECIPES = (
     ),
     *(
         Recipe(
+            "diffusion_styles", f"style-{style}", 0.02,
+            _INVERTING | {"mapping": "diffusion-mapping"}, through=True, flags=("--style", style),
+            folder=f"style_{style}",
+        )
+        for style in ("bronze", "marble", "watercolour", "drawing")
+    ),
+    *(
+        Recipe(
             "condition_autoencoders", f"{kind}-autoencoder", 0.015, {}, flags=("--kind", kind),
             folder=f"{kind}_autoencoder",
         )
@@ -195,6 +203,8 @@ def command(recipe: Recipe, budget: Budget) -> list[str]:
         line += ["--calibration", str(weight(out / "weights", "indomain-calibration"))]
     if recipe.module == "mm_mapping":  # the three share what is most of their work
         line += ["--samples", str(out / SAMPLES)]
+    if recipe.module == "diffusion_styles":  # and these their ways of denoising
+        line += ["--ways", str(out / "diffusion_inversion")]
     for option, path in reads(recipe, out).items():
         line += [f"--{option}", str(path)]
     return [*line, *recipe.flags]

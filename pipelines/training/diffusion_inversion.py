@@ -46,6 +46,7 @@ from pipelines.networks.joint_embedding import JointEmbedding
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
+from pipelines.training.indomain_encoder import update
 from pipelines.training.latent_diffusion import Portraits
 from pipelines.training.loop import Average, Loop, arguments, finish, shuffled, to_tensor
 from pipelines.training.threads import use_threads
@@ -53,6 +54,7 @@ from pipelines.training.threads import use_threads
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
 CHUNK = 32  # portraits denoised at once
 TARGETS = ("both", "denoised", "truth")
+VALIDATION = 128  # portraits
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,8 @@ class Ways:
         given = [portraits.read(chunk, random, device) for chunk in chunks]
         self.captions = [caption for batch in given for caption in batch.captions]
         latents, side = portraits.z.shape[1:], portraits.data.images.shape[1]
-        self.z = _kept(folder / "z.npy", (count, STEPS, *latents), np.float16)
-        self.ends = _kept(folder / "ends.npy", (count, side, side, 3), np.uint8)
+        self.z = kept_array(folder / "z.npy", (count, STEPS, *latents), np.float16)
+        self.ends = kept_array(folder / "ends.npy", (count, side, side, 3), np.uint8)
         done = folder / "done"
         made = int(done.read_text()) if done.exists() else 0
         for chunk, batch in zip(tqdm(chunks, desc=f"ways, {self.task}"), given, strict=True):
@@ -132,10 +134,25 @@ class Ways:
         return np.stack(way, 1), pixels
 
 
+def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Networks) -> list[Ways]:
+    """The ways of the first portraits of a set, a task each, under folder/name-task."""
+    device = networks.generator.mapping.w_avg.device
+    return [
+        Ways(
+            folder / f"{name}-{task}",
+            Portraits(data, networks.autoencoder, device, task),
+            networks,
+            min(count, len(data)),
+        )
+        for task in TASKS
+    ]
+
+
 @dataclass(frozen=True)
 class Read:
-    """What E reads of portraits, with what the codes are to show: I_gt and I_0^d."""
+    """What E reads of portraits by number, with what the codes are to show: I_gt and I_0^d."""
 
+    rows: np.ndarray
     found: DiffusionFeatures
     spoken: Tensor
     t: Float[Tensor, "b"]
@@ -153,7 +170,7 @@ def read(ways: Ways, rows: np.ndarray, places: np.ndarray, networks: Networks) -
     visual = ways.portraits.conditions(rows).to(device)
     found = networks.encoders[ways.task](z, t, states, visual)
     truth = to_tensor(ways.portraits.data.images[rows], device)
-    return Read(found, spoken, t.float(), truth, to_tensor(ways.ends[rows], device))
+    return Read(rows, found, spoken, t.float(), truth, to_tensor(ways.ends[rows], device))
 
 
 def loss(
@@ -189,14 +206,14 @@ def train(
         # M alone draws the portrait itself (Eq. 6).
         mapped = mapping(given.found.h)
         total, logged["of m"] = loss(networks, mapped, truth, person)
-        _step(optimizers[0], total)
+        update(optimizers[0], total)
         # T draws what the diffusion model would, on codes of M as they were (Eq. 7).
         found = given.found
         gamma, beta = modulation(found.f, found.a, found.words, given.spoken, given.t)
         total, logged["of t"] = loss(
             networks, modulate(mapped.detach(), gamma, beta), denoised, person
         )
-        _step(optimizers[1], total)
+        update(optimizers[1], total)
         averages[0].update(mapping, loop.step)
         averages[1].update(modulation, loop.step)
         if loop.due(20):
@@ -238,13 +255,7 @@ def evaluate(
     return held_out
 
 
-def _step(optimizer: torch.optim.Optimizer, total: Tensor) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    total.backward()
-    optimizer.step()
-
-
-def _kept(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
+def kept_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
     """A file of so many numbers: the one that is there, or a new one."""
     if path.exists():
         found = np.load(path, mmap_mode="r+")
@@ -256,11 +267,21 @@ def _kept(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
     return open_memmap(path, "w+", kind, shape)
 
 
+def network_files(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each network of `Networks`."""
+    for name in ("generator", "perceptual", "judge", "autoencoder", "text", "denoiser", *TASKS):
+        parser.add_argument(f"--{name}", type=Path, required=True, help="safetensors")
+
+
+def beside(mapping: Path) -> Path:
+    """The file of T, which is written beside that of M."""
+    return mapping.with_name(mapping.name.replace("mapping", "modulation"))
+
+
 def command_line() -> argparse.Namespace:
     """The options, with names for both products."""
     parser = arguments(__doc__.splitlines()[0], minutes=120, batch=8)
-    for name in ("generator", "perceptual", "judge", "autoencoder", "text", "denoiser", *TASKS):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="safetensors")
+    network_files(parser)
     parser.add_argument("--count", type=int, default=2000, help="portraits to denoise a task")
     parser.add_argument("--targets", choices=TARGETS, default="both")
     parser.add_argument("--plain", action="store_true", help="T without attention")
@@ -291,26 +312,16 @@ def main() -> None:
     loop = Loop(options.out, options.minutes, options.device)
     networks = Networks.load(options, loop.device)
 
-    def ways(data: ClaySet, name: str, count: int) -> list[Ways]:
-        return [
-            Ways(
-                options.out / f"{name}-{task}",
-                Portraits(data, networks.autoencoder, loop.device, task),
-                networks,
-                min(count, len(data)),
-            )
-            for task in TASKS
-        ]
-
     data = ClaySet(options.data)
     mapping, modulation = fresh(networks, options.plain)
     mapping, modulation = train(
-        ways(data, "train", options.count), loop, mapping, modulation, networks, options.batch,
-        options.targets,
+        all_ways(options.out, data, "train", options.count, networks), loop, mapping, modulation,
+        networks, options.batch, options.targets,
     )  # fmt: skip
     held_out = {}
     if options.validation:
-        seen = ways(ClaySet(options.validation), "validation", 128)
+        data_seen = ClaySet(options.validation)
+        seen = all_ways(options.out, data_seen, "validation", VALIDATION, networks)
         held_out = evaluate(seen, mapping, modulation, networks)
     card = {
         "recipe": "python -m pipelines.training.diffusion_inversion",
@@ -320,8 +331,11 @@ def main() -> None:
     }
     finish(options.out, held_out, mapping, options.weights, **card)
     if options.weights:
-        beside = options.weights.with_name(options.weights.name.replace("mapping", "modulation"))
-        weights.save(modulation, beside, {**card, "held_out": held_out, "beside": "the mapping"})
+        weights.save(
+            modulation,
+            beside(options.weights),
+            {**card, "held_out": held_out, "beside": "the mapping"},
+        )
 
 
 if __name__ == "__main__":

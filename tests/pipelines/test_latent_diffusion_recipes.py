@@ -19,7 +19,7 @@ from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training import diffusion_inversion as inversion
-from pipelines.training import latent_autoencoder, latent_diffusion
+from pipelines.training import diffusion_styles, latent_autoencoder, latent_diffusion
 from pipelines.training.loop import Loop
 from tests.networks.test_joint_embedding import tiny as tiny_text
 from tests.pipelines.test_training_loop import MemorySet
@@ -193,3 +193,32 @@ def test_eq_6_grows_with_each_of_its_terms(networks, data):
     assert (
         other > 0.1 and person > other and moved == pytest.approx(9 * inversion.REGULAR, abs=0.02)
     )
+
+
+def test_a_style_s_t_goes_on_from_that_of_portraits(
+    data, autoencoder, networks, tmp_path, monkeypatch
+):
+    """Its pictures are made once; T alone moves, towards them."""
+    side, rendered = data.images.shape[1], []
+
+    def styled(parameters, style, size):
+        rendered.extend(parameters)
+        return np.full((len(parameters), size, size, 3), 255, np.uint8)
+
+    monkeypatch.setattr(diffusion_styles, "styled", styled)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK)
+    ways = [inversion.Ways(tmp_path / "ways", portraits, networks, 4)]
+    for _ in range(2):
+        targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", 4)
+    assert targets.shape == (4, side, side, 3) and targets.min() == 255 and len(rendered) == 4
+    mapping, modulation = (net.eval() for net in inversion.fresh(networks, plain=False))
+    first = {k: v.clone() for k, v in mapping.state_dict().items()}
+    loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=41)
+    trained = diffusion_styles.train(ways, targets, loop, mapping, modulation, networks, 2)
+    assert all(torch.equal(v, first[k]) for k, v in mapping.state_dict().items())
+    assert column(loop, "of_t")[-1] < column(loop, "of_t")[0]
+    modulations = {"bronze": trained, "T of portraits": inversion.fresh(networks, plain=False)[1]}
+    found = diffusion_styles.evaluate(ways, targets, mapping, modulations, networks)
+    assert set(found) == {
+        f"mask {name} {number}" for name in modulations for number in ("psnr", "lpips")
+    }
