@@ -20,8 +20,11 @@ import weights
 from demos.papers import PAPERS
 from examples import clay, portraits
 from examples.clay import portrait
+from pipelines.diffusion_inversion import DiffusionInversion
+from pipelines.images import as_images
 from pipelines.mm2latent import MM2Latent
 from tests.benchmarks.test_mm2latent import pipeline
+from tests.pipelines.test_diffusion_inversion import build as untrained
 
 FOLDER = Path(__file__).parents[1] / "examples" / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -90,6 +93,22 @@ def test_the_cells_of_mm2latent_do_the_same_as_the_pipeline(monkeypatch, capsys)
         assert direction.abs().max() > 1e-5
     assert cells["losses"][-1] < cells["losses"][0]
     assert "noise 1.0: cosine 0.7" in capsys.readouterr().out
+
+
+def test_the_cells_of_diffusion_inversion_do_the_same_as_the_pipeline(monkeypatch, capsys) -> None:
+    tiny = untrained()
+    monkeypatch.setattr(DiffusionInversion, "from_pretrained", lambda *_: tiny)
+    monkeypatch.setattr(portraits, "changed", functools.partial(portrait, size=tiny.size))
+    monkeypatch.chdir(FOLDER)
+    book = nbformat.read(FOLDER / "diffusion_inversion.ipynb", as_version=4)
+    cells: dict = {}
+    for cell in book.cells:
+        if cell.cell_type == "code":
+            exec(cell.source.replace("steps=10", "steps=2").replace("steps=20", "steps=6"), cells)
+    by_hand = as_images(tiny.generator.synthesis(cells["read"](seed=3)[0]))[0]
+    assert _away(by_hand, tiny.read(cells["WORDS"], cells["mask"], seed=3).image) <= 1
+    assert cells["losses"][-1] < cells["losses"][0]
+    assert "one call" in capsys.readouterr().out
 
 
 def _away(a, b) -> int:
