@@ -40,12 +40,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from examples.clay.dataset import ClaySet
 from pipelines.runtime import choose_device
+from pipelines.training import checkpoints
 from pipelines.training.sharding import here
 from pipelines.training.threads import use_threads
 
@@ -139,7 +139,7 @@ class Loop:
         self.shard.average([p for group in groups for p in group["params"]])
 
     def save(self) -> None:
-        """Write everything kept and the progress; the previous checkpoint goes last."""
+        """Write everything kept and the progress; the checkpoint before stays."""
         if not self.shard.first:
             return
         tensors, others = {}, {}
@@ -150,15 +150,8 @@ class Loop:
             else:
                 others[name] = member.state_dict()
         progress = {"step": self.step, "elapsed": self.elapsed}
-        stem = self.out / f"checkpoint-{self.step:08d}"
-        save_file(tensors, f"{stem}.safetensors")
-        partial = stem.with_suffix(".partial")
-        torch.save({"progress": progress, "optimizers": others}, partial)
-        # The .pt file appears last and whole: a checkpoint counts only if it has one.
-        partial.rename(stem.with_suffix(".pt"))
-        for old in self.out.glob("checkpoint-*"):
-            if old.stem != stem.name:
-                old.unlink()
+        state = {"progress": progress, "optimizers": others}
+        checkpoints.write(self.out, self.step, tensors, state)
 
     def facts(self) -> dict[str, object]:
         """Minutes, steps and device of the training, for the model card."""
@@ -168,11 +161,10 @@ class Loop:
 
     def resume(self) -> bool:
         """Load the newest checkpoint of `out` into everything kept; whether there was one."""
-        found = sorted(self.out.glob("checkpoint-*.pt"))
-        if not found:
+        found = checkpoints.newest(self.out)
+        if found is None:
             return False
-        tensors = load_file(found[-1].with_suffix(".safetensors"))
-        state = torch.load(found[-1], map_location="cpu", weights_only=True)
+        tensors, state = found
         for name, member in self._kept.items():
             if isinstance(member, nn.Module):
                 prefix = f"{name}/"

@@ -6,6 +6,7 @@ import csv
 import json
 from functools import partial
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.training import augment, identity, parser, perceptual
+from pipelines.training import augment, checkpoints, identity, parser, perceptual
 from pipelines.training.loop import (
     Average,
     Loop,
@@ -96,8 +97,9 @@ def test_time_outside_the_steps_costs_nothing_and_saves_come_on_time(tmp_path, c
     loop = quiet(tmp_path, 1.0, save_every=20.0)
     loop.keep(network=nn.Linear(1, 1))
     for _ in loop:
-        saved = [path.stem for path in tmp_path.glob("checkpoint-*.pt")]
-        assert saved == [f"checkpoint-{2 * ((loop.step - 1) // 2):08d}"] * (loop.step > 2)
+        saved = sorted(path.stem for path in tmp_path.glob("checkpoint-*.pt"))
+        steps = range(2, loop.step, 2)[-2:]  # the last two
+        assert saved == [f"checkpoint-{step:08d}" for step in steps]
         clock.step(10.0)
     clock.step(1000.0)
     assert (loop.step, loop.elapsed) == (6, 60.0)
@@ -133,20 +135,61 @@ def test_resume_continues_steps_seconds_and_states(tmp_path, clock) -> None:
     run(second, again, restored)
     assert second.step == 12
     assert restored.param_groups[0]["initial_lr"] == 0.1
-    assert len(list(tmp_path.glob("checkpoint-*"))) == 2
+    assert len(list(tmp_path.glob("checkpoint-*"))) == 4
+
+
+def kept_at(folder: Path, *steps: int) -> Loop:
+    """A loop with checkpoints after these steps."""
+    loop = quiet(folder)
+    loop.keep(network=nn.Linear(2, 1))
+    for loop.step in steps:
+        loop.save()
+    return loop
+
+
+def resumed(folder: Path) -> int:
+    """The step at which another process goes on."""
+    other = quiet(folder)
+    other.keep(network=nn.Linear(2, 1))
+    assert other.resume()
+    return other.step
 
 
 def test_half_written_checkpoint_is_ignored(tmp_path) -> None:
-    loop = quiet(tmp_path)
-    loop.keep(network=nn.Linear(2, 1))
-    loop.step = 5
-    loop.save()
+    kept_at(tmp_path, 5)
     (tmp_path / "checkpoint-00000009.safetensors").write_bytes(b"half")
-    (tmp_path / "checkpoint-00000009.partial").write_bytes(b"half")
-    other = quiet(tmp_path)
-    other.keep(network=nn.Linear(2, 1))
-    assert other.resume()
-    assert other.step == 5
+    (tmp_path / "checkpoint-00000009.pt.partial").write_bytes(b"half")
+    assert resumed(tmp_path) == 5
+
+
+@pytest.mark.parametrize("left", [0, 10, 500])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_read(
+    tmp_path, capsys, suffix: str, left: int
+) -> None:
+    kept_at(tmp_path, 3, 5, 9)
+    newest = tmp_path / f"checkpoint-00000009{suffix}"
+    newest.write_bytes(newest.read_bytes()[: min(left, newest.stat().st_size - 1)])
+    assert resumed(tmp_path) == 5
+    assert "checkpoint-00000009" in capsys.readouterr().err
+    (tmp_path / "checkpoint-00000005.pt").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"got 2 that cannot be read.*Delete them"):
+        resumed(tmp_path)
+
+
+def test_a_full_disk_costs_no_checkpoint(tmp_path, monkeypatch) -> None:
+    loop = kept_at(tmp_path, 3, 5)
+
+    def full(_: object, path: Path) -> None:
+        path.write_bytes(b"a part")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    monkeypatch.setattr(checkpoints.torch, "save", full)
+    loop.step = 9
+    with pytest.raises(OSError, match=r"00009.pt must be written whole.*Free some space"):
+        loop.save()
+    assert resumed(tmp_path) == 5
+    assert not list(tmp_path.glob("*.partial"))
 
 
 def test_log_has_a_header_once_and_refuses_other_columns(tmp_path) -> None:
