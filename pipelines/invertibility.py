@@ -134,7 +134,8 @@ def resized(labels: np.ndarray, side: int) -> Int[np.ndarray, "side side"]:
 def checked(chosen: np.ndarray, latents: Sequence[str]) -> UInt8[np.ndarray, "h w"]:
     """A map of latents that somebody made, as bytes; ValueError for one that cannot be used."""
     chosen = np.asarray(chosen)
-    if chosen.ndim != 2 or chosen.shape[0] != chosen.shape[1] or chosen.dtype.kind not in "ui":
+    square = chosen.ndim == 2 and chosen.shape[0] == chosen.shape[1] > 0
+    if not square or chosen.dtype.kind not in "ui":
         raise ValueError(
             f"chosen must be a square of whole numbers; got {chosen.shape} {chosen.dtype}. "
             "Give an index of a latent a pixel."
