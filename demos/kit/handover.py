@@ -194,7 +194,9 @@ class Exchange:
                 pipeline = load()
                 found = pipeline.read_codes(file)
             pictures = {name: result.image for name, result in found.items()}
-            codes = {name: result.w for name, result in found.items()}
+            # A picture that a code makes only with what stands beside it goes on without.
+            alone = {name: r for name, r in found.items() if getattr(r, "alone", True)}
+            codes = {name: result.w for name, result in alone.items()}
             about = {"generator": pipeline.fingerprint}
             loaded = Keepsake(pictures, codes, {"method": "loaded from a file"}, about)
             return {"shown": [(p, name) for name, p in pictures.items()], "keep": loaded}

@@ -18,4 +18,7 @@ PAPER = Paper(
   school = {The Robotics Institute, Carnegie Mellon University},
   year   = {2022}
 }""",
+    pipeline="pipelines.sam_inversion:SAMInversion",
+    # page="demos.sam_inversion.page:build" as soon as its networks are shipped
+    api="demos.sam_inversion.api:functions",
 )

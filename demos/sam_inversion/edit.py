@@ -45,19 +45,21 @@ class _Part:
             }
             truth = subject.seen.truth(attribute.name, change)
             words = _verdict(pipeline, subject, edited, truth)
-        shown = _shown(subject, edited, truth, edit={attribute.name: change})
-        return shown | {"words": _in_words(attribute, change) + words}
+        pictures = {f"edited-{method}": picture for method, picture in edited.items()}
+        about, told = self.at.about(pipeline), {attribute.name: change}
+        return _shown(subject, edited, truth) | {
+            "words": _in_words(attribute, change) + words,
+            "keep": keepsake(subject, about, pictures, edit=told),
+        }
 
 
-def _shown(subject: Subject, edited: Mapping[str, Image.Image], truth: Any, **told: Any) -> Values:
-    """The pictures of an edit, each with its name above it; told: of it, to take home."""
+def _shown(subject: Subject, edited: Mapping[str, Image.Image], truth: Any) -> Values:
+    """The pictures of an edit, each with its name above it."""
     other = edited.get(subject.rival)
-    pictures = {f"edited-{name}": picture for name, picture in edited.items()}
     return {
         "other": gr.update(value=other, label=f"{LABELS[subject.rival]}, edited",
                            visible=other is not None),
         "sam": edited[SAM], "truth": gr.update(value=truth, visible=truth is not None),
-        "keep": keepsake(subject, pictures, **told),
     }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class _Run:
 @dataclass(frozen=True)
 class _Part:
     load: Callable
+    at: Setting
 
     @stoppable
     def invert(
@@ -66,7 +67,7 @@ class _Part:
             subject = yield from _live(subject, run, (index, len(runs)), stop)
             if stop.pressed:
                 break
-        yield finished(subject)
+        yield finished(subject, self.at.about(self.load()))
 
 
 def _asked(seen: Seen, choice: Choice | None, before: Subject | None, asked: Mapping) -> Subject:
@@ -147,25 +148,32 @@ def compared_with(subject: Subject | None, side: str) -> Values:
     return {"pair": _slider(subject.other.image, subject.sam.image, name, "SAM")}
 
 
-def finished(subject: Subject) -> Values:
+def finished(subject: Subject, about: Mapping[str, Any]) -> Values:
     """What a run leaves on the page."""
     return {
         "subject": subject, "chart": figure(subject.curves), "table": table(subject),
-        "side": OTHER, "keep": keepsake(subject), **compared_with(subject, OTHER),
+        "side": OTHER, "keep": keepsake(subject, about), **compared_with(subject, OTHER),
     }  # fmt: skip
 
 
 def keepsake(
-    subject: Subject, edited: Mapping[str, Image.Image] | None = None, **told: Any
+    subject: Subject,
+    about: Mapping[str, Any],
+    edited: Mapping[str, Image.Image] | None = None,
+    **told: Any,
 ) -> Keepsake:
-    """Pictures, codes and parameters of the inversions, and of an edit of them."""
+    """Pictures, codes and parameters of the inversions, and of an edit of them.
+
+    about: what the file of codes says of itself.
+    """
     sam = subject.sam
     pictures = {"picture": subject.seen.picture, "map": painted(sam.latent_map, len(sam.latents))}
     pictures |= {name: result.image for name, result in subject.results.items()}
-    codes = {f"{name}.w": result.w for name, result in subject.results.items()}
-    codes |= {f"sam.{block}": delta for block, delta in sam.deltas.items()}
-    codes["sam.latent_map"] = sam.latent_map
-    return Keepsake(pictures | dict(edited or {}), codes, {**subject.parameters, **told})
+    codes: dict[str, Any] = {}
+    for name, result in subject.results.items():
+        if result.tuned is None:  # PTI's code is of a generator of its own
+            codes |= result.tensors(name)
+    return Keepsake(pictures | dict(edited or {}), codes, {**subject.parameters, **told}, about)
 
 
 @dataclass(frozen=True)
@@ -234,9 +242,9 @@ def cleared() -> Values:
     }  # fmt: skip
 
 
-def handler(load: Callable) -> Callable[..., Iterator[Values]]:
+def handler(load: Callable, at: Setting) -> Callable[..., Iterator[Values]]:
     """What the run button starts."""
-    return _Part(load).invert
+    return _Part(load, at).invert
 
 
 def wire(ui: InvertControls) -> None:

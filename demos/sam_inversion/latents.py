@@ -119,9 +119,7 @@ def opened(
     person: where the person is seen, bool (H, W), at the maps' size; None where nobody knows.
     """
     side = maps.errors.shape[-1]
-    # Dark to bright up to the error that one pixel in a hundred exceeds in W+.
-    brightest = max(float(np.quantile(maps.errors[0], 0.99)), 1e-6)
-    heat = np.clip(255 * maps.errors / brightest, 0, 255).astype(np.uint8)
+    heat = np.clip(255 * maps.errors / brightest(maps), 0, 255).astype(np.uint8)
     return gr.update(
         value={"tau": tau, "forced": [], "session": session},
         picture=data_uri(picture.resize((2 * side, 2 * side), Image.Resampling.BICUBIC)),
@@ -130,6 +128,11 @@ def opened(
         colours=list(colours(len(maps.latents))), tau=tau, session=session,
         person=[] if person is None else _mostly(maps.segments, person),
     )  # fmt: skip
+
+
+def brightest(maps: Any) -> float:
+    """The error that is drawn brightest: one pixel in a hundred exceeds it in W+."""
+    return max(float(np.quantile(maps.errors[0], 0.99)), 1e-6)
 
 
 def _mostly(segments: np.ndarray, inside: np.ndarray) -> list[int]:
@@ -150,6 +153,12 @@ def painted(chosen: np.ndarray, count: int) -> Image.Image:
     picture = Image.fromarray(chosen, "P")
     picture.putpalette([v for c in colours(count) for v in bytes.fromhex(c[1:])])
     return picture.convert("RGB")
+
+
+def overlaid(picture: Image.Image, chosen: np.ndarray, count: int, cover: float) -> Image.Image:
+    """A map of latents over its picture; cover: 0 shows the picture alone, 1 the map."""
+    colour = painted(chosen, count).resize(picture.size, Image.Resampling.NEAREST)
+    return Image.blend(picture, colour, cover)
 
 
 def _packed(numbers: np.ndarray, kind: type) -> str:

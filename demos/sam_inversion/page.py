@@ -84,7 +84,7 @@ def _parts(load: Callable, at: Setting) -> None:
         lambda: edit.cleared(at) | invert.cleared(),
     )  # fmt: skip
     inputs = [latents.seen, latents.view, *inversion.inputs]
-    ran = wire_run(inversion.run, invert.handler(load), outputs, inputs, "sam_invert", results)
+    ran = wire_run(inversion.run, invert.handler(load, at), outputs, inputs, "sam_invert", results)
     changed = edit.listener(load, at, edits, inversion.subject, keep)
     ran.success(**changed, api_visibility="private")
     invert.wire(inversion)

@@ -64,6 +64,10 @@ class Setting:
     def attribute(self, name: str) -> Attribute:
         return next(attribute for attribute in self.attributes if attribute.name == name)
 
+    def about(self, pipeline: Any) -> dict[str, Any]:
+        """What a file of codes says of itself."""
+        return {"method": "SAM inversion", "domain": self.name, **pipeline.layout.about}
+
 
 CLAY_HEADS = Setting(
     CLAY, SIDE,
