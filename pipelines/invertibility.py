@@ -73,6 +73,11 @@ class InvertibilityMaps:
         """The error of each latent at each pixel, one number a segment."""
         return self.means[:, self.segments]
 
+    @property
+    def brightest(self) -> float:
+        """The error that is drawn brightest: one pixel in a hundred exceeds it in W+."""
+        return max(float(np.quantile(self.errors[0], 0.99)), 1e-6)
+
     def latent_map(
         self, tau: float, forced: Mapping[int, str] | None = None
     ) -> UInt8[np.ndarray, "h w"]:

@@ -18,7 +18,7 @@ from demos.kit.api import Results, run
 from demos.kit.arguments import Choice, File, Maybe, PictureIn, Real, Steps, SubjectIn
 from demos.kit.bridge import Progress
 from demos.kit.downloads import fresh_folder
-from demos.sam_inversion.latents import brightest, colours, overlaid
+from demos.sam_inversion.latents import colours, overlaid
 from demos.sam_inversion.setting import CLAY_HEADS
 
 OPTIMISED, ENCODED = "optimised", "encoded"
@@ -53,7 +53,7 @@ class _Calls:
         pipeline, square = self.load(), self._square(picture)
         maps = yield from run(lambda on_step: pipeline.invertibility(square))
         tau = pipeline.tuning.tau if tau is None else tau
-        chosen, white = maps.latent_map(tau), brightest(maps)
+        chosen, white = maps.latent_map(tau), maps.brightest
         told = {
             "tau": tau, "segments": maps.means.shape[1], "white": white,
             "errors": dict(zip(maps.latents, maps.errors.mean((1, 2)).tolist(), strict=True)),

@@ -18,7 +18,7 @@ from demos.kit.imaging import psnr
 from demos.kit.portraits import TEST
 from demos.sam_inversion import PAPER, chart, latents
 from demos.sam_inversion.maps import PARSER, PIXELS, TRUE
-from demos.sam_inversion.session import Seen
+from demos.sam_inversion.session import Seen, thing_seen
 from demos.sam_inversion.setting import CLAY_HEADS, METHODS, setting_of
 from demos.sam_inversion.shelf import Scene, scene_of
 from examples.clay.edits import EDITS
@@ -368,7 +368,6 @@ def test_curves_are_drawn_within_their_axes() -> None:
 
 def test_a_picture_of_a_scene_knows_its_thing() -> None:
     scene = Scene(SEED, *MUG)
-    seen = Seen(scene.image, None, scene, WHOLE, PARSER, "s")
-    assert (seen.thing == (np.asarray(scene.thing_mask) > 0)).mean() > 0.99
-    assert Seen(scene.image, None, Scene(SEED), WHOLE, PARSER, "s").thing is None
+    assert (thing_seen(scene, WHOLE, 128) == (np.asarray(scene.thing_mask) > 0)).mean() > 0.99
+    assert thing_seen(Scene(SEED), WHOLE, 128) is None and thing_seen(None, WHOLE, 128) is None
     assert Seen(scene.image, None, None, WHOLE, PARSER, "s").truth("smile", 1) is None
