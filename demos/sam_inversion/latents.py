@@ -102,6 +102,7 @@ def _is_pair(pair: Any) -> bool:
 EMPTY: dict[str, Any] = {
     "value": None, "picture": "", "segments": "", "means": "", "errors": "", "names": [],
     "colours": list(COLOURS), "tau": 0.0, "person": [], "session": "",
+    "brightest": 0.0,
 }  # fmt: skip
 
 
@@ -128,6 +129,7 @@ def opened(
         "segments": _packed(maps.segments, np.uint16), "means": _packed(maps.means, np.float32),
         "errors": _packed(heat, np.uint8), "names": list(maps.latents),
         "colours": list(colours(len(maps.latents))), "tau": tau, "session": session,
+        "brightest": maps.brightest,
         "person": [] if person is None else _mostly(maps.segments, person),
     }  # fmt: skip
 

@@ -50,9 +50,9 @@ def _staged(staging: Staging, first: int) -> Compute:
 
 CHOSEN: Chosen = {
     "scene": {
-        "A mug, and a smile": _staged(Staging("mug", "smile", 0.8), 0),
-        "A hand, and older": _staged(Staging("hand", "age", 0.6), 100),
-        "A microphone, and light": _staged(Staging("microphone", "light", 0.6, shift=-0.3), 200),
+        "A mug, and longer hair": _staged(Staging("mug", "hair_length", 0.6), 0),
+        "A hand, and other light": _staged(Staging("hand", "light", 0.6), 100),
+        "A microphone, and older": _staged(Staging("microphone", "age", 0.8, shift=-0.3), 200),
     }
 }
 

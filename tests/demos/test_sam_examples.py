@@ -131,11 +131,13 @@ def test_choosing_a_scene_fills_the_page(client, entries, fake_sam) -> None:
     shown = client.predict(entries[1].name, api_name="/sam_inversion_stored_scene")
     assert fake_sam.calls[before:] == []
     texts = " ".join(str(item) for item in shown)
-    assert "hand" in texts and "Age +0.6" in texts and "SAM, τ 0.40" in texts
+    assert "hand" in texts and "Light +36" in texts and "SAM, τ 0.40" in texts
     files = {path.rpartition("/")[2]: path for path in client.predict(True, api_name="/sam_files")}
     picture = Image.open(files["picture.png"])
     assert picture.tobytes() == entries[1].pictures["picture"].tobytes()
     assert set(load_file(files["latent.safetensors"])) == set(load_file(entries[1].codes))
+    client.predict("principal direction 2", 0.5, api_name="/sam_edit")
+    assert [call[0] for call in fake_sam.calls[before:]] == ["placed", "placed", "edit", "edit"]
 
 
 # ---- going on with them --------------------------------------------------------------------------
@@ -169,3 +171,10 @@ def test_results_are_sent_with_codes_that_make_them_alone(entries) -> None:
     keep = example.page(entries[0])["keep"]
     assert keep.sent("hybrid").w.shape == (1, 12, 512) and keep.sent("sam").w is None
     assert keep.sent("hybrid").generator == FakeSAM().fingerprint
+
+
+def test_results_go_to_this_page_and_to_others(demo) -> None:
+    own = [b for b in demo.blocks.values() if getattr(b, "page", None) == PAPER.slug]
+    places = [b.choices for b in own if getattr(b, "label", None) == "Use in"]
+    assert len(places) == 2 and all(("Picture", "picture") in found for found in places)
+    assert any(address == "indomain/invert" for _, address in places[0])
