@@ -22,6 +22,7 @@ from weights.manifest import find
 
 EXAMPLES = Path(__file__).parent
 CODES = "codes.safetensors"
+NUMBERS = ("psnr", "lpips", "identity")
 PICTURES = ("*.webp", "*.png")  # a part mask is a PNG, for its palette
 
 
@@ -113,6 +114,11 @@ class StoredResults:
 def new_file() -> Path:
     """Where a pipeline may write the codes of a result that is then stored."""
     return Path(tempfile.mkdtemp(prefix="codes-")) / CODES
+
+
+def alike(measures: Any) -> dict[str, float | None]:
+    """How near a result is to what it is to be, as numbers to store."""
+    return {key: getattr(measures, key) for key in NUMBERS}
 
 
 def _stored(entry: Mapping[str, Any], folder: Path) -> Stored:

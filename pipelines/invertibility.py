@@ -73,6 +73,11 @@ class InvertibilityMaps:
         """The error of each latent at each pixel, one number a segment."""
         return self.means[:, self.segments]
 
+    @property
+    def brightest(self) -> float:
+        """The error that is drawn brightest: one pixel in a hundred exceeds it in W+."""
+        return max(float(np.quantile(self.errors[0], 0.99)), 1e-6)
+
     def latent_map(
         self, tau: float, forced: Mapping[int, str] | None = None
     ) -> UInt8[np.ndarray, "h w"]:
@@ -134,7 +139,8 @@ def resized(labels: np.ndarray, side: int) -> Int[np.ndarray, "side side"]:
 def checked(chosen: np.ndarray, latents: Sequence[str]) -> UInt8[np.ndarray, "h w"]:
     """A map of latents that somebody made, as bytes; ValueError for one that cannot be used."""
     chosen = np.asarray(chosen)
-    if chosen.ndim != 2 or chosen.shape[0] != chosen.shape[1] or chosen.dtype.kind not in "ui":
+    square = chosen.ndim == 2 and chosen.shape[0] == chosen.shape[1] > 0
+    if not square or chosen.dtype.kind not in "ui":
         raise ValueError(
             f"chosen must be a square of whole numbers; got {chosen.shape} {chosen.dtype}. "
             "Give an index of a latent a pixel."

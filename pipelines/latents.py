@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+T = TypeVar("T")
 LARGEST_FILE = 2**24  # bytes; a code of 18 layers takes 37 kB
 
 
@@ -47,6 +48,14 @@ def load_codes(
     shape: layers and length of its codes.
     """
     codes, config = read(Path(path), "stored codes")
+    check_made_by(config, generator)
+    for name, w in codes.items():
+        check_code(name, w, shape)
+    return codes
+
+
+def check_made_by(config: Mapping[str, Any], generator: str) -> None:
+    """ValueError unless a file says that its codes are of this very generator."""
     made_by = str(config.get("generator"))
     if made_by != generator:
         raise ValueError(
@@ -54,16 +63,18 @@ def load_codes(
             "They were made with other weights than those that are loaded: start anew from the "
             "picture, or store the results again."
         )
-    for name, w in codes.items():
-        if tuple(w.shape) != (1, *shape) or not torch.isfinite(w).all():
-            raise ValueError(
-                f"{name}: a code must be {(1, *shape)} finite numbers; got {tuple(w.shape)}. "
-                "Store the results again."
-            )
-    return codes
 
 
-def only(codes: Mapping[str, Float[Tensor, "1 layers dim"]]) -> Float[Tensor, "1 layers dim"]:
+def check_code(name: str, w: Tensor, shape: tuple[int, int]) -> None:
+    """ValueError unless it is (1, layers, dim) finite numbers."""
+    if tuple(w.shape) != (1, *shape) or not torch.isfinite(w).all():
+        raise ValueError(
+            f"{name}: a code must be {(1, *shape)} finite numbers; got {tuple(w.shape)}. "
+            "Store the results again."
+        )
+
+
+def only(codes: Mapping[str, T]) -> T:
     """The one code of a file; ValueError for several, of which none is meant more than others."""
     if len(codes) != 1:
         raise ValueError(

@@ -3,8 +3,9 @@ Zhu, Singh; CVPR 2022; "SAM" is no abbreviation of Segment Anything here).
 
 Stages: `invertibility` (how badly each latent would rebuild each segment; `latent_map` makes a map
 of latents of it, at any threshold), then `invert` (optimisation) or `encode` (one forward pass),
-then `edit`. `baseline` inverts by the methods of Table 4.1. Numbers are those of the thesis of the
-first author, which has the same method (Chapter 3).
+then `edit`. `baseline` inverts by the methods of Table 4.1. What `invert` and `encode` do with
+tensors stands in `multilayer_projector`, editing and files of inversions in `multilayer_editor`.
+Numbers are those of the thesis of the first author, which has the same method (Chapter 3).
 
 Symbols: x, a picture; w (w+), its layer-wise codes; F_k, features after layer k; delta (Delta f),
 what is added to them; m, the mask of a feature latent; tau, the error under which a latent will do;
@@ -13,10 +14,9 @@ e_l, the error of latent l; G, the synthesis network; d, the perceptual distance
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,13 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional as F
 
 import weights
 from pipelines.baselines import BASELINES, E4E, ENCODED, OPTIMISED, RESTYLE, Baselines
 from pipelines.boundary import Boundary, boundaries_from
 from pipelines.components import PERCEPTUAL, Components
-from pipelines.descent import Report, descend, joined, parted, rebuilding, reporter
+from pipelines.descent import reporter
 from pipelines.images import as_images, as_tensor
 from pipelines.invertibility import (
     SIDE,
@@ -41,14 +40,14 @@ from pipelines.invertibility import (
     every_pixel,
     feature_layers,
     latent_map,
-    level_of,
-    masks_of,
     resized,
     segments_of,
 )
-from pipelines.latent_space import LatentSpace
 from pipelines.latents import fingerprint
-from pipelines.measures import Measured, Measures
+from pipelines.measures import Measures
+from pipelines.multilayer_codes import Inversion
+from pipelines.multilayer_editor import MultilayerEditor
+from pipelines.multilayer_projector import PUBLISHED, TUNINGS, Tuning
 from pipelines.networks.bisenet import BiSeNet
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.invertibility import InvertibilityNet
@@ -64,7 +63,6 @@ from pipelines.runtime import OnStep, stage
 # What this paper asks of a domain -> the components that can give it, by class.
 START = {"indomain-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
 PARSER = {"parser": FaceParser}
-PRINCIPAL = "principal direction {}"  # names of GANSpace's directions, from 1
 COMPONENTS = {"e4e": "offset-encoder", "restyle": "restyle-encoder"}
 RECIPES = {
     "encode": "python -m pipelines.training.sam_encoders",
@@ -73,51 +71,7 @@ RECIPES = {
 }
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """What suits a domain: tau, Adam's rate and the weights of Eqs. 3.5 to 3.8.
-
-    perceptual: of d. feature: of the mean square of Delta f (Eq. 3.7). variation, prior: of the two
-    terms of Eq. 3.6, each a mean over the numbers of w.
-    """
-
-    tau: float = 0.225
-    rate: float = 0.05
-    perceptual: float = 1.0
-    feature: float = 5.0
-    variation: float = 1e-3
-    prior: float = 1e-4  # the published 1e-8 is of a sum over 18 x 512 numbers
-
-
-PUBLISHED = Tuning()
-# Clay's d has weights of 1 and is several times LPIPS-VGG, so that it counts for less here and tau
-# is higher; at a feature weight of 5 an object before a face was not rebuilt at all in 30 steps of
-# F6. None of the three is tuned: the invertibility recipe prints the tau of plain portraits.
-TUNINGS = {"clay-heads": Tuning(tau=0.9, perceptual=0.25, feature=0.1)}
-
-
-@dataclass(frozen=True, eq=False)
-class Inversion:
-    """Result of `invert`, `encode` and `baseline`, detached and on the CPU (safe in gr.State).
-
-    w and deltas, by block output name, make image; latent_map: the latent of each place, an index
-    into `latents`. method: "optimised", "encoded" or one of BASELINES. tuned: the generator's
-    weights that PTI changed. measures: of image beside the picture.
-    """
-
-    w: Float[Tensor, "1 layers dim"]
-    deltas: Mapping[str, Float[Tensor, "1 c h w"]]
-    latent_map: UInt8[np.ndarray, "h w"]
-    latents: tuple[str, ...]
-    image: Image.Image
-    method: str
-    seconds: float
-    measures: Measures
-    losses: tuple[float, ...] = ()
-    tuned: Mapping[str, Tensor] | None = field(default=None, repr=False)
-
-
-class SAMInversion(Measured):
+class SAMInversion(MultilayerEditor):
     """Inverts each segment of a picture in the earliest latent that can rebuild it.
 
     generator, encoder (where w+ starts), invertibility (S), parser, perceptual, judge and encoders
@@ -183,17 +137,6 @@ class SAMInversion(Measured):
             "missing": found.missing,
             "tuning": TUNINGS.get(found.domain, PUBLISHED),
         }
-
-    @functools.cached_property
-    def space(self) -> LatentSpace:
-        """Principal directions and the Gaussian prior of W, from samples."""
-        return LatentSpace.explore(self.generator.mapping, self.device)
-
-    @property
-    def directions(self) -> tuple[str, ...]:
-        """Names that `edit` knows: attributes, then GANSpace's components."""
-        count = len(self.space.directions)
-        return (*self.boundaries, *(PRINCIPAL.format(i) for i in range(1, count + 1)))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -278,20 +221,6 @@ class SAMInversion(Measured):
         w, deltas = self.encoded(x, torch.from_numpy(chosen)[None])
         return self._result(x, w, deltas, chosen, "encoded", start)
 
-    @stage
-    def edit(
-        self, inversion: Inversion, direction: str | Float[Tensor, "layers dim"], strength: float
-    ) -> Image.Image:
-        """The picture with w+ changed (Sec. 3.4); segments in F_k see the change after layer k.
-
-        direction: one of `directions`, or what to add to w+. strength: in the attribute's own unit
-        or in standard deviations; 0 gives the reconstruction back.
-        """
-        if not np.isfinite(strength):
-            raise ValueError(f"strength must be a finite number; got {strength!r}. Try 1.")
-        move = strength * self._move(direction)
-        return as_images(self._render(inversion, inversion.w + move.cpu()))[0]
-
     @stage(times=lambda given: {"pti": 2}.get(given["method"], given["method"] in OPTIMISED))
     def baseline(
         self,
@@ -317,55 +246,6 @@ class SAMInversion(Measured):
         chosen = np.zeros((min(self.size, SIDE),) * 2, np.uint8)
         return self._result(x, found.w, {}, chosen, method, start, found.losses, found.tuned)
 
-    # ---- the method on tensors -------------------------------------------------------------------
-
-    @torch.no_grad()
-    def project(
-        self,
-        x: Float[Tensor, "b 3 h w"],
-        chosen: Int[Tensor, "b h2 w2"],
-        *,
-        steps: int = 100,
-        tuning: Tuning | None = None,
-        report: Report | None = None,
-    ) -> tuple[Float[Tensor, "b layers dim"], dict[str, Tensor], tuple[float, ...]]:
-        """w+ and Delta f of pictures in [-1, 1] on `device`, and the mean loss before each step.
-
-        chosen: the latent of each place by index. Pictures of a batch do not influence each other.
-        """
-        tuning = tuning or self.tuning
-        masks = self.masks(chosen)
-        distance = rebuilding(self.perceptual, x, tuning.perceptual)
-        # w+ starts at the encoder's code, every Delta f at 0.
-        first = [self.encoder(x), *(self._zeros(name, len(x)) for name in masks)]
-        shapes = [part.shape[1:] for part in first]
-
-        def loss(row: Tensor) -> tuple[Tensor, Tensor]:
-            w, *changes = parted(row, shapes)
-            deltas = dict(zip(masks, changes, strict=True))
-            rebuilt = self.generator.synthesis(w, deltas=deltas, masks=masks)  # Eqs. 3.3 and 3.4
-            each = distance(rebuilt)  # Eq. 3.5
-            each = each + tuning.variation * (w - w[:, :1]).square().mean((1, 2))  # Eq. 3.6
-            each = each + tuning.prior * self.space.prior(w)
-            for delta in changes:  # Eq. 3.7
-                each = each + tuning.feature * delta.square().mean((1, 2, 3))
-            return each, rebuilt
-
-        row, losses = descend(loss, joined(first), steps, tuning.rate, report, anneal=True)
-        w, *changes = parted(row, shapes)
-        return w, dict(zip(masks, changes, strict=True)), losses
-
-    def encoded(
-        self, x: Float[Tensor, "b 3 h w"], chosen: Int[Tensor, "b h2 w2"]
-    ) -> tuple[Float[Tensor, "b layers dim"], dict[str, Tensor]]:
-        """w+ and Delta f of pictures in [-1, 1] by one encoder a latent; gradients reach them."""
-        hot = F.one_hot(chosen.to(self.device).long(), len(self.latents)).permute(0, 3, 1, 2)
-        hot = F.interpolate(hot.float(), x.shape[-2:], mode="nearest")
-        offset, deltas = self.encoders(x, hot, list(self.masks(chosen)))
-        # Departs from paper: the encoder of W+ says what to add to the domain's own encoder's
-        # code, as optimisation starts there too; so minutes of training are enough.
-        return self.encoder(x) + offset, dict(deltas)
-
     # ---- between the two -------------------------------------------------------------------------
 
     def _load(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
@@ -387,31 +267,6 @@ class SAMInversion(Measured):
             maps = self.invertibility(image) if maps is None else maps
             return latent_map(maps, self.tuning.tau if tau is None else tau)
         return checked(chosen, self.latents)
-
-    def masks(self, chosen: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
-        """m of each feature layer that is chosen somewhere, by block output name."""
-        return masks_of(chosen.to(self.device), tuple(self.blocks.values()))
-
-    def _zeros(self, name: str, count: int) -> Float[Tensor, "b c h w"]:
-        side = level_of(name)
-        channels = len(getattr(self.generator.synthesis, f"b{side}").conv1.bias)
-        return torch.zeros(count, channels, side, side, device=self.device)
-
-    def _render(self, inversion: Inversion, edited: Tensor | None = None) -> Tensor:
-        """The picture of an inversion, or of it with other codes after each segment's layer."""
-        chosen = torch.from_numpy(inversion.latent_map)[None]
-        options: dict[str, Any] = {
-            "deltas": {n: d.to(self.device) for n, d in inversion.deltas.items()},
-            "masks": {n: m for n, m in self.masks(chosen).items() if n in inversion.deltas},
-        }
-        if edited is not None:
-            options["edited"] = edited.to(self.device)
-        synthesis: Callable = self.generator.synthesis
-        if inversion.tuned is not None:
-            theta = {name: p.to(self.device) for name, p in inversion.tuned.items()}
-            synthesis = functools.partial(_with, synthesis, theta)
-        ws = inversion.w.to(self.device)
-        return self.runtime.picture(functools.partial(synthesis, **options), ws)
 
     def _result(
         self,
@@ -436,22 +291,6 @@ class SAMInversion(Measured):
         (measures,) = self.compare(x, rebuilt)
         return replace(bare, image=as_images(rebuilt)[0], seconds=seconds, measures=measures)
 
-    def _move(self, direction: str | Tensor) -> Float[Tensor, "layers dim"]:
-        """What strength 1 adds to w+."""
-        shape = (self.generator.num_ws, self.generator.w_dim)
-        if isinstance(direction, Tensor):
-            if tuple(direction.shape) != shape:
-                raise ValueError(f"direction must be {shape}; got {tuple(direction.shape)}.")
-            return direction.to(self.device)
-        if direction not in self.directions:
-            raise ValueError(
-                f"direction must be one of {', '.join(self.directions)}; got {direction!r}."
-            )
-        if direction in self.boundaries:
-            return self.boundaries[direction].move(1.0).to(self.device)
-        number = self.directions.index(direction) - len(self.boundaries)
-        return self.space.directions[number].to(self.device).expand(shape)
-
     def _untrained(self, what: str, component: str) -> str:
         why = self.missing.get(component)
         return (
@@ -463,11 +302,6 @@ class SAMInversion(Measured):
 def _at_its_size(encoder: nn.Module | None) -> nn.Module | None:
     """e4e, which reads 256 px, made to read any size; another encoder as it is."""
     return AtItsSize(encoder).eval() if isinstance(encoder, Encoder4Editing) else encoder
-
-
-def _with(synthesis: nn.Module, theta: Mapping[str, Tensor], ws: Tensor, **options: Any) -> Tensor:
-    """A synthesis network's picture with other weights."""
-    return functional_call(synthesis, dict(theta), (ws,), options)
 
 
 def _check_fit(

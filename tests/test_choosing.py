@@ -14,6 +14,7 @@ from examples.clay.parameters import SEEDS
 from examples.editgan import results as editgan
 from examples.indomain import promises
 from examples.mm2latent import results as mm2latent
+from examples.sam_inversion import results as sam
 from examples.stored import Stored
 
 
@@ -156,3 +157,29 @@ def test_an_edit_by_words_is_seen_and_was_not_there_before(after, before, number
     assert mm2latent.arrived(Reading(), Stored("", values, pictures)) == pytest.approx(number)
     turned = Stored("", values | {"kind": "morphable"}, pictures)
     assert mm2latent.arrived(Reading(), turned) == pytest.approx(abs(before - 100) / 100 - 0.1)
+
+
+@pytest.mark.parametrize(
+    ("rival", "edits", "number"),
+    [(0.5, (0.2, 0.6), 0.3 + 0.1 + 0.4), (0.1, (0.2, 0.6), -0.1), (0.5, (0.6, 0.2), -0.4),
+     (0.5, (0.4, 0.6), -0.1)],
+)  # fmt: skip
+def test_a_scene_keeps_all_that_its_page_says(rival, edits, number):
+    """Nearer to the picture than W+, edited nearer to the true answer than not, and than W+."""
+    verdict = dict(zip(("sam", "hybrid"), ({"lpips": v} for v in edits), strict=True))
+    numbers = {"sam": {"lpips": 0.2}, "hybrid": {"lpips": rival}}
+    pictures = {"sam": plain(70), "truth": plain(100)}  # 0.3 from it before the edit
+    made = Stored("", {"numbers": numbers, "verdict": verdict}, pictures)
+    assert sam.promise(Measuring(), made) == pytest.approx(number)
+
+
+def test_what_the_command_line_names_is_made(monkeypatch, capsys):
+    chosen = {"invert": {}, "edit": {}}
+    monkeypatch.setattr("sys.argv", ["examples", "edit"])
+    assert choosing.asked("any", chosen) == {"edit": {}}
+    monkeypatch.setattr("sys.argv", ["examples"])
+    assert choosing.asked("any", chosen) == chosen
+    monkeypatch.setattr("sys.argv", ["examples", "mix"])
+    with pytest.raises(SystemExit):
+        choosing.asked("any", chosen)
+    assert "KIND must be one of invert, edit; got mix" in capsys.readouterr().err

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -22,9 +24,12 @@ from examples import clay, portraits
 from examples.clay import portrait
 from pipelines.diffusion_inversion import DiffusionInversion
 from pipelines.images import as_images
+from pipelines.invertibility import latent_map
 from pipelines.mm2latent import MM2Latent
+from pipelines.sam_inversion import SAMInversion
 from tests.benchmarks.test_mm2latent import pipeline
-from tests.pipelines.test_diffusion_inversion import build as untrained
+from tests.pipelines import test_diffusion_inversion as diffusion_inversion
+from tests.pipelines import test_sam_inversion as sam_inversion
 
 FOLDER = Path(__file__).parents[1] / "examples" / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -69,18 +74,8 @@ def test_a_notebook_runs(path: Path) -> None:
 
 def test_the_cells_of_mm2latent_do_the_same_as_the_pipeline(monkeypatch, capsys) -> None:
     """On networks that nobody trained: what is made by hand there is what the stages make."""
-    tiny = pipeline()
-    monkeypatch.setattr(MM2Latent, "from_pretrained", lambda *_: tiny)
-    drawn = functools.partial(portrait, size=tiny.size)
-    monkeypatch.setattr(portraits, "changed", drawn)
-    monkeypatch.setattr(clay, "portrait", drawn)
-    monkeypatch.chdir(FOLDER)
-    book = nbformat.read(FOLDER / "mm2latent.ipynb", as_version=4)
-    cells: dict = {}
-    for cell in book.cells:
-        if cell.cell_type == "code":
-            few = cell.source.replace("samples(96", "samples(9").replace("samples(48", "samples(5")
-            exec(few, cells)
+    fewer = {"samples(96": "samples(9", "samples(48": "samples(5"}
+    cells = _cells(monkeypatch, "mm2latent", MM2Latent, pipeline(), fewer)
     mm, words, mask, source = (cells[name] for name in ("mm", "WORDS", "start", "source"))
     for noise in (0.0, 1.0):
         made = mm.generate(words, mask=mask.mask, variety=noise, seed=3)
@@ -96,19 +91,48 @@ def test_the_cells_of_mm2latent_do_the_same_as_the_pipeline(monkeypatch, capsys)
 
 
 def test_the_cells_of_diffusion_inversion_do_the_same_as_the_pipeline(monkeypatch, capsys) -> None:
-    tiny = untrained()
-    monkeypatch.setattr(DiffusionInversion, "from_pretrained", lambda *_: tiny)
-    monkeypatch.setattr(portraits, "changed", functools.partial(portrait, size=tiny.size))
-    monkeypatch.chdir(FOLDER)
-    book = nbformat.read(FOLDER / "diffusion_inversion.ipynb", as_version=4)
-    cells: dict = {}
-    for cell in book.cells:
-        if cell.cell_type == "code":
-            exec(cell.source.replace("steps=10", "steps=2").replace("steps=20", "steps=6"), cells)
+    """Likewise: the forward pass, and the loop."""
+    tiny, fewer = diffusion_inversion.build(), {"steps=10": "steps=2", "steps=20": "steps=6"}
+    cells = _cells(monkeypatch, "diffusion_inversion", DiffusionInversion, tiny, fewer)
     by_hand = as_images(tiny.generator.synthesis(cells["read"](seed=3)[0]))[0]
     assert _away(by_hand, tiny.read(cells["WORDS"], cells["mask"], seed=3).image) <= 1
     assert cells["losses"][-1] < cells["losses"][0]
     assert "one call" in capsys.readouterr().out
+
+
+def test_the_cells_of_sam_inversion_do_the_same_as_the_pipeline(monkeypatch, capsys) -> None:
+    """Likewise: the choice of latents, the optimisation and the edit."""
+    cells = _cells(monkeypatch, "sam_inversion", SAMInversion, sam_inversion.build(), FEWER)
+    sam, x, maps = (cells[name] for name in ("sam", "x", "maps"))
+    tau = float(np.median(maps.means[0]))  # so that several latents are chosen
+    chosen = cells["choose"](tau)
+    assert (chosen == latent_map(maps, tau)).all() and len(np.unique(chosen)) > 1
+    w, deltas, masks = cells["invert"](x, chosen, steps=6)
+    known, changes, losses = sam.project(x, torch.from_numpy(chosen)[None], steps=6)
+    assert len(losses) == 6 and deltas.keys() == changes.keys() == masks.keys()
+    assert torch.allclose(w, known, atol=2e-3) and (w - sam.encoder(x)).abs().max() > 0.01
+    assert all(torch.allclose(deltas[name], changes[name], atol=2e-3) for name in deltas)
+    inversion = sam.invert(cells["picture"], chosen=chosen, steps=6)
+    by_stage = sam.edit(inversion, cells["ATTRIBUTE"], cells["CHANGE"])
+    assert _away(cells["edited"]((w, deltas, masks)), by_stage) <= 2
+    assert capsys.readouterr().out.count("edited within") == 5
+
+
+def _cells(monkeypatch, name: str, kind: type, tiny: Any, fewer: Mapping[str, str]) -> dict:
+    """What the cells of a notebook leave behind, run with a tiny pipeline in place of the shipped
+    one; fewer: what of their text is replaced."""
+    monkeypatch.setattr(kind, "from_pretrained", lambda *_: tiny)
+    drawn = functools.partial(portrait, size=tiny.size)
+    monkeypatch.setattr(portraits, "changed", drawn)
+    monkeypatch.setattr(clay, "portrait", drawn)
+    monkeypatch.chdir(FOLDER)
+    cells: dict = {}
+    for cell in nbformat.read(FOLDER / f"{name}.ipynb", as_version=4).cells:
+        if cell.cell_type == "code":
+            for many, few in fewer.items():
+                cell.source = cell.source.replace(many, few)
+            exec(cell.source, cells)
+    return cells
 
 
 def _away(a, b) -> int:

@@ -74,10 +74,11 @@ def opened(address: Mapping[str, Any], parts: Mapping[str, Opening]) -> Any:
     return dict(zip(parts[part].components, values, strict=True))
 
 
-def follow(tabs: gr.Tabs, parts: Mapping[str, Opening]) -> None:
-    """Let the open page follow its address; `parts` by the ids of their tabs."""
+def follow(tabs: gr.Tabs | None, parts: Mapping[str, Opening]) -> None:
+    """Let the open page follow its address; `parts` by the ids of their tabs, if it has tabs."""
     address = gr.JSON({}, visible="hidden")
     components = dict.fromkeys(c for part in parts.values() for c in part.components)
     load = Context.root_block.load
-    load(None, None, tabs, js=_SELECT.format(parts=json.dumps(list(parts))))  # at once
+    if tabs is not None:
+        load(None, None, tabs, js=_SELECT.format(parts=json.dumps(list(parts))))  # at once
     load(lambda asked: opened(asked or {}, parts), address, [*components], js=_READ, **QUIET)

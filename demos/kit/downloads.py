@@ -51,14 +51,15 @@ def take_home(
 class Keepsake:
     """What a visitor may take home: pictures and codes by file name, and the parameters.
 
-    codes: those of a stored result stay in their file, where `called` has other names for some.
+    codes: those of a stored result stay in their file, where `called` has other names for some;
+    what belongs to a code beside it is called "name.something".
     about: what a file of codes says of itself, such as the fingerprint of its `generator`.
     """
 
     pictures: Mapping[str, Image.Image]
     codes: Mapping[str, Any] | Path
     parameters: Mapping[str, Any]
-    about: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -67,9 +68,10 @@ class Keepsake:
         return [name for name, picture in self.pictures.items() if picture.mode != "P"]
 
     def sent(self, name: str) -> Sent:
-        """A picture with its code, where it has one."""
+        """A picture with its code, where it has one that makes it alone."""
         codes, about = self._held()
-        return Sent(self.pictures[name], codes.get(name), str(about.get("generator", "")))
+        w = None if any(key.startswith(f"{name}.") for key in codes) else codes.get(name)
+        return Sent(self.pictures[name], w, str(about.get("generator", "")))
 
     def write(self, with_parameters: bool) -> list[str]:
         """The files' paths. JSON is written on request only; nothing is hidden in a picture."""

@@ -69,10 +69,14 @@ def known(given: Mapping[str, Sent], image: Any, pipeline: Any) -> Any:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a picture can be sent: a part's portrait input, or its gallery with its tab."""
+    """Where a picture can be sent: a part's portrait input, or its gallery with its tab.
+
+    codes: whether what is done there starts from a picture's code, where it comes with one.
+    """
 
     tab: str
     to: PortraitInput | Pictures
+    codes: bool = True
 
     @property
     def outputs(self) -> list[Component]:
@@ -102,9 +106,10 @@ class Exchange:
         self._offers: list[tuple] = []
         self.given = gr.State({})
 
-    def receive(self, key: str, tab: str, to: PortraitInput | Pictures) -> None:
-        """Let pictures be sent to an input, by a key of `names`."""
-        self._places[key] = Place(tab, to)
+    def receive(self, key: str, tab: str, to: PortraitInput | Pictures, codes: bool = True) -> None:
+        """Let pictures be sent to an input, by a key of `names`; without their codes where these
+        are of no use there."""
+        self._places[key] = Place(tab, to, codes)
 
     def offer(self, keep: gr.State, first: Keepsake | None = None) -> None:
         """The choice of a result and of a place, and the button that sends it there."""
@@ -147,7 +152,9 @@ class Exchange:
                 f"{escape(which)}</a> (in a new tab; the link holds for an hour)"
             )}  # fmt: skip
         boxes = [key for key, p in self._places.items() if isinstance(p.to, Pictures)]
-        words = said(f"Sent to {escape(self._names[place])}. {BARE if sent.w is None else CAME}")
+        came = BARE if sent.w is None else CAME
+        came = f" {came}" if self._places[place].codes else ""
+        words = said(f"Sent to {escape(self._names[place])}.{came}")
         return self._put(place, sent, given, dict(zip(boxes, galleries, strict=True))) | {
             "words": words
         }
@@ -194,7 +201,9 @@ class Exchange:
                 pipeline = load()
                 found = pipeline.read_codes(file)
             pictures = {name: result.image for name, result in found.items()}
-            codes = {name: result.w for name, result in found.items()}
+            # A picture that a code makes only with what stands beside it goes on without.
+            alone = {name: r for name, r in found.items() if getattr(r, "alone", True)}
+            codes = {name: result.w for name, result in alone.items()}
             about = {"generator": pipeline.fingerprint}
             loaded = Keepsake(pictures, codes, {"method": "loaded from a file"}, about)
             return {"shown": [(p, name) for name, p in pictures.items()], "keep": loaded}

@@ -102,6 +102,11 @@ class PortraitInput:
     def origin(self) -> list[gr.components.Component]:
         return [*self.inputs, self.seed]
 
+    @property
+    def named(self) -> dict[str, gr.components.Component]:
+        """`origin` by name."""
+        return dict(zip(("picture", "x", "y", "zoom", "seed"), self.origin, strict=True))
+
     @staticmethod
     def meant(
         picture: Image.Image | None, x: float, y: float, zoom: float, seed: int | None

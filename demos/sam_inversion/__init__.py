@@ -1,6 +1,7 @@
 """Spatially-adaptive multilayer (SAM) inversion (Parmar 2022); it is not Segment Anything."""
 
 from demos.kit.paper import Paper
+from examples.sam_inversion.results import STORED
 
 PAPER = Paper(
     slug="sam_inversion",
@@ -18,4 +19,10 @@ PAPER = Paper(
   school = {The Robotics Institute, Carnegie Mellon University},
   year   = {2022}
 }""",
+    pipeline="pipelines.sam_inversion:SAMInversion",
+    # page="demos.sam_inversion.page:build" as soon as its networks are shipped
+    places={"picture": "Picture"},
+    api="demos.sam_inversion.api:functions",
+    kinds=STORED.kinds,
+    networks=STORED.weights,
 )

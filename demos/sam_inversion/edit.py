@@ -15,11 +15,12 @@ from demos.kit.inputs import FOLLOW, GPU, Dial
 from demos.kit.outputs import Values, filling
 from demos.kit.words import decibels, said
 from demos.sam_inversion.invert import keepsake
-from demos.sam_inversion.session import SAM, Subject, inverted
+from demos.sam_inversion.session import SAM, Seen, Subject, inverted
 from demos.sam_inversion.setting import LABELS, Attribute, Setting
-from demos.sam_inversion.tables import identity, numbers, on_thing, thing_head
+from demos.sam_inversion.tables import IDENTITY, identity, numbers, on_thing, thing_head
+from examples.sam_inversion.results import UNEDITED
 
-FIRST, STRENGTH = "smile", 0.8
+FIRST, STRENGTH = "age", 0.8  # a mug hides a smile
 NOT_YET = said('<span class="quiet">Invert a picture first: its edits follow at once.</span>')
 NO_TRUTH = "No true answer here: the renderer knows it for portraits that it drew, and not for "
 
@@ -39,29 +40,33 @@ class _Part:
         change = attribute.change(strength)
         with spoken_errors():
             pipeline = self.load()
+            subject = subject.opened(pipeline)
             edited = {
                 method: pipeline.edit(result, attribute.name, change)
                 for method, result in subject.results.items()
             }
             truth = subject.seen.truth(attribute.name, change)
-            words = _verdict(pipeline, subject, edited, truth)
-        shown = _shown(subject, edited, truth, edit={attribute.name: change})
-        return shown | {"words": _in_words(attribute, change) + words}
+            words = _verdict(pipeline, subject.seen, edited, truth)
+        pictures = {f"edited-{method}": picture for method, picture in edited.items()}
+        about, told = self.at.about(pipeline), {attribute.name: change}
+        return _shown(subject, edited, truth) | {
+            "words": in_words(attribute, change) + words, "subject": subject,
+            "keep": keepsake(subject, about, pictures, edit=told),
+        }  # fmt: skip
 
 
-def _shown(subject: Subject, edited: Mapping[str, Image.Image], truth: Any, **told: Any) -> Values:
-    """The pictures of an edit, each with its name above it; told: of it, to take home."""
+def _shown(subject: Subject, edited: Mapping[str, Image.Image], truth: Any) -> Values:
+    """The pictures of an edit, each with its name above it."""
     other = edited.get(subject.rival)
-    pictures = {f"edited-{name}": picture for name, picture in edited.items()}
     return {
         "other": gr.update(value=other, label=f"{LABELS[subject.rival]}, edited",
                            visible=other is not None),
         "sam": edited[SAM], "truth": gr.update(value=truth, visible=truth is not None),
-        "keep": keepsake(subject, pictures, **told),
     }  # fmt: skip
 
 
-def _in_words(attribute: Attribute, change: float) -> str:
+def in_words(attribute: Attribute, change: float) -> str:
+    """What was asked for, in words."""
     if not change:
         return said("Strength 0 changes nothing: these are the inversions.")
     unit = f", {attribute.unit}" if attribute.unit else ""
@@ -69,23 +74,34 @@ def _in_words(attribute: Attribute, change: float) -> str:
 
 
 def _verdict(
-    pipeline: Any, subject: Subject, edited: Mapping[str, Image.Image], truth: Image.Image | None
+    pipeline: Any, seen: Seen, edited: Mapping[str, Image.Image], truth: Image.Image | None
 ) -> str:
     """How near the edits, and the picture itself, come to the true answer."""
-    seen = subject.seen
     if truth is None:
         why = "uploads." if seen.scene is None else "unnamed directions."
         return said(f'<span class="quiet">{NO_TRUTH}{why}</span>')
-    rows, distances = [], []
-    for name, picture in {"unedited": seen.picture, **edited}.items():
-        m = pipeline.measure(picture, truth)
-        distances.append(m.lpips)
-        rows.append(
-            [LABELS.get(name, "The picture, unedited"), decibels(m.psnr),
-             *on_thing(picture, seen, truth), f"{m.lpips:.3f}", identity(m.identity)]
-        )  # fmt: skip
+    compared = {UNEDITED: seen.picture, **edited}
+    measured = {name: pipeline.measure(picture, truth) for name, picture in compared.items()}
+    return against(seen, edited, measured, truth)
+
+
+def against(
+    seen: Seen,
+    edited: Mapping[str, Image.Image],
+    measured: Mapping[str, Any],
+    truth: Image.Image,
+) -> str:
+    """The table of edits beside the true answer; measured: each, and UNEDITED, beside it."""
+    pictures = {UNEDITED: seen.picture, **edited}
+    rows = [
+        [LABELS.get(name, "The picture, unedited"), decibels(measured[name].psnr),
+         *on_thing(picture, seen, truth), f"{measured[name].lpips:.3f}",
+         identity(measured[name].identity)]
+        for name, picture in pictures.items()
+    ]  # fmt: skip
+    distances = [measured[name].lpips for name in pictures]
     best = min(range(1, len(rows)), key=lambda i: distances[i])
-    heads = ["PSNR", *thing_head(seen), "LPIPS", "Identity"]
+    heads = ["PSNR", *thing_head(seen), "LPIPS", IDENTITY]
     return numbers("Against the true answer; marked: lowest LPIPS of the edits.", heads, rows, best)
 
 
@@ -105,28 +121,41 @@ class EditControls:
         names = ("other", "sam", "truth", "words")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def asked(self) -> dict[str, Component]:
+        """What the edit is asked for, by name."""
+        return {"edit": self.name, "strength": self.strength}
 
-def build(at: Setting) -> EditControls:
-    """What to change, how much, and three pictures."""
+
+def build(at: Setting, first: Values) -> EditControls:
+    """What to change, how much, and three pictures; first: what stands there at the start."""
     offered = [(attribute.label, attribute.name) for attribute in at.attributes]
-    first = FIRST if any(name == FIRST for _, name in offered) else offered[0][1]
-    name = gr.Radio(offered, value=first, label="Change", elem_classes="pills", elem_id="sam-edit")
-    strength = Dial(-1, 1, STRENGTH, step=0.05, label="Strength", elem_id="sam-strength")
+    begin = FIRST if any(name == FIRST for _, name in offered) else offered[0][1]
+    name = gr.Radio(
+        offered, value=first.get("edit", begin), label="Change", elem_classes="pills",
+        elem_id="sam-edit",
+    )  # fmt: skip
+    strength = Dial(
+        -1, 1, first.get("strength", STRENGTH), step=0.05, label="Strength",
+        elem_id="sam-strength",
+    )  # fmt: skip
+    rival = LABELS[first["rival"]] if first else "The other method"
     described = {
-        "other": ("The other method, edited", "The other method's inversion, edited."),
+        "other": (f"{rival}, edited", "The other method's inversion, edited."),
         "sam": ("SAM, edited", "The inversion by SAM, edited."),
         "truth": ("True answer", "The same person with the same thing, rendered so changed."),
     }
     with gr.Row():
         images = {
             key: gr.Image(
-                label=label, interactive=False, format="png", height=330, min_width=200,
-                alt_text=alt, elem_classes="filled", buttons=["download", "fullscreen"],
+                first.get(key), label=label, interactive=False, format="png", height=330,
+                min_width=200, alt_text=alt, elem_classes="filled",
+                buttons=["download", "fullscreen"],
                 visible=at.rendered or key != "truth", elem_id=f"sam-edited-{key}",
             )
             for key, (label, alt) in described.items()
         }  # fmt: skip
-    words = gr.HTML(NOT_YET, elem_id="sam-edit-words")
+    words = gr.HTML(first.get("words", NOT_YET), elem_id="sam-edit-words")
     return EditControls(name, strength, **images, words=words)
 
 
@@ -142,7 +171,8 @@ def listener(
     load: Callable, at: Setting, ui: EditControls, subject: gr.State, keep: gr.State
 ) -> dict[str, Any]:
     """The listener options that edit: after a run, and as a control moves."""
-    edited = filling(_Part(load, at).edit, ui.outputs | {"keep": keep})
+    filled = ui.outputs | {"keep": keep, "subject": subject}
+    edited = filling(_Part(load, at).edit, filled)
     return {**edited, "inputs": [subject, ui.name, ui.strength]} | GPU | FOLLOW
 
 

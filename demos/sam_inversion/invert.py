@@ -25,6 +25,7 @@ from demos.sam_inversion.tables import table
 
 OPTIMISE, ENCODE = "optimise", "encode"
 OTHER, PICTURE = "other", "picture"
+_NAMES = "{}  |  SAM"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class _Run:
 @dataclass(frozen=True)
 class _Part:
     load: Callable
+    at: Setting
 
     @stoppable
     def invert(
@@ -66,7 +68,7 @@ class _Part:
             subject = yield from _live(subject, run, (index, len(runs)), stop)
             if stop.pressed:
                 break
-        yield finished(subject)
+        yield finished(subject, self.at.about(self.load()))
 
 
 def _asked(seen: Seen, choice: Choice | None, before: Subject | None, asked: Mapping) -> Subject:
@@ -79,7 +81,7 @@ def _asked(seen: Seen, choice: Choice | None, before: Subject | None, asked: Map
     start = begun(seen, before)
     parameters = {**seen.origin, **asked, "tau": choice.tau, "by_hand": len(choice.forced)}
     other = start.finished.get((rival, asked["steps"]))
-    return replace(start, sam=None, rival=rival, other=other, parameters=parameters)
+    return replace(start, sam=None, rival=rival, other=other, parameters=parameters, entry=None)
 
 
 def _runs(pipeline: Any, subject: Subject, choice: Choice) -> list[_Run]:
@@ -100,13 +102,13 @@ def _runs(pipeline: Any, subject: Subject, choice: Choice) -> list[_Run]:
             seen.picture, method=p["rival"], steps=p["steps"], on_step=on_step
         )  # fmt: skip
 
-    runs = [_Run(SAM, _label(p), sam)]
+    runs = [_Run(SAM, label_of(p), sam)]
     if p["rival"] not in (NO_RIVAL, SAM) and subject.other is None:
         runs.append(_Run(p["rival"], LABELS[p["rival"]], beside))
     return runs
 
 
-def _label(p: Mapping[str, Any]) -> str:
+def label_of(p: Mapping[str, Any]) -> str:
     """What a run of SAM is called among the curves."""
     changed = "" if p["regularise"] or p["how"] == ENCODE else ", Δf free"
     hand = ", by hand" if p["by_hand"] else ""
@@ -138,34 +140,50 @@ def _slider(left: Image.Image, right: Image.Image, *names: str) -> Any:
     return gr.update(value=(left, right), label="  |  ".join(names))
 
 
+def pair_of(subject: Subject, side: str) -> tuple[tuple[Image.Image, Image.Image], str]:
+    """What stands under one slider, SAM's inversion on the right, and the names of both."""
+    if side == PICTURE or subject.other is None:
+        return (subject.seen.picture, subject.sam.image), _NAMES.format("The picture")
+    return (subject.other.image, subject.sam.image), _NAMES.format(LABELS[subject.rival])
+
+
 def compared_with(subject: Subject | None, side: str) -> Values:
     """SAM's inversion under one slider with the other method's, or with the picture."""
-    subject = inverted(subject)
-    if side == PICTURE or subject.other is None:
-        return {"pair": _slider(subject.seen.picture, subject.sam.image, "The picture", "SAM")}
-    name = LABELS[subject.rival]
-    return {"pair": _slider(subject.other.image, subject.sam.image, name, "SAM")}
+    pair, names = pair_of(inverted(subject), side)
+    return {"pair": gr.update(value=pair, label=names)}
 
 
-def finished(subject: Subject) -> Values:
+def finished(subject: Subject, about: Mapping[str, Any]) -> Values:
     """What a run leaves on the page."""
     return {
         "subject": subject, "chart": figure(subject.curves), "table": table(subject),
-        "side": OTHER, "keep": keepsake(subject), **compared_with(subject, OTHER),
+        "side": OTHER, "keep": keepsake(subject, about), **compared_with(subject, OTHER),
     }  # fmt: skip
 
 
 def keepsake(
-    subject: Subject, edited: Mapping[str, Image.Image] | None = None, **told: Any
+    subject: Subject,
+    about: Mapping[str, Any],
+    edited: Mapping[str, Image.Image] | None = None,
+    **told: Any,
 ) -> Keepsake:
-    """Pictures, codes and parameters of the inversions, and of an edit of them."""
+    """Pictures, codes and parameters of the inversions, and of an edit of them.
+
+    about: what the file of codes says of itself.
+    """
+    codes: dict[str, Any] = {}
+    for name, result in subject.results.items():
+        if result.tuned is None:  # PTI's code is of a generator of its own
+            codes |= result.tensors(name)
+    pictures = pictures_of(subject) | dict(edited or {})
+    return Keepsake(pictures, codes, {**subject.parameters, **told}, about)
+
+
+def pictures_of(subject: Subject) -> dict[str, Image.Image]:
+    """The picture, its map of latents in their colours, and its inversions, by name."""
     sam = subject.sam
-    pictures = {"picture": subject.seen.picture, "map": painted(sam.latent_map, len(sam.latents))}
-    pictures |= {name: result.image for name, result in subject.results.items()}
-    codes = {f"{name}.w": result.w for name, result in subject.results.items()}
-    codes |= {f"sam.{block}": delta for block, delta in sam.deltas.items()}
-    codes["sam.latent_map"] = sam.latent_map
-    return Keepsake(pictures | dict(edited or {}), codes, {**subject.parameters, **told})
+    found = {"picture": subject.seen.picture, "map": painted(sam.latent_map, len(sam.latents))}
+    return found | {name: result.image for name, result in subject.results.items()}
 
 
 @dataclass(frozen=True)
@@ -188,12 +206,19 @@ class InvertControls:
         return {name: getattr(self, name) for name in names}
 
     @property
+    def asked(self) -> dict[str, Component]:
+        """What the run is asked for, by name."""
+        names = ("how", "rival", "regularise")
+        return {name: getattr(self, name) for name in names} | {"steps": self.run.steps}
+
+    @property
     def inputs(self) -> list[Component]:
         return [self.subject, self.how, self.rival, self.run.steps, self.regularise]
 
 
-def build(at: Setting) -> InvertControls:
-    """Controls, both inversions under one slider, the curves, and the table below."""
+def build(at: Setting, first: Values) -> InvertControls:
+    """Controls, both inversions under one slider, the curves, and the table below; first: what
+    stands there at the start, by name."""
     offered = [(LABELS[name], name) for name in (*at.methods, NO_RIVAL)]
     with gr.Row(elem_classes="workbench-free"):
         with gr.Column(scale=3, min_width=280):
@@ -208,7 +233,8 @@ def build(at: Setting) -> InvertControls:
             run = run_buttons("Invert")
         with gr.Column(scale=4, min_width=280):
             pair = gr.ImageSlider(
-                label="The other method  |  SAM", format="png", height=400, elem_id="sam-compare",
+                first.get("pair"), label=first.get("names", _NAMES.format("The other method")),
+                format="png", height=400, elem_id="sam-compare", interactive=False,
                 buttons=["fullscreen"], elem_classes="filled",
             )  # fmt: skip
             side = gr.Radio(
@@ -216,9 +242,10 @@ def build(at: Setting) -> InvertControls:
                 label="On the left", elem_classes="pills", elem_id="sam-side",
             )  # fmt: skip
         with gr.Column(scale=4, min_width=280):
-            chart = gr.HTML(_NO_CHART, elem_id="sam-chart")
-    words = gr.HTML(elem_id="sam-numbers")
-    return InvertControls(how, rival, regularise, run, side, pair, chart, words, gr.State())
+            chart = gr.HTML(first.get("chart", _NO_CHART), elem_id="sam-chart")
+    words = gr.HTML(first.get("table"), elem_id="sam-numbers")
+    subject = gr.State(first.get("subject"))
+    return InvertControls(how, rival, regularise, run, side, pair, chart, words, subject)
 
 
 _NO_CHART = """<div class="race"><p class="axis">PSNR, dB</p><div class="plot bare"><p>PSNR against
@@ -229,14 +256,14 @@ its own.</p></div></div>"""
 def cleared() -> Values:
     """The part before its first run."""
     return {
-        "subject": None, "pair": gr.update(value=None, label="The other method  |  SAM"),
+        "subject": None, "pair": gr.update(value=None, label=_NAMES.format("The other method")),
         "side": OTHER, "chart": _NO_CHART, "table": "", "keep": None,
     }  # fmt: skip
 
 
-def handler(load: Callable) -> Callable[..., Iterator[Values]]:
+def handler(load: Callable, at: Setting) -> Callable[..., Iterator[Values]]:
     """What the run button starts."""
-    return _Part(load).invert
+    return _Part(load, at).invert
 
 
 def wire(ui: InvertControls) -> None:

@@ -264,7 +264,10 @@ let frame = 0;
 element.addEventListener('input', (event) => {
   event.stopPropagation();
   const { name, value } = event.target;
-  if (name === 'view') view = value;
+  if (name === 'view') {
+    view = value;
+    say(view === 'latents' ? '' : `Dark: no error. Bright: ${props.brightest.toFixed(2)} or more.`);
+  }
   if (name === 'latent') {
     pick = Number(value);
     say(`Click a segment to give it ${props.names[pick]}.`);

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -101,35 +102,36 @@ def _is_pair(pair: Any) -> bool:
 EMPTY: dict[str, Any] = {
     "value": None, "picture": "", "segments": "", "means": "", "errors": "", "names": [],
     "colours": list(COLOURS), "tau": 0.0, "person": [], "session": "",
+    "brightest": 0.0,
 }  # fmt: skip
 
 
-def latent_view(**options: Any) -> LatentView:
-    """An empty view; `opened` puts a picture's map into it."""
+def latent_view(shown: Mapping[str, Any] = MappingProxyType({}), **options: Any) -> LatentView:
+    """A view of what `opened` made, empty without it."""
     return LatentView(
-        html_template=_TEMPLATE, js_on_load=_SCRIPT, apply_default_css=False, **EMPTY, **options
-    )
+        html_template=_TEMPLATE, js_on_load=_SCRIPT, apply_default_css=False, **{**EMPTY, **shown},
+        **options,
+    )  # fmt: skip
 
 
 def opened(
     picture: Image.Image, maps: Any, tau: float, session: str, person: np.ndarray | None
-) -> Any:
-    """An update to a picture with its predicted errors (`InvertibilityMaps`), at threshold tau.
+) -> dict[str, Any]:
+    """What shows a picture with its predicted errors (`InvertibilityMaps`), at threshold tau.
 
     person: where the person is seen, bool (H, W), at the maps' size; None where nobody knows.
     """
     side = maps.errors.shape[-1]
-    # Dark to bright up to the error that one pixel in a hundred exceeds in W+.
-    brightest = max(float(np.quantile(maps.errors[0], 0.99)), 1e-6)
-    heat = np.clip(255 * maps.errors / brightest, 0, 255).astype(np.uint8)
-    return gr.update(
-        value={"tau": tau, "forced": [], "session": session},
-        picture=data_uri(picture.resize((2 * side, 2 * side), Image.Resampling.BICUBIC)),
-        segments=_packed(maps.segments, np.uint16), means=_packed(maps.means, np.float32),
-        errors=_packed(heat, np.uint8), names=list(maps.latents),
-        colours=list(colours(len(maps.latents))), tau=tau, session=session,
-        person=[] if person is None else _mostly(maps.segments, person),
-    )  # fmt: skip
+    heat = np.clip(255 * maps.errors / maps.brightest, 0, 255).astype(np.uint8)
+    return {
+        "value": {"tau": tau, "forced": [], "session": session},
+        "picture": data_uri(picture.resize((2 * side, 2 * side), Image.Resampling.BICUBIC)),
+        "segments": _packed(maps.segments, np.uint16), "means": _packed(maps.means, np.float32),
+        "errors": _packed(heat, np.uint8), "names": list(maps.latents),
+        "colours": list(colours(len(maps.latents))), "tau": tau, "session": session,
+        "brightest": maps.brightest,
+        "person": [] if person is None else _mostly(maps.segments, person),
+    }  # fmt: skip
 
 
 def _mostly(segments: np.ndarray, inside: np.ndarray) -> list[int]:
@@ -150,6 +152,12 @@ def painted(chosen: np.ndarray, count: int) -> Image.Image:
     picture = Image.fromarray(chosen, "P")
     picture.putpalette([v for c in colours(count) for v in bytes.fromhex(c[1:])])
     return picture.convert("RGB")
+
+
+def overlaid(picture: Image.Image, chosen: np.ndarray, count: int, cover: float) -> Image.Image:
+    """A map of latents over its picture; cover: 0 shows the picture alone, 1 the map."""
+    colour = painted(chosen, count).resize(picture.size, Image.Resampling.NEAREST)
+    return Image.blend(picture, colour, cover)
 
 
 def _packed(numbers: np.ndarray, kind: type) -> str:

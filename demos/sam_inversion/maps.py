@@ -16,9 +16,10 @@ from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, GPU, PortraitInput, aligned
 from demos.kit.outputs import Values, filling
+from demos.kit.runs import mark
 from demos.kit.words import said
 from demos.sam_inversion.latents import EMPTY, LatentView, latent_view, opened
-from demos.sam_inversion.session import Seen
+from demos.sam_inversion.session import Seen, thing_seen
 from demos.sam_inversion.setting import Setting
 from demos.sam_inversion.shelf import Scene, scene_of
 
@@ -36,8 +37,8 @@ class _Part:
     at: Setting
 
     def predict(
-        self, picture, x: float, y: float, zoom: float, segments: str, seed: int | None = None,
-        *staged: Any,
+        self, picture, x: float, y: float, zoom: float, segments: str, looked: str | None,
+        seed: int | None = None, *staged: Any,
     ) -> Values:  # fmt: skip
         """Predict the error of each latent at each place of a picture; it stays in this session.
 
@@ -46,18 +47,21 @@ class _Part:
         domain's own tau and a report.
         """
         if picture is None:
-            return {"view": gr.update(**EMPTY), "seen": None, "report": ""}
+            return {"view": gr.update(**EMPTY), "seen": None, "report": "", "looked": None}
+        if looked == mark(picture, x, y, zoom, segments):  # a stored example's own
+            return {}
         image = aligned(picture, x, y, zoom, self.at.side)
         scene = scene_of(picture, seed, *staged) if self.at.rendered else None
         options, start = _options(scene, segments, (x, y, zoom), self.at.side), time.perf_counter()
         with spoken_errors():
             pipeline = self.load()
             maps = pipeline.invertibility(image, **options)
-        words = _report(maps, segments, time.perf_counter() - start)
-        seen = Seen(image, maps, scene, (x, y, zoom), segments, secrets.token_hex(4))
-        person = _person(scene, seen.crop, maps.segments.shape)
-        view = opened(image, maps, pipeline.tuning.tau, seen.session, person)
-        return {"view": view, "seen": seen, "report": words}
+        words, crop = report(maps, segments, time.perf_counter() - start), (x, y, zoom)
+        thing = thing_seen(scene, crop, self.at.side)
+        seen = Seen(image, maps, scene, crop, segments, secrets.token_hex(4), thing)
+        person = _person(scene, crop, maps.segments.shape)
+        view = gr.update(**opened(image, maps, pipeline.tuning.tau, seen.session, person))
+        return {"view": view, "seen": seen, "report": words, "looked": None}
 
 
 def _options(scene: Scene | None, segments: str, crop: Sequence, side: int) -> dict[str, Any]:
@@ -83,7 +87,8 @@ def _person(scene: Scene | None, crop: Sequence[float], shape: tuple) -> np.ndar
     return None if scene is None else _cropped(scene.person, crop, shape[0])
 
 
-def _report(maps: Any, segments: str, seconds: float) -> str:
+def report(maps: Any, segments: str, seconds: float) -> str:
+    """What was predicted, in words."""
     count = len(maps.means[0])
     found = "every pixel for itself" if segments == PIXELS else f"{count} segments"
     return said(f'<span class="quiet">Predicted in {seconds:.2f} s, for {found}.</span>')
@@ -91,29 +96,36 @@ def _report(maps: Any, segments: str, seconds: float) -> str:
 
 @dataclass(frozen=True)
 class MapControls:
-    """The map's components and the session's picture with its predicted errors."""
+    """The map's components and the session's picture with its predicted errors.
+
+    looked: what tells the picture of a stored example that stands here, None for an own one.
+    """
 
     view: LatentView
     segments: gr.Radio
     report: gr.HTML
     seen: gr.State
+    looked: gr.State
 
     @property
     def outputs(self) -> dict[str, Component]:
-        return {"view": self.view, "seen": self.seen, "report": self.report}
+        names = ("view", "seen", "report", "looked")
+        return {name: getattr(self, name) for name in names}
 
 
-def build(at: Setting) -> MapControls:
-    """The map with its report, and what segments it is refined by."""
-    view = latent_view(elem_id="sam-map")
-    report = gr.HTML(elem_id="sam-map-report")
+def build(at: Setting, first: Values) -> MapControls:
+    """The map with its report, and what segments it is refined by; first: what stands there at the
+    start, by name."""
+    view = latent_view(first.get("view", {}), elem_id="sam-map")
+    words = gr.HTML(first.get("report"), elem_id="sam-map-report")
     kinds = [(words, kind) for kind, words in SEGMENTS.items() if at.rendered or kind != TRUE]
     with gr.Accordion("Ablation: other segments", open=False):
         segments = gr.Radio(
             kinds, value=PARSER, label="Errors are averaged over", elem_classes="stacked",
             elem_id="sam-segments",
         )  # fmt: skip
-    return MapControls(view, segments, report, gr.State())
+    states = (gr.State(first.get(name)) for name in ("seen", "looked"))
+    return MapControls(view, segments, words, *states)
 
 
 def wire(
@@ -124,6 +136,7 @@ def wire(
     changes += [dial.input for dial in (portrait.x, portrait.y, portrait.zoom)]
     gr.on(
         changes, **filling(_Part(load, at).predict, ui.outputs),
-        inputs=[*portrait.inputs, ui.segments, portrait.seed, *staged], api_name="sam_map",
+        inputs=[*portrait.inputs, ui.segments, ui.looked, portrait.seed, *staged],
+        api_name="sam_map",
         **GPU | {"show_progress": "minimal", "show_progress_on": [ui.report]}, **FOLLOW,
     )  # fmt: skip

@@ -12,12 +12,15 @@ from collections.abc import Callable
 import gradio as gr
 
 from demos.header.readiness import Source
+from demos.kit.address import follow, into_portrait
 from demos.kit.by_domain import by_domain
 from demos.kit.downloads import take_home
+from demos.kit.handover import exchange_of
 from demos.kit.inputs import portrait_input
 from demos.kit.introduction import introduction
 from demos.kit.runs import Belonging, wire_run
-from demos.sam_inversion import PAPER, edit, invert, maps, shelf
+from demos.kit.stored import choice
+from demos.sam_inversion import PAPER, edit, example, invert, maps, shelf
 from demos.sam_inversion.setting import CLAY_HEADS, Setting, setting_of
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true"><msubsup><mi>F</mi><mi>k</mi>
@@ -60,35 +63,46 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
 
 def _parts(load: Callable, at: Setting) -> None:
     """All parts of the page for one domain, from the picture to the files to take home."""
+    exchange = exchange_of(PAPER, at.side, at.rendered)
+    found = PAPER.stored.read("scene") if at.rendered else []
+    names = choice(found, "sam_inversion_stored_scene", ("picture", "sam"))
+    first = example.page(found[0]) if found else {}
     with gr.Row():
         with gr.Column(scale=5, min_width=280):
             portrait = portrait_input(
-                "Picture", "The picture to invert.", "sam_never_seen_portrait", domain=at.name,
-                side=at.side, faces=at.faces,
+                "Picture", "The picture to invert.", "sam_never_seen_portrait",
+                first.get("picture"), first.get("seed"), at.name, side=at.side, faces=at.faces,
             )  # fmt: skip
-            things = shelf.build(at.rendered)
+            things = shelf.build(at.rendered, first)
         with gr.Column(scale=11, min_width=280):
             _heading_of("map")
-            latents = maps.build(at)
+            latents = maps.build(at, first)
     _heading_of("invert")
-    inversion = invert.build(at)
+    inversion = invert.build(at, first)
     _heading_of("edit")
-    edits = edit.build(at)
-    keep, _ = take_home("sam_files")
+    edits = edit.build(at, first)
+    keep, _ = take_home("sam_files", first.get("keep"), exchange.offer)
+    exchange.receive("picture", "", portrait, codes=False)
+    exchange.build_reader(load, "sam_read_latent")
+    exchange.wire(None)
     shelf.wire(things, portrait, "sam_put")
     maps.wire(load, at, latents, portrait, things.inputs)
     # Both results go with the picture that they are of.
-    outputs = inversion.outputs | {"keep": keep}
+    outputs, of = inversion.outputs | {"keep": keep}, gr.State(first.get("of"))
     results = Belonging(
-        portrait.inputs, gr.State(), outputs | edits.outputs,
-        lambda: edit.cleared(at) | invert.cleared(),
-    )  # fmt: skip
+        portrait.inputs, of, outputs | edits.outputs, lambda: edit.cleared(at) | invert.cleared()
+    )
     inputs = [latents.seen, latents.view, *inversion.inputs]
-    ran = wire_run(inversion.run, invert.handler(load), outputs, inputs, "sam_invert", results)
+    ran = wire_run(inversion.run, invert.handler(load, at), outputs, inputs, "sam_invert", results)
     changed = edit.listener(load, at, edits, inversion.subject, keep)
     ran.success(**changed, api_visibility="private")
     invert.wire(inversion)
     edit.wire(edits, changed)
+    fills = results.outputs | latents.outputs | things.outputs | inversion.asked | edits.asked
+    fills |= portrait.named | {"segments": latents.segments, "of": of}
+    example.wire(names, found, fills)
+    if at.rendered:
+        follow(None, {"invert": into_portrait(portrait)})
 
 
 def _heading_of(part: str) -> None:

@@ -14,6 +14,7 @@ from demos.kit.inputs import aligned
 from demos.sam_inversion.chart import Points
 from demos.sam_inversion.shelf import Scene
 from examples.clay.edits import EDITS
+from examples.stored import Stored
 
 SAM, NO_RIVAL = "sam", "none"
 
@@ -23,7 +24,8 @@ class Seen:
     """A picture as the networks see it, and what its map was predicted from.
 
     maps: `InvertibilityMaps`; scene: what the renderer drew, None of an own picture; crop: x, y and
-    zoom of the input; session: the mark of this map in the browser.
+    zoom of the input; session: the mark of this map in the browser; thing: where that before the
+    face is seen, bool (H, W), None where there is none.
     """
 
     picture: Image.Image
@@ -32,21 +34,16 @@ class Seen:
     crop: tuple[float, float, float]
     segments: str
     session: str
+    thing: np.ndarray | None = None
+
+    def __deepcopy__(self, memo: dict) -> Seen:
+        return self  # nothing in it changes
 
     def truth(self, attribute: str, change: float) -> Image.Image | None:
         """The true answer to an edit, where the renderer knows it."""
         if self.scene is None or attribute not in EDITS:
             return None
         return aligned(self.scene.answer(attribute, change), *self.crop, self.picture.width)
-
-    @property
-    def thing(self) -> np.ndarray | None:
-        """Where the thing before the face is seen, bool (H, W); None where there is none."""
-        if self.scene is None:
-            return None
-        mask = aligned(self.scene.thing_mask, *self.crop, self.picture.width)
-        found = np.asarray(mask) > 127
-        return found if found.any() else None
 
     @property
     def origin(self) -> dict[str, Any]:
@@ -62,7 +59,7 @@ class Subject:
 
     rival: the method beside SAM, NO_RIVAL for none; curves: PSNR against seconds of every run on
     this picture; parameters: of the last run; finished: what need not run again, by method and
-    steps.
+    steps. entry: the stored example that it is, whose codes nobody has read yet.
     """
 
     seen: Seen
@@ -72,6 +69,22 @@ class Subject:
     curves: Mapping[str, Points] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     finished: Mapping[tuple[str, int], Any] = field(default_factory=dict)
+    entry: Stored | None = None
+
+    def __deepcopy__(self, memo: dict) -> Subject:
+        return self  # nothing in it changes
+
+    def opened(self, pipeline: Any) -> Subject:
+        """With inversions that can be edited: those of a stored example are read from its file."""
+        if self.entry is None:
+            return self
+        found = pipeline.read_codes(self.entry.codes)
+        told = ("image", "measures", "method", "seconds", "losses")
+        sam, other = (
+            replace(found[name], **{key: getattr(shown, key) for key in told})
+            for name, shown in ((SAM, self.sam), (self.rival, self.other))
+        )
+        return replace(self, sam=sam, other=other, entry=None)
 
     @property
     def results(self) -> dict[str, Any]:
@@ -82,6 +95,14 @@ class Subject:
     def drawn(self, name: str, points: Points) -> Subject:
         """With one more curve, in place of an earlier one of that name."""
         return replace(self, curves={**self.curves, name: tuple(points)})
+
+
+def thing_seen(scene: Scene | None, crop: tuple[float, float, float], side: int) -> Any:
+    """Where the thing before the face is seen in a crop, bool (side, side); None where nowhere."""
+    if scene is None:
+        return None
+    found = np.asarray(aligned(scene.thing_mask, *crop, side)) > 127
+    return found if found.any() else None
 
 
 def begun(seen: Seen, before: Subject | None) -> Subject:

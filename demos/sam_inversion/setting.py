@@ -64,6 +64,11 @@ class Setting:
     def attribute(self, name: str) -> Attribute:
         return next(attribute for attribute in self.attributes if attribute.name == name)
 
+    def about(self, pipeline: Any = None) -> dict[str, Any]:
+        """What a file of codes says of itself; a stored one says itself whose codes it holds."""
+        whose = {} if pipeline is None else pipeline.layout.about
+        return {"method": "SAM inversion", "domain": self.name, **whose}
+
 
 CLAY_HEADS = Setting(
     CLAY, SIDE,

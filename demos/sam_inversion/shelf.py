@@ -18,9 +18,11 @@ from PIL import Image
 
 from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput
+from demos.kit.outputs import Values
 from demos.kit.portraits import TEST, random_seed, seed_of
 from examples.clay.edits import EDITS
 from examples.clay.parameters import PROPS
+from examples.portraits import unseen
 
 NOTHING = PROPS[0]
 NAMES = {NOTHING: "nothing", "caption": "lettering"}  # where the renderer's own word is unclear
@@ -41,7 +43,7 @@ class Scene:
     focus: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.seed not in TEST:
+        if not unseen(self.seed):
             raise refuse(
                 f"The seed must lie in the test split, {TEST.start} to {TEST.stop - 1}; "
                 f"got {self.seed}. Press the button for a random one."
@@ -89,7 +91,7 @@ def _rendered(scene: Scene, edit: str = "", change: float = 0.0) -> Any:
 
 def scene_of(picture: Image.Image, seed: int | None, *staged: Any) -> Scene | None:
     """The scene when the picture is exactly what the renderer draws of it, else None."""
-    if seed is None or int(seed) not in TEST:
+    if seed is None or not unseen(int(seed)):
         return None
     scene = Scene(int(seed), *staged)
     drawn = scene.image
@@ -118,22 +120,30 @@ class Shelf:
     focus: Dial
 
     @property
+    def outputs(self) -> dict[str, Component]:
+        names = ("thing", "look", "shift", "focus")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def inputs(self) -> list[Component]:
-        return [self.thing, self.look, self.shift, self.focus]
+        return list(self.outputs.values())
 
 
-def build(visible: bool) -> Shelf:
-    """The shelf below a portrait input; only clay heads can be drawn."""
+def build(visible: bool, first: Values) -> Shelf:
+    """The shelf below a portrait input; only clay heads can be drawn. first: what stands there at
+    the start, by name."""
     kinds = [(NAMES.get(prop, prop).capitalize(), prop) for prop in PROPS]
     with gr.Column(visible=visible):
         thing = gr.Radio(
-            kinds, value="mug", label="Before the face", elem_classes="pills",
+            kinds, value=first.get("thing", "mug"), label="Before the face", elem_classes="pills",
             info="No generator has seen these.",
         )  # fmt: skip
         with gr.Accordion("Kind, place and background", open=False):
-            look = Dial(0, 1, 0.5, step=0.01, label="Kind and colour")
-            shift = Dial(-1, 1, 0.3, step=0.05, label="Place, left to right")
-            focus = Dial(0, 1, 0, step=0.05, label="Background, blurred to sharp")
+            look = Dial(0, 1, first.get("look", 0.5), step=0.01, label="Kind and colour")
+            shift = Dial(-1, 1, first.get("shift", 0.3), step=0.05, label="Place, left to right")
+            focus = Dial(
+                0, 1, first.get("focus", 0), step=0.05, label="Background, blurred to sharp"
+            )
     return Shelf(thing, look, shift, focus)
 
 
@@ -145,7 +155,7 @@ def wire(shelf: Shelf, portrait: PortraitInput, api_name: str) -> None:
 
     def again(seed: int | None, *staged: Any) -> Any:
         """The portrait with its thing; an own picture stays as it is."""
-        if seed is None or seed not in TEST:
+        if seed is None or not unseen(int(seed)):
             return gr.skip()
         return Scene(int(seed), *staged).image
 

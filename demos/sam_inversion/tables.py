@@ -14,6 +14,8 @@ from demos.sam_inversion.latents import colours
 from demos.sam_inversion.session import Seen, Subject
 from demos.sam_inversion.setting import LABELS
 
+IDENTITY = "Iden&shy;tity"  # a phone has no room for the whole word
+
 
 def table(subject: Subject) -> str:
     """How near the inversions are to the picture, and what share each latent has, in HTML."""
@@ -24,7 +26,7 @@ def table(subject: Subject) -> str:
         for name, r in results.items()
     ]  # fmt: skip
     best = max(range(len(rows)), key=lambda i: list(results.values())[i].measures.psnr)
-    heads = ["PSNR", *thing_head(seen), "LPIPS", "Identity", "Seconds"]
+    heads = ["PSNR", *thing_head(seen), "LPIPS", IDENTITY, "Sec&shy;onds"]
     return shares(subject.sam) + numbers("Against the picture; marked: highest PSNR.", heads,
                                          rows, best)  # fmt: skip
 

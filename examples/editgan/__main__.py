@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from examples import choosing
-from examples.choosing import CANDIDATES
+from examples.choosing import Compute
 from examples.clay.parameters import draw, latent
 from examples.clay.part_edits import PART_EDITS, PartEdit
 from examples.editgan import results
@@ -92,17 +91,17 @@ CHOSEN = {
 
 def make(pipeline: Any) -> None:
     """Compute and write every stored result that keeps its promise."""
-    made = []
-    for name, (edit_name, first) in CHOSEN.items():
-        edit = PART_EDITS[edit_name]
-        seeds = choosing.groups(1, first, lambda seed, edit=edit: edit.suits(draw(latent(seed))))
+    made = {name: _best(PART_EDITS[edit], first) for name, (edit, first) in CHOSEN.items()}
+    choosing.make(results.STORED, pipeline, {"edit": made})
+
+
+def _best(edit: PartEdit, first: int) -> Compute:
+    def made(pipeline: Any, name: str) -> Stored | None:
+        seeds = choosing.candidates(1, first, lambda seed: edit.suits(draw(latent(seed))))
         compute = functools.partial(_edited, pipeline, name, edit)
-        candidates = [seed for (seed,) in islice(seeds, CANDIDATES)]
-        result = choosing.best(pipeline, compute, candidates, results.promise)
-        made += [result] if result else []
-        words = f"{result.values['promise']:.3f}" if result else "left out, no candidate is so"
-        print(f"edit: {name}: {words}", flush=True)
-    results.STORED.write({"edit": made})
+        return choosing.best(pipeline, compute, [seed for (seed,) in seeds], results.promise)
+
+    return made
 
 
 def _edited(pipeline: Any, name: str, edit: PartEdit, seed: int) -> Stored:

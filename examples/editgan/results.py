@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from examples.stored import Stored, StoredResults, new_file
+from examples.stored import Stored, StoredResults, alike, new_file
 
 STORED = StoredResults(
     "editgan", ("edit",), ("clay-heads/generator", "clay-heads/segmentation-branch")
@@ -16,7 +16,6 @@ STORED = StoredResults(
 PAINTED = "painted "  # before the name of an edit towards the renderer's own mask
 AS_PAINTED = 0.85  # of the region where the picture may change
 STEPS = 60  # of an edit: fewer than the paper's 100, and enough on these portraits
-NUMBERS = ("psnr", "lpips", "identity")
 FREE = np.array([(0, 0, 0), (255, 255, 255)], np.uint8)  # the palette of a region
 
 
@@ -48,7 +47,7 @@ def edit(
         "of_embedding": {
             "losses": embedding.losses,
             "seconds": embedding.seconds,
-            "measures": {key: getattr(embedding.measures, key) for key in NUMBERS},
+            "measures": alike(embedding.measures),
         },
         "of_edit": {key: getattr(done, key) for key in ("losses", "seconds")},
     }

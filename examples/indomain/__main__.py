@@ -9,21 +9,17 @@ not touched.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Any
 
 from examples import choosing
-from examples.choosing import CANDIDATES, Number
+from examples.choosing import Chosen, Compute, Number
 from examples.clay.edits import EDITS
 from examples.clay.parameters import draw, latent
 from examples.indomain import promises, results
 from examples.indomain.results import STORED
 from examples.portraits import hairy
 from examples.stored import Stored
-
-Compute = Callable[[Any, str], Stored | None]
 
 
 def _of(
@@ -36,7 +32,7 @@ def _of(
     """A result of `count` portraits, the first of them the target or the one to invert."""
 
     def made(pipeline: Any, name: str) -> Stored | None:
-        candidates = list(islice(choosing.groups(count, first, suits), CANDIDATES))
+        candidates = choosing.candidates(count, first, suits)
         return choosing.best(
             pipeline, lambda seeds: compute(pipeline, name, seeds), candidates, number
         )
@@ -64,14 +60,14 @@ def _mixed(first: int, **options: int) -> Compute:
         def compute(seeds: Sequence[int]) -> Stored:
             return results.mix(pipeline, name, seeds[:2], seeds[2:], **options)
 
-        candidates = list(islice(choosing.groups(4, first, hairy), CANDIDATES))
+        candidates = choosing.candidates(4, first, hairy)
         return choosing.best(pipeline, compute, candidates, promises.mixed)
 
     return made
 
 
 # The last number is the place in the pool from where candidates are taken.
-CHOSEN: dict[str, dict[str, Compute]] = {
+CHOSEN: Chosen = {
     "diffuse": {
         "A face into two pictures": _of(results.diffuse, promises.diffused, 3, 0),
         "Another face": _of(results.diffuse, promises.diffused, 3, 100),
@@ -96,28 +92,16 @@ CHOSEN: dict[str, dict[str, Compute]] = {
 }
 
 
-def make(pipeline: Any, kinds: Sequence[str] = tuple(CHOSEN)) -> None:
-    """Compute and write every stored result of these kinds that keeps its promise."""
-    made: dict[str, list[Stored]] = {}
-    for kind in kinds:
-        made[kind] = []
-        for name, compute in CHOSEN[kind].items():
-            result = compute(pipeline, name)
-            made[kind] += [result] if result else []
-            words = f"{result.values['promise']:.3f}" if result else "left out, no candidate is so"
-            print(f"{kind}: {name}: {words}", flush=True)
-    STORED.write(made)
+def make(pipeline: Any, chosen: Chosen = CHOSEN) -> None:
+    """Compute and write every one of these results that keeps its promise."""
+    choosing.make(STORED, pipeline, chosen)
 
 
 def main() -> None:
+    chosen = choosing.asked("in-domain", CHOSEN)
     from pipelines.indomain import InDomain  # torch: only where something is computed
 
-    parser = argparse.ArgumentParser(description="Make the stored results of the in-domain page.")
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(CHOSEN)}")
-    kinds = parser.parse_args().kinds or tuple(CHOSEN)
-    if unknown := set(kinds) - CHOSEN.keys():
-        parser.error(f"KIND must be one of {', '.join(CHOSEN)}; got {', '.join(sorted(unknown))}.")
-    make(InDomain.from_pretrained(), kinds)
+    make(InDomain.from_pretrained(), chosen)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from examples.portraits import rendered
-from examples.stored import Stored, StoredResults, new_file
+from examples.stored import Stored, StoredResults, alike, new_file
 
 STORED = StoredResults(
     "indomain",
@@ -54,7 +54,7 @@ def invert(pipeline: Any, name: str, seeds: Sequence[int]) -> Stored:
     values = {
         "seed": seeds[0],
         "numbers": {
-            method: _alike(inversion.measures) | {"seconds": inversion.seconds}
+            method: alike(inversion.measures) | {"seconds": inversion.seconds}
             for method, inversion in found.items()
         },
         "fidelity": asdict(pipeline.fidelity(picture, found["in-domain"])),
@@ -82,7 +82,7 @@ def manipulate(pipeline: Any, name: str, seed: int, changes: Mapping[str, float]
     values = {
         "seed": seed, "changes": dict(changes), "method": inversion.method,
         "seconds": inversion.seconds, "losses": inversion.losses,
-        "measures": _alike(pipeline.measure(edited, truth)),
+        "measures": alike(pipeline.measure(edited, truth)),
         "fidelity": asdict(pipeline.fidelity(picture, inversion)),
     }  # fmt: skip
     shown = {"picture": picture, "inverted": inversion.image, "edited": edited, "truth": truth}
@@ -115,7 +115,3 @@ def mix(
         "seeds": {"contents": list(contents), "styles": list(styles)},
     }  # fmt: skip
     return Stored(name, values, shown, pipeline.keep(new_file(), found))
-
-
-def _alike(measures: Any) -> dict[str, float | None]:
-    return {key: getattr(measures, key) for key in ("psnr", "lpips", "identity")}

@@ -8,19 +8,17 @@ portraits of the validation split, by the number of `results.py`.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
-from itertools import islice, product
+from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 from examples import choosing
-from examples.choosing import CANDIDATES
+from examples.choosing import Chosen, Compute
 from examples.clay.parameters import draw, latent, named
 from examples.mm2latent import results
 from examples.mm2latent.results import STORED, Wish
 from examples.stored import Stored
 
-Compute = Callable[[Any, str], Stored | None]
 STRENGTHS = (1.0, 2.0, 3.0)  # of an edit, among which it is chosen too
 
 
@@ -36,7 +34,7 @@ def _suits(wish: Wish) -> Callable[[int], bool]:
 
 
 def _seeds(wish: Wish, first: int) -> list[int]:
-    return [seed for (seed,) in islice(choosing.groups(1, first, _suits(wish)), CANDIDATES)]
+    return [seed for (seed,) in choosing.candidates(1, first, _suits(wish))]
 
 
 def _asked(kind: str, wish: Wish, first: int) -> Compute:
@@ -69,7 +67,7 @@ _WHITE = Wish("white hair, stubble", {"hair_color": "white", "beard": "stubble"}
 _TURNED = Wish("blond hair, round glasses", {"hair_color": "blond", "glasses": "round"}, turn=30)
 _GLASSES = Wish("a portrait of a person with round glasses", {"glasses": "round"})
 # The last number is the place in the pool from where candidates are taken.
-CHOSEN: dict[str, dict[str, Compute]] = {
+CHOSEN: Chosen = {
     "generate": {
         "Words and a mask": _asked("mask", _RED, 0),
         "Words and a sketch": _asked("sketch", _WHITE, 100),
@@ -82,28 +80,16 @@ CHOSEN: dict[str, dict[str, Compute]] = {
 }
 
 
-def make(pipeline: Any, kinds: Sequence[str] = tuple(CHOSEN)) -> None:
-    """Compute and write every stored result of these kinds that keeps its promise."""
-    made: dict[str, list[Stored]] = {}
-    for kind in kinds:
-        made[kind] = []
-        for name, compute in CHOSEN[kind].items():
-            result = compute(pipeline, name)
-            made[kind] += [result] if result else []
-            words = f"{result.values['promise']:.3f}" if result else "left out, no candidate is so"
-            print(f"{kind}: {name}: {words}", flush=True)
-    STORED.write(made)
+def make(pipeline: Any, chosen: Chosen = CHOSEN) -> None:
+    """Compute and write every one of these results that keeps its promise."""
+    choosing.make(STORED, pipeline, chosen)
 
 
 def main() -> None:
+    chosen = choosing.asked("MM2Latent", CHOSEN)
     from pipelines.mm2latent import MM2Latent  # torch: only where something is computed
 
-    parser = argparse.ArgumentParser(description="Make the stored results of the MM2Latent page.")
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(CHOSEN)}")
-    kinds = parser.parse_args().kinds or tuple(CHOSEN)
-    if unknown := set(kinds) - CHOSEN.keys():
-        parser.error(f"KIND must be one of {', '.join(CHOSEN)}; got {', '.join(sorted(unknown))}.")
-    make(MM2Latent.from_pretrained(), kinds)
+    make(MM2Latent.from_pretrained(), chosen)
 
 
 if __name__ == "__main__":

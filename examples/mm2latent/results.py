@@ -13,7 +13,7 @@ from PIL import Image
 from examples.clay.parameters import limits
 from examples.clay.parts import PALETTE
 from examples.portraits import changed
-from examples.stored import Stored, StoredResults, new_file
+from examples.stored import Stored, StoredResults, alike, new_file
 
 KINDS = ("mask", "sketch", "morphable")
 STORED = StoredResults(
@@ -24,7 +24,6 @@ STORED = StoredResults(
 SHEET = np.array([(250, 250, 246), (22, 24, 28)], np.uint8)  # a sketch's paper and its lines
 VARIETY, SEEDS = 1.0, range(4)  # of the variations
 UNSEEN = -1.0  # what breaks its promise
-NUMBERS = ("psnr", "lpips", "identity")
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def edit(pipeline: Any, name: str, seed: int, wish: Wish, beta: float) -> Stored
         "of_edit": {
             "identity": edited.identity, "kept": edited.kept, "scores": asdict(edited.scores),
         },
-        "measures": _alike(pipeline.measure(edited.image, truth)),
+        "measures": alike(pipeline.measure(edited.image, truth)),
     }  # fmt: skip
     codes = pipeline.keep(new_file(), {"inverted": source, "edited": edited})
     return Stored(name, values, shown, codes)
@@ -160,7 +159,3 @@ def _labels(mask: np.ndarray, lines: np.ndarray) -> dict[str, Image.Image]:
         found[name] = Image.fromarray(np.ascontiguousarray(labels, np.uint8), "P")
         found[name].putpalette(palette.tobytes())
     return found
-
-
-def _alike(measures: Any) -> dict[str, float | None]:
-    return {key: getattr(measures, key) for key in NUMBERS}

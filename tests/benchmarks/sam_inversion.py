@@ -45,7 +45,10 @@ from tests.benchmarks.indomain import means, table, verdict
 from tests.benchmarks.kept import PIPELINES, Kept
 
 OURS, ENCODER = "sam, optimised", "sam, encoded"
-SOURCES = ("sam_inversion", "baselines", "invertibility", "latent_space", "boundary", "images")
+SOURCES = (
+    "sam_inversion", "multilayer_projector", "multilayer_editor", "baselines", "invertibility",
+    "latent_space", "boundary", "images",
+)  # fmt: skip
 EDITED = ("age", "smile", "light")  # attributes that no prop hides
 STEPS, CURVE = 100, (10, 30, 100, 300)  # of optimisation; those of the curve
 SINGLE = "{} alone"

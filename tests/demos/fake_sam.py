@@ -1,4 +1,4 @@
-"""A pipeline with the interface of `pipelines.sam_inversion.SAMInversion`, of numpy and PIL alone.
+"""A pipeline with the interface of `pipelines.sam_inversion.SAMInversion`, without a network.
 
 Used by the tests of the pages only. Its "inversion" is a blur that sharpens with the steps, less
 where the map says W+; its predicted errors are what a picture has of detail.
@@ -9,33 +9,25 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import torch
 from PIL import Image, ImageEnhance, ImageFilter
 from scipy.ndimage import uniform_filter
 
 from examples.clay.edits import EDITS
-from pipelines.invertibility import InvertibilityMaps, every_pixel
-from tests.demos.fake_pipeline import FakeInDomain, Measures, Step
+from pipelines.invertibility import InvertibilityMaps, every_pixel, masks_of
+from pipelines.latents import only
+from pipelines.multilayer_codes import Inversion, Layout
+from tests.demos.fake_pipeline import GENERATOR, FakeInDomain, Measures, Step
 
 LATENTS = ("W+", "F2", "F4", "F6", "F8")
 BLURS = (4.0, 3.0, 2.0, 1.0, 0.4)  # of what each latent rebuilds [px]
 BASELINES = ("w", "w+", "gaussian-prior", "hybrid", "pti", "e4e", "restyle")
 SHAPE = (12, 512)
-
-
-@dataclass(frozen=True, eq=False)
-class Inversion:
-    w: np.ndarray
-    deltas: dict
-    latent_map: np.ndarray
-    latents: tuple
-    image: Image.Image
-    method: str
-    seconds: float
-    measures: Measures
-    losses: tuple = ()
+FEATURES = {f"b{side}.conv1": (4, side, side) for side in (8, 16, 32, 64)}
 
 
 @dataclass
@@ -48,6 +40,12 @@ class FakeSAM:
     steps_done: int = 0
     tuning: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(tau=0.4))
     methods: tuple = BASELINES
+    latents: tuple = LATENTS
+    layout: Layout = Layout(GENERATOR, SHAPE, LATENTS, FEATURES)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.layout.generator
 
     def invertibility(self, image, *, segments=None, refine=True) -> InvertibilityMaps:
         self.calls.append(("invertibility", None if segments is None else segments.max(), refine))
@@ -59,12 +57,16 @@ class FakeSAM:
             segments = _segments(self.size)
         return InvertibilityMaps.refined(errors, segments)
 
-    def invert(self, image, *, chosen, regularise=True, steps=100, on_step=None) -> Inversion:
+    def invert(
+        self, image, *, tau=None, chosen=None, regularise=True, steps=100, on_step=None
+    ) -> Inversion:
+        chosen = self._chosen(image, tau, chosen)
         self.calls.append(("invert", regularise, steps, chosen))
         start, losses = time.perf_counter(), self._run("optimise", image, steps, on_step)
         return self._result(image, _rebuilt(image, chosen), chosen, "optimised", start, losses)
 
-    def encode(self, image, *, chosen) -> Inversion:
+    def encode(self, image, *, tau=None, chosen=None) -> Inversion:
+        chosen = self._chosen(image, tau, chosen)
         self.calls.append(("encode", chosen))
         start, rebuilt = time.perf_counter(), _rebuilt(image, chosen)
         rebuilt = rebuilt.filter(ImageFilter.GaussianBlur(1))
@@ -88,6 +90,15 @@ class FakeSAM:
         stays = Image.fromarray((50 * inversion.latent_map).astype(np.uint8))
         return Image.composite(inversion.image, edited, stays)
 
+    def keep(self, path, results) -> Path:
+        return self.layout.save(path, results)
+
+    def read_codes(self, path) -> dict:
+        return {name: self._placed(*codes) for name, codes in self.layout.load(path).items()}
+
+    def reopen(self, path) -> Inversion:
+        return self._placed(*only(self.layout.load(path)))
+
     def measure(self, a, b) -> Measures:
         return FakeInDomain().measure(a, b)
 
@@ -104,12 +115,26 @@ class FakeSAM:
                 break
         return tuple(losses)
 
+    def _chosen(self, image, tau, chosen) -> np.ndarray:
+        if chosen is None:
+            chosen = self.invertibility(image).latent_map(self.tuning.tau if tau is None else tau)
+        return chosen
+
+    def _placed(self, w, deltas, latent_map) -> Inversion:
+        self.calls.append(("placed", tuple(deltas)))
+        small = (255 * w.numpy().ravel()[:192].reshape(8, 8, 3)).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(small).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        return Inversion(w, deltas, latent_map, LATENTS, image, "stored", 0.01, None)
+
     def _result(self, image, rebuilt, chosen, method, start, losses=()) -> Inversion:
         w = np.resize(np.asarray(image.resize((8, 8)), np.float32) / 255, (1, *SHAPE))
-        deltas = {"b64.conv1": np.zeros((1, 4, 64, 64), np.float32)} if chosen.any() else {}
+        used = masks_of(torch.from_numpy(chosen)[None], tuple(FEATURES))
+        deltas = {block: torch.zeros(1, *FEATURES[block]) for block in used}
         seconds, measures = time.perf_counter() - start, self.measure(image, rebuilt)
+        tuned = {"weight": torch.zeros(1)} if method == "pti" else None
         return Inversion(
-            w, deltas, chosen, LATENTS, rebuilt, method, seconds, measures, losses
+            torch.from_numpy(w), deltas, chosen, LATENTS, rebuilt, method, seconds, measures,
+            losses, tuned,
         )  # fmt: skip
 
 

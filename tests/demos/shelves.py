@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from examples import choosing, stored
+from examples.clay.parameters import draw, latent
 from examples.clay.parts import PARTS
 from examples.editgan import __main__ as editgan
 from examples.indomain import __main__ as indomain
@@ -20,10 +21,13 @@ from examples.indomain import results
 from examples.mm2latent import __main__ as mm2latent
 from examples.mm2latent import results as mm2latent_results
 from examples.portraits import TEST
+from examples.sam_inversion import __main__ as sam
+from examples.sam_inversion import results as sam_results
 from pipelines.training import editing_vectors
 from tests.demos.fake_editgan import FakeEditGAN, face
 from tests.demos.fake_mm2latent import FakeMM2Latent, oval
 from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.fake_sam import FakeSAM
 
 PORTRAITS = stored.EXAMPLES / "clay" / "portraits"
 
@@ -36,11 +40,15 @@ def shipped(seed: int, changes: dict | None = None) -> Image.Image:
 
 
 def changed(seed: int, **overrides: object) -> SimpleNamespace:
-    """A portrait of the test split with an oval mask; with parameters set, mirrored."""
+    """A portrait of the test split with an oval mask and a thing below; with parameters set,
+    mirrored."""
     numbers = {group: np.zeros(n, np.float32) for group, n in (("shape", 20), ("pose", 3))}
     numbers["expression"] = np.eye(10, dtype=np.float32)[7]  # eyes open, all else at rest
     image = np.asarray(shipped(seed, overrides or None))
-    return SimpleNamespace(image=image, mask=oval(len(image)).astype(np.uint8), **numbers)
+    mask, thing = oval(len(image)).astype(np.uint8), np.zeros(image.shape[:2], bool)
+    thing[90:120, 50:80] = overrides.get("prop", "none") != "none"
+    numbers |= {"parameters": draw(latent(seed)), "parts": mask * ~thing, "prop_mask": thing}
+    return SimpleNamespace(image=image, mask=mask, **numbers)
 
 
 def drawn_truth(edit, seed: int, size: int) -> editing_vectors.Truth:
@@ -82,6 +90,8 @@ def make_all(folder: Path) -> None:
         patch.setattr(choosing, "groups", shelved_groups)
         patch.setattr(editing_vectors, "truth", drawn_truth)
         patch.setattr(mm2latent_results, "changed", changed)
+        patch.setattr(sam_results, "changed", changed)
         indomain.make(FakeInDomain())
         editgan.make(FakeEditGAN())
         mm2latent.make(FakeMM2Latent())
+        sam.make(FakeSAM())

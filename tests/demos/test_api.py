@@ -29,12 +29,14 @@ from demos.indomain import api as indomain_api
 from demos.kit import api, bridge, part_masks
 from demos.kit.api import PAGE, endpoint
 from demos.kit.arguments import as_file
+from demos.sam_inversion import api as sam_api
 from examples.clay.parts import PART_PALETTE, PARTS
 from examples.portraits import TEST
 from pipelines.latents import save_codes
 from tests.demos import fake_editgan
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.fake_sam import FakeSAM
 from tests.demos.visitor import leave, until
 
 LARGEST_INFO = 60_000  # bytes
@@ -53,7 +55,7 @@ def inputs(tmp_path_factory) -> dict[str, Path]:
     painted = part_masks.grown(fake_editgan.face(), PARTS.index("lower lip"), 3)
     Image.fromarray(PART_PALETTE[painted]).save(folder / "painted.png")
     found = {name: folder / f"{name}.png" for name in ("picture", "painted")}
-    for name, function in (("indomain", "invert"), ("editgan", "embed")):
+    for name, function in (("indomain", "invert"), ("editgan", "embed"), ("sam", "invert")):
         path = result(function, name)(found["picture"], steps=3)[-1]["path"]
         found[f"{name} latent"] = Path(path)
     return found
@@ -220,6 +222,7 @@ def result(name: str, paper: str) -> Callable:
     made = {
         "indomain": lambda: indomain_api.functions(FakeInDomain),
         "editgan": lambda: editgan_api.functions(FakeEditGAN),
+        "sam": lambda: sam_api.functions(FakeSAM),
         "clay": lambda: clay.FUNCTIONS,
     }[paper]()
     called = endpoint(name, next(f for f in made if f.__name__ == name))
@@ -242,6 +245,8 @@ def test_what_is_no_picture_is_said(value):
         result("invert", "indomain")(value)
     with pytest.raises(Exception, match="subject must be a picture or a latent file"):
         result("vector", "editgan")(value, "smile")
+    with pytest.raises(Exception, match="subject must be a picture or a latent file"):
+        result("edit", "sam")(value, "smile")
 
 
 @pytest.mark.parametrize(
@@ -260,6 +265,13 @@ def test_changes_that_are_no_numbers_are_said(inputs, value):
         result("portrait", "clay")(TEST.start, value)
 
 
+@pytest.mark.parametrize("value", ["much", math.nan, math.inf, -0.1, 101, [0.2], True], ids=repr)
+def test_thresholds_that_are_none_are_said(inputs, value):
+    for name, given in (("map", ()), ("invert", ("optimised",)), ("edit", ("smile", 0.8))):
+        with pytest.raises(Exception, match="tau must be a number from 0 to 100; got"):
+            result(name, "sam")(inputs["picture"], *given, value)
+
+
 def test_other_values_out_of_range_are_said(inputs):
     picture, latent = inputs["picture"], inputs["editgan latent"]
     for words, name, paper, given in (
@@ -272,6 +284,9 @@ def test_other_values_out_of_range_are_said(inputs):
         ("vector must be a name", "vector", "editgan", (latent, None)),
         ("parts must be a list", "paint", "editgan", (latent, inputs["painted"], "lip")),
         ("colours of a mask", "paint", "editgan", (latent, picture)),
+        ("how must be one of optimised, encoded", "invert", "sam", (picture, "hybrid")),
+        ("attribute must be one of age", "edit", "sam", (picture, "hat")),
+        ("strength must be a number from -1 to 1", "edit", "sam", (picture, "smile", math.nan)),
         ("seed must be a whole number", "portrait", "clay", (3,)),
         ("changes must name", "portrait", "clay", (TEST.start, {"gender": 1})),
     ):
@@ -289,6 +304,13 @@ def test_files_that_are_no_latents_of_this_generator_are_said(inputs, tmp_path):
     for path in (shape, several, cut, other):
         with pytest.raises(Exception, match="must be|Download it again"):
             result("manipulate", "indomain")(path, SMILE)
+    beside = tmp_path / "beside.safetensors"  # a feature change of another shape
+    tensors = safetensors.numpy.load_file(inputs["sam latent"])
+    save_file(tensors | {"code.b8.conv1": np.zeros((1, 4, 9, 9), np.float16)}, beside,
+              {"config": json.dumps(FakeSAM().layout.about)})  # fmt: skip
+    for path in (shape, several, cut, other, beside):
+        with pytest.raises(Exception, match="must be|Download it again"):
+            result("edit", "sam")(path, "smile")
 
 
 def test_numbers_that_json_has_not_are_null(inputs):

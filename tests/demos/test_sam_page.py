@@ -18,7 +18,7 @@ from demos.kit.imaging import psnr
 from demos.kit.portraits import TEST
 from demos.sam_inversion import PAPER, chart, latents
 from demos.sam_inversion.maps import PARSER, PIXELS, TRUE
-from demos.sam_inversion.session import Seen
+from demos.sam_inversion.session import Seen, thing_seen
 from demos.sam_inversion.setting import CLAY_HEADS, METHODS, setting_of
 from demos.sam_inversion.shelf import Scene, scene_of
 from examples.clay.edits import EDITS
@@ -305,10 +305,41 @@ def test_everything_can_be_taken_home(client, mug) -> None:
     paths = {Path(path).name: path for path in client.predict(True, api_name="/sam_files")}
     assert {"picture.png", "map.png", "sam.png", "hybrid.png", "edited-sam.png"} <= set(paths)
     codes = load_file(paths["latent.safetensors"])
-    assert codes["sam.w"].shape == (1, 12, 512) and "sam.b64.conv1" in codes
+    assert codes["sam"].shape == (1, 12, 512) and "sam.b64.conv1" in codes
+    again = FakeSAM().read_codes(paths["latent.safetensors"])
+    assert set(again) == {"hybrid", "sam"} and again["hybrid"].alone and not again["sam"].alone
     told = json.loads(Path(paths["parameters.json"]).read_text())
     assert told["picture"]["prop"] == "mug" and told["picture"]["seed"] == SEED
     assert (told["tau"], told["rival"], told["edit"]) == (0.1, "hybrid", {"smile": 0.5})
+
+
+def test_the_code_of_a_tuned_generator_stays(client, picture) -> None:
+    see(client, picture)
+    run(client, tau=0.1, rival="pti")
+    paths = {Path(path).name: path for path in client.predict(True, api_name="/sam_files")}
+    assert "pti.png" in paths and "pti" not in load_file(paths["latent.safetensors"])
+
+
+# ---- documented functions ------------------------------------------------------------------------
+
+
+def test_documented_functions_follow_one_another(client, picture, fake_sam) -> None:
+    own = handle_file(picture)
+    shown, errors, told = client.predict(own, 0.3, api_name="/sam_inversion_map")
+    assert Image.open(shown).size == (128, 128) and len(errors) == len(LATENTS)
+    assert sum(told["shares"].values()) == pytest.approx(1, abs=1e-3) and told["tau"] == 0.3
+    before = len(fake_sam.calls)
+    shown, told, latent = client.predict(own, "optimised", 0.1, 7, api_name="/sam_inversion_invert")
+    assert told["steps"] == 7 and told["shares"]["F8"] > 0 and "sam" not in load_file(latent)
+    assert [call[0] for call in fake_sam.calls[before:]] == ["invertibility", "invert"]
+    before = len(fake_sam.calls)
+    _, told, again = client.predict(
+        handle_file(latent), "smile", -0.5, api_name="/sam_inversion_edit"
+    )
+    assert [call[0] for call in fake_sam.calls[before:]] == ["placed", "edit"]
+    assert told["change"] == -0.5 and set(load_file(again)) == set(load_file(latent))
+    lists = client.predict(api_name="/sam_inversion_lists")
+    assert list(lists["latents"]) == list(LATENTS) and lists["attributes"]["yaw"]["to"] == 30
 
 
 # ---- curves --------------------------------------------------------------------------------------
@@ -337,7 +368,6 @@ def test_curves_are_drawn_within_their_axes() -> None:
 
 def test_a_picture_of_a_scene_knows_its_thing() -> None:
     scene = Scene(SEED, *MUG)
-    seen = Seen(scene.image, None, scene, WHOLE, PARSER, "s")
-    assert (seen.thing == (np.asarray(scene.thing_mask) > 0)).mean() > 0.99
-    assert Seen(scene.image, None, Scene(SEED), WHOLE, PARSER, "s").thing is None
+    assert (thing_seen(scene, WHOLE, 128) == (np.asarray(scene.thing_mask) > 0)).mean() > 0.99
+    assert thing_seen(Scene(SEED), WHOLE, 128) is None and thing_seen(None, WHOLE, 128) is None
     assert Seen(scene.image, None, None, WHOLE, PARSER, "s").truth("smile", 1) is None

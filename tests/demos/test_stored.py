@@ -69,6 +69,7 @@ def is_empty(component) -> bool:
 STARTED = {  # of each page the endpoints that fill its parts
     "indomain": {"diffusion", "inversion", "interpolation", "manipulation", "mixture"},
     "editgan": {"edit"},
+    "sam_inversion": {"scene"},
     "mm2latent": {"generate", "edit"},
 }
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import weights
 from pipelines.baselines import BASELINES, OPTIMISED
@@ -23,6 +26,7 @@ from pipelines.invertibility import (
     segments_of,
 )
 from pipelines.latent_space import LatentSpace, gaussianised
+from pipelines.latents import load_codes, save_codes
 from pipelines.networks.encoders import GuidedEncoder, LayerwiseEncoder, OffsetEncoder
 from pipelines.networks.invertibility import InvertibilityNet
 from pipelines.networks.judge import PortraitJudge
@@ -429,3 +433,74 @@ def test_offload_gives_the_same_result(inversion) -> None:
     found = away.invert(portrait(), chosen=patchwork(), steps=8)
     assert torch.equal(found.w, inversion.w)
     assert difference(away.edit(found, "age", 1.0), build().edit(inversion, "age", 1.0)) == 0
+
+
+# ---- inversions kept in files --------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(pipeline: SAMInversion, inversion, tmp_path) -> Path:
+    return pipeline.keep(tmp_path / "latent.safetensors", {"sam": inversion})
+
+
+def test_an_inversion_is_kept_and_edited_another_day(pipeline, inversion, kept) -> None:
+    again = pipeline.reopen(kept)
+    assert torch.equal(again.w, inversion.w) and set(again.deltas) == set(inversion.deltas)
+    assert np.array_equal(again.latent_map, inversion.latent_map)
+    assert (again.method, again.measures, again.alone) == ("stored", None, False)
+    # Half precision of the feature changes: a level of 255 at most.
+    assert difference(again.image, inversion.image) <= 1
+    edits = (pipeline.edit(found, "age", 1.0) for found in (again, inversion))
+    assert difference(*edits) <= 1
+
+
+def test_codes_of_other_pages_are_inversions_in_w_plus(pipeline, inversion, tmp_path) -> None:
+    w = {"a": inversion.w, "b": inversion.w + 1}
+    path = save_codes(tmp_path / "codes.safetensors", w, pipeline.fingerprint)
+    found = pipeline.read_codes(path)
+    assert set(found) == {"a", "b"}
+    assert all(f.alone and not f.latent_map.any() for f in found.values())
+    plain = pipeline.generator.synthesis(inversion.w)
+    assert difference(found["a"].image, _picture(plain)) == 0
+    with pytest.raises(ValueError, match="must hold one code; got a, b"):
+        pipeline.reopen(path)
+    alone = pipeline.keep(tmp_path / "alone.safetensors", {"a": found["a"]})
+    assert set(load_codes(alone, pipeline.fingerprint, (LAYERS, 512))) == {"a"}
+
+
+def test_a_tuned_generator_is_not_kept(pipeline, tmp_path) -> None:
+    tuned = pipeline.baseline(portrait(), method="pti", steps=1)
+    assert not tuned.alone
+    with pytest.raises(ValueError, match="got one by pti"):
+        pipeline.keep(tmp_path / "latent.safetensors", {"pti": tuned})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("sam", torch.zeros(1, 3, 512), r"must be \(1, 8, 512\) finite numbers"),
+        ("sam", torch.full((1, LAYERS, 512), math.nan), "finite numbers"),
+        ("sam.b8.conv1", torch.zeros(1, 16, 4, 4), r"must be \(1, 16, 8, 8\)"),
+        ("sam.b8.conv1", torch.full((1, 16, 8, 8), math.inf), "finite numbers"),
+        ("sam.b8.conv1", None, "feature changes must be of b4.conv1, b8.conv1, b16.conv1"),
+        ("sam.b32.conv1", torch.zeros(1, 8, 32, 32), "feature changes must be of"),
+        ("sam.latent_map", torch.full((8, 8), 9, dtype=torch.uint8), "must hold 0 to 3"),
+        ("sam.latent_map", torch.zeros(0, 0, dtype=torch.uint8), "square of whole numbers"),
+        ("sam.latent_map", torch.zeros(8, 8), "square of whole numbers"),
+        ("sam", None, "must go with its codes; got none"),
+    ],
+)
+def test_files_that_are_no_inversions_are_said(pipeline, kept, key, value, words) -> None:
+    tensors = load_file(kept) | {key: value}
+    about = {"config": json.dumps(pipeline.layout.about)}
+    save_file({k: v for k, v in tensors.items() if v is not None}, kept, about)
+    with pytest.raises(ValueError, match=words):
+        pipeline.read_codes(kept)
+
+
+def test_inversions_of_another_generator_are_refused(pipeline, inversion, kept) -> None:
+    for change in ({"generator": "0" * 64}, {"latents": ["W+", "F10"]}, {"latents": 5}):
+        about = {"config": json.dumps(pipeline.layout.about | change)}
+        save_file(load_file(kept), kept, about)
+        with pytest.raises(ValueError, match=r"must be .*got"):
+            pipeline.reopen(kept)
