@@ -7,6 +7,7 @@ been aligned before: `pipelines.alignment` does it as FFHQ's were.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,9 +48,26 @@ class Photographs:
         return np.stack([self._read(path) for path in np.array(self.paths)[rows]])
 
     def _read(self, path: Path) -> UInt8[np.ndarray, "side side 3"]:
-        with Image.open(path) as file:
-            square = ImageOps.fit(as_rgb(file), (self.side,) * 2, Image.Resampling.LANCZOS)
+        square = ImageOps.fit(whole(path, as_rgb), (self.side,) * 2, Image.Resampling.LANCZOS)
         return np.array(square)
+
+
+def whole(
+    path: Path, converted: Callable[[Image.Image], Image.Image] = lambda picture: picture
+) -> Image.Image:
+    """The picture of a file, read to its end.
+
+    ValueError names the file that is none, is cut short or cannot be converted: one of thousands
+    must not end a training without a name.
+    """
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return converted(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f"{path} must be a whole picture; got: {error} Save it again, or take it away."
+        ) from error
 
 
 def pictures(folder: str | Path, side: int) -> ClaySet | Photographs:
@@ -105,14 +123,14 @@ def _labelled(path: Path, side: int, count: int) -> tuple[np.ndarray, np.ndarray
     found = [f for f in (path.with_name(stem + suffix) for suffix in SUFFIXES) if f.is_file()]
     if not found:
         raise FileNotFoundError(f"{path} must lie beside {stem}.jpg or .png; got none. Add it.")
-    with Image.open(path) as mask, Image.open(found[0]) as image:
-        if mask.mode not in ("L", "P") or mask.size != image.size:
-            raise ValueError(
-                f"{path} must hold a label a pixel (mode L or P) in {image.size}; got mode "
-                f"{mask.mode} in {mask.size}. Save it again."
-            )
-        labels = ImageOps.fit(mask, (side,) * 2, Image.Resampling.NEAREST)
-        picture = ImageOps.fit(as_rgb(image), (side,) * 2, Image.Resampling.LANCZOS)
+    mask, image = whole(path), whole(found[0], as_rgb)
+    if mask.mode not in ("L", "P") or mask.size != image.size:
+        raise ValueError(
+            f"{path} must hold a label a pixel (mode L or P) in {image.size}; got mode "
+            f"{mask.mode} in {mask.size}. Save it again."
+        )
+    labels = ImageOps.fit(mask, (side,) * 2, Image.Resampling.NEAREST)
+    picture = ImageOps.fit(image, (side,) * 2, Image.Resampling.LANCZOS)
     labels = np.array(labels)
     if labels.max() >= count:
         raise ValueError(

@@ -20,7 +20,7 @@ from pipelines.networks.psp import AtItsSize
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training import segmentation_branch
-from pipelines.training.photographs import labelled
+from pipelines.training.photographs import Photographs, labelled
 
 SIDE = 64
 CHANNELS = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8}
@@ -49,6 +49,17 @@ def test_pictures_and_masks_are_cropped_alike(folder: Path) -> None:
     assert set(np.unique(found.masks)) == {0, 1, 2}
     near = np.abs(found.images[0] - np.array(found.palette)[found.masks[0]]).max(-1) <= 2
     assert near.all()  # the first is lossless
+
+
+@pytest.mark.parametrize("left", [0, 200])
+def test_a_damaged_picture_is_named(folder: Path, left: int) -> None:
+    broken = folder / "0.png"
+    Image.fromarray(np.random.RandomState(0).randint(0, 255, (64, 64, 3), np.uint8)).save(broken)
+    broken.write_bytes(broken.read_bytes()[:left])
+    with pytest.raises(ValueError, match=r"0\.png must be a whole picture; got: .*take it away"):
+        Photographs(folder, SIDE).images[:2]
+    with pytest.raises(ValueError, match=r"0\.png must be a whole picture"):
+        labelled(folder, SIDE)
 
 
 def test_what_is_no_label_map_is_refused(folder: Path) -> None:
