@@ -176,7 +176,7 @@ def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
         page.wait_for_timeout(SECONDS / 2)
     expect(tab.locator(".portrait img").filter(visible=True)).to_have_count(0)
     press(tab, "Invert by all four")
-    expect(page.get_by_text("There is no picture yet").first).to_be_visible()
+    expect(page.locator("#invert-by-all-four-state")).to_contain_text("There is no picture yet")
 
 
 @pytest.mark.parametrize("path", PARTS)
