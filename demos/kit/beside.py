@@ -29,7 +29,7 @@ def lay_beside(keep: gr.State, start: str, name: str) -> dict[str, Component]:
     gallery = gr.Gallery(
         label="Edits side by side", columns=6, height=230, object_fit="contain", format="png",
         interactive=False, buttons=["download", "fullscreen"], elem_id=f"{name}-beside",
-        visible=False,
+        elem_classes="strip", visible=False,
     )  # fmt: skip
     outputs: dict[str, Component] = {"laid": laid, "beside": gallery}
 

@@ -32,14 +32,14 @@ class Stop:
 
     A press counts from when a run is asked for, so also while it waits in the queue, to its end.
     made_of: the mark of the inputs that the run was asked for with; withdrawn: how many runs were
-    stopped while they waited.
+    stopped while they waited; why: the message of the last run, where it failed.
     """
 
     def __init__(self) -> None:
         self._event = threading.Event()
         self._stage = ""  # waits, runs, withdrawn, stopped or done; nothing before the first run
         self._seconds = 0.0  # that the last run took
-        self.made_of = ""
+        self.made_of = self.why = ""
         self.withdrawn = 0
 
     def __deepcopy__(self, memo: dict) -> Stop:
@@ -47,7 +47,7 @@ class Stop:
 
     def ask(self, made_of: str = "") -> None:
         self._event.clear()
-        self._stage, self.made_of = "waits", made_of
+        self._stage, self.made_of, self.why = "waits", made_of, ""
 
     def press(self) -> bool:
         """Stop what waits or runs; whether it still waited."""

@@ -46,6 +46,8 @@ function show() {
 
 function write(range) {
   const value = Number(range.value);
+  range.style.setProperty('--range_progress',
+    `${100 * (value - range.min) / (range.max - range.min)}%`);
   range.nextSibling.textContent = (value > 0 ? '+' : '') + value.toFixed(2);
   range.closest('.row').classList.toggle('used', value !== 0);
 }

@@ -117,8 +117,10 @@ class Exchange:
         choices = [(self._names[key], key) for key in self._names]
         choices += [(words, address) for address, words in self._elsewhere.items()]
         with gr.Row(equal_height=True):
-            which = gr.Dropdown(names, value=names[-1] if names else None, label="Result")
-            place = gr.Dropdown(choices, value=choices[0][1], label="Use in")
+            which = gr.Dropdown(
+                names, value=names[-1] if names else None, label="Result", min_width=200
+            )
+            place = gr.Dropdown(choices, value=choices[0][1], label="Use in", min_width=200)
             button = gr.Button("Use it there", size="md", min_width=140)
         words = gr.HTML()
         keep.change(_choices, keep, which, **QUIET)
@@ -188,7 +190,7 @@ class Exchange:
             read = gr.UploadButton("Choose a file", size="md", file_types=[".safetensors"])
             shown = gr.Gallery(
                 label="Its pictures", columns=6, height=220, object_fit="contain", format="png",
-                interactive=False, allow_preview=False, buttons=[],
+                interactive=False, allow_preview=False, buttons=[], elem_classes="strip",
             )  # fmt: skip
             keep = gr.State()
             self.offer(keep)

@@ -2,8 +2,10 @@
 const asked = new URLSearchParams(location.search);
 document.documentElement.classList.toggle('embed', ['1', 'true'].includes(asked.get('embed')));
 
-// A number that is typed out of range reaches the page only once it is corrected, in words.
+// A number that is typed out of range reaches the page only once it is corrected, in words. What
+// the page itself put there stays: an example's portrait is not among those to choose from.
 const numbers = 'input[type=number][min][max]';
+let typed = null;
 const bounds = (field) => [field.min, field.max].map(Number);
 const nearest = (field) => {
   const [low, high] = bounds(field);
@@ -35,13 +37,15 @@ function correct(field) {
 }
 
 document.addEventListener('input', (event) => {
+  typed = event.target;
   if (astray(event.target)) event.stopImmediatePropagation();
   else if (event.isTrusted && event.target.matches?.(numbers)) say(event.target, '');
 }, true);
 for (const kind of ['blur', 'change', 'keydown']) {
   document.addEventListener(kind, (event) => {
-    if ((kind !== 'keydown' || event.key === 'Enter') && astray(event.target))
-      correct(event.target);
+    if (event.target !== typed || kind === 'keydown' && event.key !== 'Enter') return;
+    if (astray(typed)) correct(typed);
+    if (kind === 'blur') typed = null;
   }, true);
 }
 

@@ -11,6 +11,7 @@ import functools
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import gradio as gr
@@ -138,7 +139,7 @@ def wire_run(
         return {**results.cleared(), "state": words} if others(of, *now) else {}
 
     ran.success(**filling(ended, cleared), inputs=[ui.stop, *results.inputs], **QUIET)
-    ran.failure(lambda: FAILED, None, ui.state, **QUIET)
+    ran.failure(_failed, ui.stop, ui.state, **QUIET)
     if results.inputs:
         # What a change sent may be looked at late, when a newer run was asked for: a result goes
         # only when what the page holds by then, sent for a second look, is other than its inputs.
@@ -158,13 +159,22 @@ def _asked(results: Belonging, stop: Stop, *inputs: Any) -> tuple[str, str]:
     return WAITS, made_of
 
 
+def _failed(stop: Stop) -> str:
+    """Why a run failed, which stays at the button when the message has gone."""
+    return said(escape(stop.why), outside=True) if stop.why else FAILED
+
+
 def _starting(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
-    """The handler, which says first that its turn has come."""
+    """The handler, which says first that its turn has come, and keeps what it fails with."""
 
     @functools.wraps(handler)
     def run(*inputs: Any) -> Iterator[Values]:
         yield {"state": STARTS}
-        yield from handler(*inputs)
+        try:
+            yield from handler(*inputs)
+        except gr.Error as error:
+            inputs[-1].why = str(error.message)
+            raise
 
     return run
 

@@ -71,6 +71,7 @@ def test_from_home_to_a_diffused_picture(visit, served):
     assert "dB" in report and "loss, 20 steps" in report
     first = picture(page, "#diffused")
     new_portrait(page)
+    expect(page.locator("#diffuse-report")).not_to_contain_text("Done")
     run(page, steps=30)
     assert picture(page, "#diffused") != first
 
@@ -151,6 +152,11 @@ def test_an_edit_beside_its_true_answer_and_undo_by_keyboard(visit, served):
     page.keyboard.press("ArrowRight")
     expect(words).to_contain_text("turn +1.5")
     expect(words).to_contain_text("the edit and the true answer are")
+    press(tab, "Lay this edit beside the others")
+    beside = page.locator("#manipulate-beside")
+    expect(beside.locator("img")).to_have_count(2)
+    frame, laid = (e.bounding_box() for e in (beside, beside.locator("img").last))
+    assert laid["y"] + laid["height"] <= frame["y"] + frame["height"]  # whole
     press(tab, "Undo")
     expect(words).to_contain_text("Nothing is changed")
 
@@ -159,7 +165,9 @@ def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
     page = visit(f"{served}/indomain")
     tab = panel(page, "Invert")
-    tab.locator("input[type=file]").first.set_input_files(str(tmp_path / "bad.png"))
+    with page.expect_file_chooser() as opened:  # by the icon below the picture
+        tab.get_by_label("Upload file").first.click()
+    opened.value.set_files(str(tmp_path / "bad.png"))
     complaint = page.get_by_text("not a picture that can be opened").first
     expect(complaint).to_be_visible()
     page.wait_for_timeout(SECONDS)  # the upload alone is complained of more than once
@@ -168,7 +176,7 @@ def test_a_bad_upload_is_explained_on_the_page(visit, served, tmp_path):
         page.wait_for_timeout(SECONDS / 2)
     expect(tab.locator(".portrait img").filter(visible=True)).to_have_count(0)
     press(tab, "Invert by all four")
-    expect(page.get_by_text("There is no picture yet").first).to_be_visible()
+    expect(page.locator("#invert-by-all-four-state")).to_contain_text("There is no picture yet")
 
 
 @pytest.mark.parametrize("path", PARTS)

@@ -352,7 +352,9 @@ def test_library_edits_have_a_true_answer(visit, served):
     page = visit(f"{served}/editgan")
     embed(page)
     tab = panel(page, "Vectors")
-    tab.locator("#editgan-library input[data-name='smile']").fill("1")
+    smile = tab.locator("#editgan-library input[data-name='smile']")
+    smile.fill("1")
+    assert smile.evaluate("e => e.style.getPropertyValue('--range_progress')") == "75%"
     verdict = page.locator("#editgan-verdict")
     expect(verdict).to_contain_text("with this change: smile")
     page.locator("#editgan-answer img").wait_for()

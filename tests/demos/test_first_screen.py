@@ -205,14 +205,23 @@ def test_a_typed_seed_counts_and_is_corrected_in_words(visit, served):
 
 
 @browser_only
-def test_embedded_in_a_lecture_the_demo_stands_alone(visit, served):
-    page = visit(f"{served}/indomain?part=manipulate&embed=1")
+@pytest.mark.parametrize(
+    ("asked", "button"), [("indomain?part=manipulate", "Invert"), ("editgan?part=paint", "Embed")]
+)
+def test_embedded_in_a_lecture_the_demo_stands_alone(visit, served, asked, button):
+    page = visit(f"{served}/{asked}&embed=1")
     page.set_viewport_size({"width": 900, "height": 600})
-    press(page, "Invert")
+    press(page, button)
     for hidden in (".nav-holder", "footer", "#domain-picker", ".heading"):
         assert not page.locator(hidden).filter(visible=True).count(), hidden
-    run = page.get_by_role("button", name="Invert", exact=True).filter(visible=True)
-    assert run.bounding_box()["y"] < 600
+    state = page.locator(f"#{button.lower()}-state").filter(visible=True)
+    assert state.bounding_box()["y"] + 40 < 600  # the button and a line below it
+
+
+@browser_only
+def test_the_first_page_in_a_frame_is_not_empty(visit, served):
+    page = visit(f"{served}/?embed=1")
+    assert page.get_by_role("link", name="Open the page").first.is_visible()
 
 
 @browser_only
@@ -226,6 +235,13 @@ def test_a_click_on_a_thumbnail_shows_the_example(visit, served):
     expect(words).to_contain_text("smile +0.5")
     slider = tab.get_by_label("range slider for Age, young to old")
     expect(slider).to_have_value("0")
+    box = tab.get_by_label("Portrait number")
+    number = box.input_value()
+    box.evaluate("e => { e.min = Number(e.value) + 1; }")  # nobody typed it: it is not corrected
+    box.focus()
+    box.blur()
+    expect(box).to_have_value(number)
+    expect(tab.locator(".corrected")).to_have_count(0)
     press(tab, "Reset")
     expect(words).to_contain_text("Nothing is changed")
     press(tab, "Undo")

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from demos.kit.bridge import Progress, Stop
-from demos.kit.runs import WAITS, Belonging, mark, run_button, wire_run
+from demos.kit.imaging import refuse
+from demos.kit.runs import FAILED, WAITS, Belonging, mark, run_button, wire_run
 from demos.kit.words import running
 
 
@@ -59,6 +60,8 @@ def listeners():
         ui = run_button("Shout")
 
         def shout(text, stop):
+            if not text:
+                raise refuse("Say something.")
             yield {"result": text.upper()}
 
         belonging = Belonging([given], of, {"result": result}, lambda: {"result": ""})
@@ -75,8 +78,8 @@ def called(listeners, event: str, outputs: list[str], *inputs):
         and [names.get(o) for o in fn.outputs] == outputs
     ]  # fmt: skip
     given = found[0].fn(*inputs)
-    if isinstance(given, tuple) or "__type__" in given:  # that is an update of nothing
-        return given if isinstance(given, tuple) else {}
+    if isinstance(given, tuple | str) or "__type__" in given:  # that is an update of nothing
+        return given if isinstance(given, tuple | str) else {}
     return {found[1][component]: value for component, value in given.items()}
 
 
@@ -94,6 +97,15 @@ def test_results_go_when_their_inputs_do(listeners):
     assert "Done" in called(listeners, *ended, stop, "hello")["state"]
     gone = called(listeners, *ended, stop, "hallo")  # the input changed while it ran
     assert gone["result"] == "" and "press <b>Shout</b>" in gone["state"]
+
+
+def test_what_a_run_failed_with_is_said_at_its_button(listeners):
+    stop, failed = Stop(), ("failure", ["state"])
+    with pytest.raises(gr.Error, match="Say something"):
+        called(listeners, "click", ["result", "state"], "", stop)
+    assert "Say something." in called(listeners, *failed, stop)
+    called(listeners, "click", ["state", "of"], stop, "")  # asked for again
+    assert called(listeners, *failed, stop) == FAILED
 
 
 def test_before_the_first_result_nothing_is_said(listeners):
