@@ -86,7 +86,7 @@ CHOSEN: Chosen = {
         "Turned, and smiling": _changed(800, smile=0.5, yaw=15.0),
     },
     "mix": {
-        "Two people, two palettes": _mixed(900),
+        "Two people, two palettes": _mixed(900, layers=5),
         "More layers": _mixed(1000, layers=7),
     },
 }

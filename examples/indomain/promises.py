@@ -12,6 +12,7 @@ from examples.portraits import hair
 from examples.stored import Stored
 
 VISIBLE = 0.4  # LPIPS: as far as a validation portrait is from itself shifted by 2 px
+SEEN = 10.0  # levels of 0 to 255: a change of colour that an eye finds without looking for it
 
 
 def diffused(pipeline: Any, made: Stored) -> float:
@@ -46,7 +47,8 @@ def manipulated(pipeline: Any, made: Stored) -> float:
 
 
 def mixed(_: Any, made: Stored) -> float:
-    """By how much the hair's mean colour came nearer to the style's, the least of all mixtures.
+    """By how much more than SEEN the hair's mean colour came nearer to the style's, the least of all
+    mixtures.
 
     In levels of 0 to 255, as a distance in RGB; the hair is where the renderer has it, in a mixture
     where its content has it.
@@ -59,7 +61,7 @@ def mixed(_: Any, made: Stored) -> float:
             before = _colour(made.pictures[f"inverted-content-{j}"], region)
             after = _colour(made.pictures[f"mix-{i}-{j}"], region)
             nearer.append(np.linalg.norm(before - wanted) - np.linalg.norm(after - wanted))
-    return float(min(nearer))
+    return float(min(nearer)) - SEEN
 
 
 def _colour(picture: Image.Image, region: Bool[np.ndarray, "h w"]) -> np.ndarray:
