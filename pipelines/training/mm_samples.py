@@ -26,6 +26,7 @@ from pipelines.condition_codes import ConditionCodes
 from pipelines.latents import fingerprint, read
 from pipelines.multimodal_baselines import Embedding
 from pipelines.networks.stylegan2 import Generator
+from pipelines.training.loop import autocast
 
 CHUNK, BATCH = 500, 20  # samples of a file, and pictures at once
 HELD_OUT = 0.05  # share of the samples, the last ones
@@ -78,10 +79,11 @@ class Sampler:
         rows = []
         for part in torch.randn(CHUNK, self.generator.z_dim, generator=random).split(BATCH):
             ws = self.generator.mapping(part.to(self.device))
-            x = self.generator.synthesis(ws).clamp(-1, 1)
-            row = {"w": ws[:, 0], "f_img": self.embedding.embed_images(x)}
-            for kind in self.codes.kinds:
-                row[kind] = self.codes.coded(self.codes.read(x, kind), kind)
+            with autocast(self.device):  # not of w itself, which is what is learnt
+                x = self.generator.synthesis(ws).float().clamp(-1, 1)
+                row = {"w": ws[:, 0], "f_img": self.embedding.embed_images(x)}
+                for kind in self.codes.kinds:
+                    row[kind] = self.codes.coded(self.codes.read(x, kind), kind)
             rows.append(row)
         return {key: torch.cat([row[key] for row in rows]).half().cpu() for key in rows[0]}
 
