@@ -47,8 +47,8 @@ def manipulated(pipeline: Any, made: Stored) -> float:
 
 
 def mixed(_: Any, made: Stored) -> float:
-    """By how much more than SEEN the hair's mean colour came nearer to the style's, the least of all
-    mixtures.
+    """How much nearer than by SEEN the hair's mean colour came to the style's, in the mixture that
+    did so least.
 
     In levels of 0 to 255, as a distance in RGB; the hair is where the renderer has it, in a mixture
     where its content has it.

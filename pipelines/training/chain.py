@@ -144,10 +144,10 @@ RECIPES = (
     ),
     *(
         Recipe(
-            "condition_autoencoders", f"{kind}-autoencoder", 0.015, {}, flags=("--kind", kind),
-            folder=f"{kind}_autoencoder",
+            "condition_autoencoders", f"{kind[0]}-autoencoder", 0.015, {}, flags=("--kind", *kind),
+            folder=f"{kind[0]}_autoencoder",
         )
-        for kind in ("mask", "sketch")
+        for kind in (("mask", "--one-hot"), ("sketch",))
     ),
     Recipe("morphable", "morphable", 0.04, {}),
     *(

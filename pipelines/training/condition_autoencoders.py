@@ -1,7 +1,7 @@
 """Train MM2Latent's autoencoders of spatial conditions (Meng et al. 2024, Eqs. 3 to 5).
 
-    python -m pipelines.training.condition_autoencoders --kind mask --data RENDERED --out RUN
-    python -m pipelines.training.condition_autoencoders --kind sketch --data RENDERED --out RUN
+    python -m pipelines.training.condition_autoencoders --kind mask --one-hot --data DIR --out DIR
+    python -m pipelines.training.condition_autoencoders --kind sketch --data DIR --out DIR
 
 Masks are the true classes of rendered portraits, sketches Canny's edges of their pictures. Both are
 moved and mirrored: an autoencoder names no side. Held out: how well D rebuilds what F encoded, of
@@ -125,9 +125,10 @@ def main() -> None:
     held_out = {}
     if arg.validation:
         held_out = evaluate(network, ClaySet(arg.validation), loop.device)
+    flag = " --one-hot" if arg.one_hot else ""
     finish(
         arg.out, held_out, network, arg.weights,
-        recipe=f"python -m pipelines.training.condition_autoencoders --kind {arg.kind}",
+        recipe=f"python -m pipelines.training.condition_autoencoders --kind {arg.kind}{flag}",
         seeds=f"train {data.seeds.min()} to {data.seeds.max()}", **loop.facts(),
     )  # fmt: skip
 
