@@ -172,6 +172,15 @@ def test_numbers_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_running_variances_are_kept_whole(tmp_path: Path) -> None:
+    """Those of large features are beyond fp16, whose largest number is 65504."""
+    norm = torch.nn.BatchNorm1d(2)
+    norm.running_var.copy_(torch.tensor([1e6, 1e-7]))
+    file = weights.save(dict(norm.state_dict()), tmp_path / "a.safetensors", CARD)
+    assert torch.equal(read_raw(file)["running_var"], norm.running_var)
+    assert read_raw(file)["weight"].dtype == torch.float16
+
+
 def test_network_without_config_is_not_saved(tmp_path: Path) -> None:
     with refused("config", "Linear", "constructor"):
         weights.save(nn.Linear(2, 2), tmp_path / "a.safetensors", CARD)

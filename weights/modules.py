@@ -143,7 +143,7 @@ def save(
     `config` are the constructor's arguments, by default those recorded by PyTorchModelHubMixin.
     `card` says how it was made: recipe, seeds, minutes, device, held_out (name -> number); other
     keys are written too. `half=False` keeps float32, for statistics whose smallest values fp16
-    cannot hold. Integers are kept. Raises `WeightsError` for numbers that are not finite.
+    cannot hold; running variances always are. Integers are kept. Raises `WeightsError` for numbers that are not finite.
     """
     from safetensors.torch import save as to_bytes
 
@@ -178,6 +178,8 @@ def _stored(name: str, tensor: Tensor, half: bool) -> Tensor:
 
     tensor = tensor.detach().cpu()
     if tensor.is_floating_point():
+        # A variance is a square: that of features of 256 is beyond what fp16 holds.
+        half = half and not name.endswith("running_var")
         tensor = tensor.to(torch.float16 if half else torch.float32)
         if not torch.isfinite(tensor).all():
             raise WeightsError(
