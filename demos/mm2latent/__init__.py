@@ -20,7 +20,7 @@ PAPER = Paper(
   year   = {2024}
 }""",
     pipeline="pipelines.mm2latent:MM2Latent",
-    # page="demos.mm2latent.page:build" as soon as its networks are shipped
+    page="demos.mm2latent.page:build",
     places={"edit": "Edit"},
     api="demos.mm2latent.api:functions",
     kinds=STORED.kinds,

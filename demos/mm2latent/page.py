@@ -16,7 +16,7 @@ import gradio as gr
 from demos.header.readiness import Source
 from demos.kit.address import follow
 from demos.kit.by_domain import by_domain
-from demos.kit.handover import exchange_of
+from demos.kit.handover import Exchange, exchange_of
 from demos.kit.introduction import introduction
 from demos.kit.stored import choice
 from demos.mm2latent import PAPER, edit, example, generate, inside

@@ -19,7 +19,7 @@ from examples.mm2latent import results
 from examples.mm2latent.results import STORED, Wish
 from examples.stored import Stored
 
-STRENGTHS = (1.0, 2.0, 3.0)  # of an edit, among which it is chosen too
+STRENGTHS = (0.5, 1.0, 2.0)  # of an edit, among which it is chosen too
 
 
 def _suits(wish: Wish) -> Callable[[int], bool]:
@@ -65,7 +65,7 @@ def _edited(wish: Wish, first: int) -> Compute:
 _RED = Wish("red hair, a full beard", {"hair_color": "red", "beard": "full beard"})
 _WHITE = Wish("white hair, stubble", {"hair_color": "white", "beard": "stubble"})
 _TURNED = Wish("blond hair, round glasses", {"hair_color": "blond", "glasses": "round"}, turn=30)
-_GLASSES = Wish("a portrait of a person with round glasses", {"glasses": "round"})
+_BEARD = Wish("a portrait of a person with a full beard", {"beard": "full beard"})
 # The last number is the place in the pool from where candidates are taken.
 CHOSEN: Chosen = {
     "generate": {
@@ -74,7 +74,7 @@ CHOSEN: Chosen = {
         "Words and a turned head": _asked("morphable", _TURNED, 200),
     },
     "edit": {
-        "Glasses, by words": _edited(_GLASSES, 300),
+        "A full beard, by words": _edited(_BEARD, 300),
         "A turn of the head": _edited(Wish(turn=20), 400),
     },
 }
