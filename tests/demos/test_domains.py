@@ -30,7 +30,7 @@ from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.visitor import until
 
-INDOMAIN, EDITGAN = ([paper] for paper in PAPERS if paper.page)
+INDOMAIN, EDITGAN = [PAPERS[0]], [PAPERS[1]]
 ALONE = "EditGAN's page edits clay heads alone"
 in_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
 
