@@ -143,7 +143,8 @@ def save(
     `config` are the constructor's arguments, by default those recorded by PyTorchModelHubMixin.
     `card` says how it was made: recipe, seeds, minutes, device, held_out (name -> number); other
     keys are written too. `half=False` keeps float32, for statistics whose smallest values fp16
-    cannot hold; running variances always are. Integers are kept. Raises `WeightsError` for numbers that are not finite.
+    cannot hold; running variances always keep it. Integers are kept. Raises `WeightsError` for
+    numbers that are not finite.
     """
     from safetensors.torch import save as to_bytes
 

@@ -7,7 +7,6 @@ goes on as if the visitor had made it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,29 +28,11 @@ from demos.sam_inversion.session import SAM, Seen, Subject
 from demos.sam_inversion.setting import CLAY_HEADS, LABELS
 from demos.sam_inversion.shelf import Scene
 from demos.sam_inversion.tables import table
-from examples.sam_inversion.results import RIVAL
+from examples.sam_inversion.results import RIVAL, StoredMaps
 from examples.stored import Stored
 
 WHOLE = (0.5, 0.5, 1)
 STAGED = ("thing", "look", "shift", "focus")
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """`InvertibilityMaps` of a stored scene; torch comes with the first map of latents that is
-    asked of it."""
-
-    latents: tuple[str, ...]
-    errors: np.ndarray
-    segments: np.ndarray
-    means: np.ndarray
-    brightest: float
-
-    def latent_map(self, tau: float, forced: Mapping[int, str] | None = None) -> np.ndarray:
-        from pipelines.invertibility import InvertibilityMaps
-
-        known = InvertibilityMaps(self.latents, self.errors, self.segments, self.means)
-        return known.latent_map(tau, forced)
 
 
 def page(entry: Stored) -> dict[str, Any]:
@@ -80,7 +61,7 @@ def _seen(entry: Stored) -> Seen:
     """The picture and its map, as a session holds them."""
     v, p = entry.values, entry.pictures
     errors = np.stack([_labels(picture) for picture in entry.row("error")]) * (v["white"] / 255)
-    found = Maps(
+    found = StoredMaps(
         tuple(v["latents"]), errors, _labels(p["segments"]), np.array(v["means"], np.float32),
         v["white"],
     )  # fmt: skip

@@ -4,7 +4,7 @@ what the page says of it."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,24 @@ class Staging:
         """The edit in its own unit."""
         edit = EDITS[self.edit]
         return self.strength * (edit.high if self.strength > 0 else -edit.low)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredMaps:
+    """`InvertibilityMaps` of a stored scene; torch comes with the first map of latents that is
+    asked of it."""
+
+    latents: tuple[str, ...]
+    errors: np.ndarray
+    segments: np.ndarray
+    means: np.ndarray
+    brightest: float
+
+    def latent_map(self, tau: float, forced: Mapping[int, str] | None = None) -> np.ndarray:
+        from pipelines.invertibility import InvertibilityMaps
+
+        known = InvertibilityMaps(self.latents, self.errors, self.segments, self.means)
+        return known.latent_map(tau, forced)
 
 
 def scene(pipeline: Any, name: str, seed: int, staging: Staging) -> Stored:
