@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +31,7 @@ WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
 PROMPT = "a young person, blond hair, a broad smile, round glasses, a cap"
 HEAD = [[n.name, n.rest] for n in CLAY_HEADS.numbers]
-PAGE = {"page": "demos.mm2latent.page:build"}  # the line that the record lacks
+PAGE = {"page": "demos.mm2latent.page:build"}
 
 
 def build(fake: FakeMM2Latent):
@@ -111,10 +110,9 @@ def refused(call, *words: str) -> None:
 # ---- the page ------------------------------------------------------------------------------------
 
 
-def test_the_page_is_in_preparation_and_one_line_switches_it_on() -> None:
-    on = replace(PAPER, **PAGE)
-    assert not PAPER.page and on.build.__module__ == "demos.mm2latent.page"
-    assert [f.__name__ for f in on.functions(FakeMM2Latent)] == ["generate", "edit", "lists"]
+def test_the_record_has_the_page_and_its_functions() -> None:
+    assert PAPER.build.__module__ == "demos.mm2latent.page"
+    assert [f.__name__ for f in PAPER.functions(FakeMM2Latent)] == ["generate", "edit", "lists"]
 
 
 def test_kinds_and_numbers_are_those_of_the_pipeline() -> None:
