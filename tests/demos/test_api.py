@@ -84,6 +84,15 @@ CALLS: dict[str, dict[str, Any]] = {
         "subject": Path("editgan latent"), "mask": Path("painted"), "parts": None, "steps": 5,
     },
     "editgan_lists": {},
+    "mm2latent_generate": {
+        "prompt": "blond hair", "mask": None, "sketch": None, "numbers": {"yaw": 20.0},
+        "variety": 1.0, "seed": 3,
+    },
+    "mm2latent_edit": {
+        "subject": Path("picture"), "target": "blond hair", "kind": "text", "mask": None,
+        "sketch": None, "numbers": None, "pivot": "a portrait of a person", "beta": 1.0,
+    },
+    "mm2latent_lists": {},
 }  # fmt: skip
 
 

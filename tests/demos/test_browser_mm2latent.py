@@ -86,6 +86,7 @@ def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
     page = written(visit, served)
     choose(page, "Head in 3D")
     expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=180 * SECONDS)
+    expect(page.locator("#mm2latent-strip .marked")).to_contain_text("with blond hair")
     lines = page.locator("#mm2latent-head path.face").last
     before = lines.get_attribute("d")
     page.locator("#mm2latent-head input[data-name=yaw]").fill("30")
