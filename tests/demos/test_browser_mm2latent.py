@@ -82,13 +82,21 @@ def test_a_stroke_on_the_mask_changes_the_picture(visit, served) -> None:
     expect(shown).not_to_have_attribute("src", before)
 
 
+def settled(lines: Locator) -> str:
+    """The shape of lines that stay: the portrait's own numbers come from the server."""
+    before, now = "", lines.get_attribute("d")
+    while now != before:
+        lines.page.wait_for_timeout(2 * SECONDS)
+        before, now = now, lines.get_attribute("d")
+    return now
+
+
 def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
     page = written(visit, served)
     choose(page, "Head in 3D")
     expect(page.locator("#mm2latent-strip figure")).to_have_count(4, timeout=180 * SECONDS)
-    expect(page.locator("#mm2latent-strip .marked")).to_contain_text("with blond hair")
     lines = page.locator("#mm2latent-head path.face").last
-    before = lines.get_attribute("d")
+    before = settled(lines)
     page.locator("#mm2latent-head input[data-name=yaw]").fill("30")
     assert lines.get_attribute("d") != before  # at once, in the browser
     expect(page.locator("#mm2latent-head output").first).to_have_text("+30")
