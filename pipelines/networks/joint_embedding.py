@@ -100,7 +100,7 @@ class JointEmbedding(nn.Module, PyTorchModelHubMixin):
         network = cls(text, vision, merges=list(merges))
         # A class token that starts at zero holds nothing but what it gathers from patches. As
         # transformers draws it, all pictures' vectors are one (mean norm 0.95; so 0.56), and after
-        # 110 steps of training still were.
+        # 127 steps of training still were.
         embeddings = network.images.vision_model.embeddings
         with torch.no_grad():
             embeddings.class_embedding.zero_()
