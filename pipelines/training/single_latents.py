@@ -2,9 +2,9 @@
 
 By Eq. 3.1. Finished batches are kept on disk, and a stopped run goes on after them.
 
-# Departs from paper: codes up to layer k stay at the encoder's, and each step runs the layers after k
-# alone, in bfloat16 where that saves time: a third of the seconds. A change of F_k can do what these
-# codes do to the features, but not what they do to the colours that earlier blocks have drawn.
+# Departs from paper: codes up to layer k stay at the encoder's, and each step runs the layers after
+# k alone, in bfloat16 where that saves time: a third of the seconds. A change of F_k can do what
+# these codes do to the features, but not what they do to the colours that earlier blocks drew.
 
 Symbols: x, a picture; x^_l, its inversion in latent l; w, layer-wise codes; F_k, features after
 layer k; e_l = LPIPS(x, x^_l) at every pixel.
