@@ -110,11 +110,11 @@ def test_the_cells_of_sam_inversion_do_the_same_as_the_pipeline(monkeypatch, cap
     w, deltas, masks = cells["invert"](x, chosen, steps=6)
     known, changes, losses = sam.project(x, torch.from_numpy(chosen)[None], steps=6)
     assert len(losses) == 6 and deltas.keys() == changes.keys() == masks.keys()
-    assert _near(w, known) and (w - sam.encoder(x)).abs().max() > 0.01
-    assert all(_near(deltas[name], changes[name]) for name in deltas)
+    assert torch.allclose(w, known, atol=2e-3) and (w - sam.encoder(x)).abs().max() > 0.01
+    assert all(torch.allclose(deltas[name], changes[name], atol=2e-3) for name in deltas)
     inversion = sam.invert(cells["picture"], chosen=chosen, steps=6)
     by_stage = sam.edit(inversion, cells["ATTRIBUTE"], cells["CHANGE"])
-    assert _away(cells["edited"]((w, deltas, masks)), by_stage) <= 8
+    assert _away(cells["edited"]((w, deltas, masks)), by_stage) <= 2
     assert capsys.readouterr().out.count("edited within") == 5
 
 
@@ -133,12 +133,6 @@ def _cells(monkeypatch, name: str, kind: type, tiny: Any, fewer: Mapping[str, st
                 cell.source = cell.source.replace(many, few)
             exec(cell.source, cells)
     return cells
-
-
-def _near(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Whether two descents ended alike: a gradient near zero may have either sign, by rounding, and
-    Adam steps as far for it."""
-    return bool((a - b).abs().mean() < 0.02 * b.abs().mean())
 
 
 def _away(a, b) -> int:

@@ -2,9 +2,9 @@
 
 By Eq. 3.1. Finished batches are kept on disk, and a stopped run goes on after them.
 
-# Departs from paper: codes up to layer k stay at the encoder's, and each step runs the layers after
-# k alone, in bfloat16 where that saves time: a third of the seconds. A change of F_k can do what
-# these codes do to the features, but not what they do to the colours that earlier blocks drew.
+# Departs from paper: F_k starts from what W+ reached, codes up to layer k stay there, and each step
+# runs the layers after k alone, in bfloat16 where that saves time: a third of the seconds. A change
+# of F_k can do what these codes do to the features, but not to the colours that earlier blocks drew.
 
 Symbols: x, a picture; x^_l, its inversion in latent l; w, layer-wise codes; F_k, features after
 layer k; e_l = LPIPS(x, x^_l) at every pixel.
@@ -55,9 +55,11 @@ def single_latents(
 ) -> tuple[Float[Tensor, "b latents h w"], Float[Tensor, "b latents"]]:
     """Eq. 3.1 of pictures in [-1, 1] for each latent, and the PSNR of its inversion in dB."""
     errors, decibels = [], []
-    for name in pipeline.latents:
+    w = pipeline.encoder(x).float()
+    for name in pipeline.latents:  # W+ is the first
         with autocast(pipeline.device):
-            rebuilt = in_latent(pipeline, x, name, steps)
+            codes, rebuilt = in_latent(pipeline, x, w, name, steps)
+        w = w if name in pipeline.blocks else codes
         rebuilt = rebuilt.float().clamp(-1, 1)
         errors.append(pipeline.perceptual(rebuilt, x, spatial=True))
         decibels.append(-10 * torch.log10((x - rebuilt).square().mean((1, 2, 3)) / 4))
@@ -66,12 +68,15 @@ def single_latents(
 
 @torch.no_grad()
 def in_latent(
-    pipeline: SAMInversion, x: Float[Tensor, "b 3 h w"], name: str, steps: int
-) -> Float[Tensor, "b 3 h w"]:
-    """Pictures rebuilt in one latent alone by the losses of Eqs. 3.5 to 3.7; about [-1, 1]."""
+    pipeline: SAMInversion, x: Float[Tensor, "b 3 h w"], w: Float[Tensor, "b layers dim"],
+    name: str, steps: int,
+) -> tuple[Float[Tensor, "b layers dim"], Float[Tensor, "b 3 h w"]]:
+    """Pictures rebuilt in one latent alone, from the codes w, by the losses of Eqs. 3.5 to 3.7.
+
+    Codes, and pictures of about [-1, 1].
+    """
     synthesis, tuning = pipeline.generator.synthesis, pipeline.tuning
     distance = rebuilding(pipeline.perceptual, x, tuning.perceptual)
-    w = pipeline.encoder(x).float()
     after = level_of(pipeline.blocks[name]) if name in pipeline.blocks else 0
     features, rgb = _until(synthesis, w, after)
     first = [w] if features is None else [w, torch.zeros_like(features, dtype=torch.float32)]
@@ -92,7 +97,7 @@ def in_latent(
         return each, rebuilt
 
     row, _ = descend(loss, joined(first), steps, tuning.rate, report=None, anneal=True)
-    return rebuild(row)[1]
+    return rebuild(row)
 
 
 def _until(synthesis: Synthesis, w: Tensor, level: int) -> tuple[Tensor | None, Tensor | None]:
