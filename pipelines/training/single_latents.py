@@ -68,8 +68,11 @@ def single_latents(
 
 @torch.no_grad()
 def in_latent(
-    pipeline: SAMInversion, x: Float[Tensor, "b 3 h w"], w: Float[Tensor, "b layers dim"],
-    name: str, steps: int,
+    pipeline: SAMInversion,
+    x: Float[Tensor, "b 3 h w"],
+    w: Float[Tensor, "b layers dim"],
+    name: str,
+    steps: int,
 ) -> tuple[Float[Tensor, "b layers dim"], Float[Tensor, "b 3 h w"]]:
     """Pictures rebuilt in one latent alone, from the codes w, by the losses of Eqs. 3.5 to 3.7.
 

@@ -87,16 +87,34 @@ def test_errors_are_those_of_single_latents(pipeline, monkeypatch) -> None:
     assert torch.allclose(errors[:, :1], expected, atol=1e-3)
 
 
-def test_a_feature_latent_starts_at_the_encoders_picture_and_changes_what_follows(pipeline) -> None:
+def test_a_feature_latent_starts_at_the_picture_of_its_codes_and_changes_what_follows(
+    pipeline,
+) -> None:
     x = torch.rand(1, 3, SIZE, SIZE)
-    first = pipeline.generator.synthesis(pipeline.encoder(x))
+    w = pipeline.encoder(x)
+    first = pipeline.generator.synthesis(w)
     distance = []
     for name in pipeline.latents:
-        start = single_latents.in_latent(pipeline, x, name, steps=0)
+        _, start = single_latents.in_latent(pipeline, x, w, name, steps=0)
         assert torch.allclose(start, first, atol=1e-4), name
-        moved = single_latents.in_latent(pipeline, x, name, steps=15)
+        _, moved = single_latents.in_latent(pipeline, x, w, name, steps=15)
         distance.append((moved - x).square().mean().item())
     assert max(distance) < (first - x).square().mean().item()
+
+
+def test_feature_latents_go_on_from_what_layer_wise_codes_reached(pipeline, monkeypatch) -> None:
+    given, inner = {}, single_latents.in_latent
+
+    def watched(pipeline, x, w, name, steps):
+        given[name] = w
+        return inner(pipeline, x, w, name, steps)
+
+    monkeypatch.setattr(single_latents, "in_latent", watched)
+    x = torch.rand(1, 3, SIZE, SIZE)
+    single_latents.single_latents(pipeline, x, steps=5)
+    first, *others = (given[name] for name in pipeline.latents)
+    assert torch.equal(first, pipeline.encoder(x)) and not torch.equal(first, others[0])
+    assert all(torch.equal(others[0], codes) for codes in others)
 
 
 def test_the_network_learns_where_errors_are(pipeline, tmp_path) -> None:
