@@ -18,6 +18,15 @@ from examples.portraits import TEST, rendered, unseen
 _MARKS: dict[int, str] = {}  # the marks of portraits that were rendered here, by seed
 
 
+def check_unseen(seed: int) -> None:
+    """Raise `gr.Error` for the seed of a portrait that a network was trained on."""
+    if not unseen(seed):
+        raise refuse(
+            f"The portrait's number must be one that no network has seen, {TEST.start} to "
+            f"{TEST.stop - 1}; got {seed}. Press the button for a random one."
+        )
+
+
 def random_seed() -> int:
     """A seed of the test split, another one each time."""
     return random.SystemRandom().choice(TEST)
@@ -26,13 +35,9 @@ def random_seed() -> int:
 def never_seen(seed: int, changes: dict[str, float] | None = None) -> Image.Image:
     """The portrait of a test seed; with `changes` (edit name to change), the true answer to them.
 
-    Raises `gr.Error` for a seed outside the test split.
+    Raises `gr.Error` for the seed of a portrait that a network was trained on.
     """
-    if not unseen(seed):
-        raise refuse(
-            f"The seed must lie in the test split, {TEST.start} to {TEST.stop - 1}; got {seed}. "
-            "Press the button for a random one."
-        )
+    check_unseen(seed)
     picture = rendered(seed, changes)
     if not any((changes or {}).values()):
         _MARKS[seed] = _mark(picture)

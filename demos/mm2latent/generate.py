@@ -268,7 +268,7 @@ def build(
                 alt_text="The picture that was generated.", elem_classes="filled",
                 buttons=["download", "fullscreen"], elem_id="mm2latent-result",
             )  # fmt: skip
-            words = gr.HTML(first.get("words", ASK), elem_id="mm2latent-words")
+            words = gr.HTML(first.get("words", ASK), elem_id="mm2latent-words", elem_classes="told")
         with gr.Column(scale=14, min_width=300):
             kind = conditions.kinds(at, ("None", NONE), "mm2latent", first.get("kind"))
             with gr.Column(visible=kind.value != NONE) as begin:

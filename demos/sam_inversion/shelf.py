@@ -19,7 +19,7 @@ from PIL import Image
 from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput
 from demos.kit.outputs import Values
-from demos.kit.portraits import TEST, random_seed, seed_of
+from demos.kit.portraits import check_unseen, random_seed, seed_of
 from examples.clay.edits import EDITS
 from examples.clay.parameters import PROPS
 from examples.portraits import unseen
@@ -43,11 +43,7 @@ class Scene:
     focus: float = 0.0
 
     def __post_init__(self) -> None:
-        if not unseen(self.seed):
-            raise refuse(
-                f"The seed must lie in the test split, {TEST.start} to {TEST.stop - 1}; "
-                f"got {self.seed}. Press the button for a random one."
-            )
+        check_unseen(self.seed)
         if self.thing not in PROPS:
             raise refuse(f"The thing must be one of {', '.join(PROPS)}; got {self.thing!r}.")
 

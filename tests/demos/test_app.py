@@ -338,7 +338,7 @@ def test_missing_and_too_many_pictures(client, face):
         diffuse(client, face, [])
     with pytest.raises(Exception, match="4 pictures are the most here; got 5"):
         diffuse(client, face, gallery(*[face] * 5))
-    with pytest.raises(Exception, match="test split"):
+    with pytest.raises(Exception, match="no network has seen"):
         client.predict(5, api_name="/indomain_never_seen_portrait")
 
 

@@ -134,7 +134,7 @@ def test_things_are_put_before_a_face(client) -> None:
     assert seen.mean() > 0.05 and np.abs(held - bare)[seen].mean() > 20
     parts = expected.true_parts
     assert (parts[seen] == parts.max()).all() and not (parts[~seen] == parts.max()).any()
-    refused(lambda: client.predict(7, *MUG, api_name="/sam_put"), "test split", "got 7")
+    refused(lambda: client.predict(7, *MUG, api_name="/sam_put"), "no network has seen", "got 7")
 
 
 def test_a_picture_is_known_by_every_byte() -> None:
