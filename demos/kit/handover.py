@@ -7,6 +7,7 @@ at once; another page gets it by a link, whose word finds it on this machine for
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -113,12 +114,12 @@ class Exchange:
 
     def offer(self, keep: gr.State, first: Keepsake | None = None) -> None:
         """The choice of a result and of a place, and the button that sends it there."""
-        names = first.sendable if first else []
+        names = _named(first)
         choices = [(self._names[key], key) for key in self._names]
         choices += [(words, address) for address, words in self._elsewhere.items()]
         with gr.Row(equal_height=True):
             which = gr.Dropdown(
-                names, value=names[-1] if names else None, label="Result", min_width=200
+                names, value=names[-1][1] if names else None, label="Result", min_width=200
             )
             place = gr.Dropdown(choices, value=choices[0][1], label="Use in", min_width=200)
             button = gr.Button("Use it there", size="md", min_width=140)
@@ -230,5 +231,16 @@ def exchange_of(paper: Paper, side: int, everywhere: bool = True) -> Exchange:
 
 def _choices(keep: Keepsake | None) -> Any:
     """The results to choose from, the newest chosen."""
-    names = keep.sendable if keep else []
-    return gr.update(choices=names, value=names[-1] if names else None)
+    names = _named(keep)
+    return gr.update(choices=names, value=names[-1][1] if names else None)
+
+
+def _named(keep: Keepsake | None) -> list[tuple[str, str]]:
+    """The results in words, each with the name of its file."""
+    return [(in_words(name), name) for name in (keep.sendable if keep else [])]
+
+
+def in_words(name: str) -> str:
+    """What a file's name says: "Mix 2, 1" of mix-2-1."""
+    spaced = re.sub(r"-(?=\d)", " ", re.sub(r"(?<=\d)-(?=\d)", ", ", name))
+    return spaced[:1].upper() + spaced[1:]

@@ -54,3 +54,10 @@ document.addEventListener('click', (event) => {
   const icon = event.target.closest?.('.source-selection [aria-label="Upload file"]');
   if (icon) setTimeout(() => icon.closest('.block').querySelector('input[type=file]')?.click());
 });
+
+// The link to the citation unfolds it.
+document.addEventListener('click', (event) => {
+  const link = event.target.closest?.('a[href="#cite"]');
+  const head = link && document.querySelector('#cite > button:not(.open)');
+  head?.click();
+});

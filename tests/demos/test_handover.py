@@ -62,6 +62,16 @@ def test_the_codes_of_a_stored_result_get_the_names_of_its_pictures(tmp_path):
     assert set(FAKE.read_codes(latent)) == {"inversion"}
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("mix-2-1", "Mix 2, 1"), ("diffused-3", "Diffused 3"), ("in-domain", "In-domain"),
+     ("image2stylegan", "Image2stylegan"), ("variation 4", "Variation 4"), ("", "")],
+)  # fmt: skip
+def test_results_to_choose_from_are_called_by_words(name: str, words: str):
+    assert handover.in_words(name) == words
+    assert handover._choices(Keepsake({name: FACE}, {}, {}))["choices"] == [(words, name)]
+
+
 # ---- on the way -------------------------------------------------------------------------
 
 
