@@ -2,17 +2,17 @@
 
 Stages: `invert` (encode, optimise), then `interpolate`, `manipulate`, `mix` on the codes, and
 `diffuse`: "semantic diffusion" of a face into other pictures, which is not denoising diffusion.
+How codes are found and made of others, on tensors, stands in `indomain_codes`.
 
 Symbols: x, the picture; w, its layer-wise codes (the paper's z^inv); G, the generator's synthesis;
-E, the domain-guided encoder; F, perceptual features; m, the pasted region; n, a unit normal.
-"main Eq." numbers the paper's equations, "suppl." the sections of its supplement.
+E, the domain-guided encoder; n, a unit normal. "suppl." numbers the sections of the supplement.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,19 @@ from torch import Tensor
 import weights
 from pipelines.boundary import Boundary, boundaries_from
 from pipelines.components import GENERATOR, PERCEPTUAL, Components
-from pipelines.descent import Report, descend, reporter
-from pipelines.images import as_images, as_tensor, box_mask
+from pipelines.descent import reporter
+from pipelines.images import as_images, box_mask
+from pipelines.indomain_codes import (
+    METHODS,
+    PUBLISHED,
+    TUNINGS,
+    InDomainCodes,
+    Tuning,
+    check_choice,
+    check_steps,
+)
 from pipelines.latents import fingerprint, load_codes, only, save_codes
-from pipelines.measures import Measured, Measures
+from pipelines.measures import Measures
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.indomain_encoder import InDomainEncoder
@@ -36,37 +45,10 @@ from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.runtime import OnStep, stage
 
-METHODS = ("conventional", "domain-guided", "image2stylegan", "in-domain")
-# Departs from paper: 5e-5 belongs to squared VGG features of pictures in [0, 255]; our F is a
-# distance of order 1 where the mean squared error is of order 0.05, so that both count alike.
-LAMBDA_PERCEPTUAL = 0.05
 INTERMEDIATE = 5  # pictures of the way that a diffusion keeps for each context
 # What this paper asks of a domain -> the components that can give it, by class.
 ENCODER = {"indomain-encoder": LayerwiseEncoder, "stylegan1-encoder": InDomainEncoder}
 CONVENTIONAL = {"conventional-encoder": LayerwiseEncoder}
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How the optimisation of a whole picture descends.
-
-    rate: of Adam. domain: weight of ||w - E(G(w))||^2. anneal: whether the rate falls to zero over
-    the last quarter of the steps.
-    """
-
-    rate: float = 0.01
-    domain: float = 2.0
-    anneal: bool = False
-
-
-PUBLISHED = Tuning()
-
-# Departs from paper, whose numbers suit its own E and w: on 8 validation portraits, 100 steps, they
-# rebuild the clay at 21.3 dB. A rate of 0.1 with annealing gives Image2StyleGAN its best, 23.9 dB;
-# with it in-domain reaches 21.3 dB at a weight of 2, 23.9 at 0.05, 24.3 at 0.02, 24.5 at 0.01 and
-# 24.9 at 0. This is the largest of these that leaves in-domain ahead. Diffusion keeps the published
-# rate: at 0.1 the pasted face gains 2.6 dB and what surrounds it loses 1.9.
-TUNINGS = {"clay-heads": Tuning(rate=0.1, domain=0.02, anneal=True)}
 
 
 @dataclass(frozen=True)
@@ -101,7 +83,7 @@ class Diffusion:
     seconds: float
 
 
-class InDomain(Measured):
+class InDomain(InDomainCodes):
     """Inverts pictures into the generator's domain and edits them there.
 
     generator, encoder (E), conventional (the encoder trained on samples alone), perceptual and
@@ -156,16 +138,6 @@ class InDomain(Measured):
             "missing": found.missing,
             "tuning": TUNINGS.get(found.domain, PUBLISHED),
         }
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """The METHODS that this domain has the networks for."""
-        return tuple(m for m in METHODS if m != "conventional" or self.conventional is not None)
-
-    @property
-    def layers(self) -> int:
-        """How many codes a picture has, one a layer of the generator."""
-        return self.generator.num_ws
 
     # ---- results kept in files ---------------------------------------------------------------
 
@@ -259,15 +231,6 @@ class InDomain(Measured):
         """`count` (at least 2) pictures from a to b, on the straight line between their codes."""
         return self._synthesise(self.between(a, b, count))
 
-    def between(
-        self, a: Inversion, b: Inversion, count: int = 7
-    ) -> Float[Tensor, "count layers dim"]:
-        """The codes of `interpolate`."""
-        if count < 2:
-            raise ValueError(f"count must be at least 2, the two ends; got {count}.")
-        t = torch.linspace(0, 1, count)[:, None, None]
-        return (1 - t) * a.w + t * b.w
-
     @stage
     def manipulate(self, inversion: Inversion, changes: Mapping[str, float]) -> Image.Image:
         """The picture with attributes changed, w + sum of distances times n (suppl. Sec. 4).
@@ -277,28 +240,10 @@ class InDomain(Measured):
         """
         return self._synthesise(self.changed(inversion, changes))[0]
 
-    def changed(
-        self, inversion: Inversion, changes: Mapping[str, float]
-    ) -> Float[Tensor, "1 layers dim"]:
-        """The code of `manipulate`."""
-        w = inversion.w.clone()
-        for name, change in changes.items():
-            w += self._boundary(name, change).move(float(change))
-        return w
-
     @stage
     def mix(self, content: Inversion, style: Inversion, layers: int = 4) -> Image.Image:
         """Content with the codes of its last `layers` layers taken from style (suppl. Sec. 5)."""
         return self._synthesise(self.mixed(content, style, layers))[0]
-
-    def mixed(
-        self, content: Inversion, style: Inversion, layers: int = 4
-    ) -> Float[Tensor, "1 layers dim"]:
-        """The code of `mix`."""
-        count = content.w.shape[1]
-        if not 0 <= layers <= count:
-            raise ValueError(f"layers must lie in 0 to {count}, the generator's; got {layers}.")
-        return torch.cat([content.w[:, : count - layers], style.w[:, count - layers :]], dim=1)
 
     @stage(times=lambda given: len(given["contexts"]))
     def diffuse(
@@ -321,7 +266,7 @@ class InDomain(Measured):
         picture, seam included (suppl. Fig. 12). Other arguments as for `invert`.
         """
         start = time.perf_counter()
-        _check_choice("method", method, METHODS[2:])
+        check_choice("method", method, METHODS[2:])
         if not contexts:
             raise ValueError("contexts must hold at least one picture; got none. Choose one.")
         # Copy and paste.
@@ -329,7 +274,7 @@ class InDomain(Measured):
         x = torch.cat([self._load(context) for context in contexts])
         stitched = torch.where(mask > 0, self._load(target), x)
         # Optimise, with the box alone in both losses.
-        _check_steps(steps)
+        check_steps(steps)
         seen: list[Tensor] = []
         way, kept = [], _spread(steps, INTERMEDIATE)
 
@@ -368,118 +313,10 @@ class InDomain(Measured):
         x = torch.cat([self._load(image) for image in images])
         return self.told_inside(x, self._encoded(x))
 
-    # ---- the method on tensors ---------------------------------------------------------------
-
-    @torch.no_grad()
-    def project(
-        self,
-        x: Float[Tensor, "b 3 h w"],
-        *,
-        method: str = "in-domain",
-        steps: int = 100,
-        learning_rate: float | None = None,
-        mask: Float[Tensor, "1 1 h w"] | None = None,
-        report: Report | None = None,
-    ) -> tuple[Float[Tensor, "b layers 512"], tuple[float, ...]]:
-        """Codes of pictures in [-1, 1] on `device`, and the mean loss before each step.
-
-        Pictures of a batch do not influence each other. With a mask (1 where the picture counts)
-        the encoder term is removed, as semantic diffusion asks, and the rate is the published one:
-        the faster a code goes, the less it keeps of what the mask leaves out.
-        """
-        _check_choice("method", method, METHODS)
-        _check_steps(steps)
-        if method == "conventional" and self.conventional is None:
-            raise ValueError(self._no_conventional())
-        if method in ("conventional", "domain-guided"):
-            return (self.conventional if method == "conventional" else self.encoder)(x), ()
-        if method == "image2stylegan":  # from the mean code, pixels and features alone
-            average = self.generator.mapping.w_avg.to(x).expand(self.layers, -1)
-            start = average.repeat(len(x), 1, 1)
-            tuning = replace(self.tuning, domain=0.0)
-            return self._optimise(start, x, mask, tuning, steps, learning_rate, report)
-        tuning = self.tuning if mask is None else replace(PUBLISHED, domain=0.0)
-        return self._optimise(self.encoder(x), x, mask, tuning, steps, learning_rate, report)
-
-    def _optimise(
-        self,
-        start: Tensor,
-        x: Tensor,
-        mask: Tensor | None,
-        tuning: Tuning,
-        steps: int,
-        learning_rate: float | None,
-        report: Report | None,
-    ) -> tuple[Tensor, tuple[float, ...]]:
-        """Domain-regularised optimisation, main Eq. 5, by Adam on w.
-
-        min_w ||m (x - G(w))||^2 + lambda_perceptual d(m x, m G(w)) + domain ||w - E(G(w))||^2
-        """
-        x = x if mask is None else x * mask
-        features = self.perceptual.stages(x)
-
-        def loss(w: Tensor) -> tuple[Tensor, Tensor]:
-            rebuilt = self.generator.synthesis(w)
-            seen = rebuilt if mask is None else rebuilt * mask
-            each = (x - seen).square().mean((1, 2, 3))
-            each = each + LAMBDA_PERCEPTUAL * self.perceptual(seen, features)
-            if tuning.domain:
-                each = each + tuning.domain * (w - self.encoder(rebuilt)).square().mean((1, 2))
-            return each, rebuilt
-
-        rate = tuning.rate if learning_rate is None else learning_rate
-        return descend(loss, start, steps, rate, report, anneal=tuning.anneal)
-
-    def _load(self, image: Image.Image) -> Float[Tensor, "1 3 h w"]:
-        return as_tensor(image, self.size).to(self.device)
-
-    def _encoded(self, x: Tensor) -> Float[Tensor, "b 3 h w"]:
-        """G(E(x))."""
-        return self.generator.synthesis(self.encoder(x))
-
-    def _render(self, ws: Tensor) -> Float[Tensor, "b 3 h w"]:
-        return self.runtime.picture(self.generator.synthesis, ws.to(self.device))
-
-    def _synthesise(self, ws: Tensor) -> list[Image.Image]:
-        return as_images(self._render(ws))
-
-    def _no_conventional(self) -> str:
-        why = self.missing.get("conventional-encoder")
-        why = why or "train it with `python -m pipelines.training.conventional_encoder`."
-        return (
-            f"method must be one of {', '.join(self.methods)} in this domain; got 'conventional', "
-            f"whose encoder is not here: {why}"
-        )
-
-    def _boundary(self, name: str, change: float) -> Boundary:
-        if not self.boundaries:
-            raise ValueError(
-                f"attribute must have a boundary; got {name!r}, and this domain has none here. "
-                "Fetch some, or train them with `python -m pipelines.training.boundaries`."
-            )
-        _check_choice("attribute", name, tuple(self.boundaries))
-        boundary = self.boundaries[name]
-        if not boundary.low <= change <= boundary.high:  # NaN fails this too
-            raise ValueError(
-                f"change of {name} must lie in [{boundary.low:g}, {boundary.high:g}]; "
-                f"got {change!r}. Move it into that range."
-            )
-        return boundary
-
 
 def _spread(steps: int, count: int) -> frozenset[int]:
     """`count` step numbers spread evenly up to the last one."""
     return frozenset(max(1, round(steps * (k + 1) / count)) for k in range(count))
-
-
-def _check_steps(steps: int) -> None:
-    if not (isinstance(steps, int) and 1 <= steps <= 1000):
-        raise ValueError(f"steps must be a whole number from 1 to 1000; got {steps!r}.")
-
-
-def _check_choice(what: str, value: str, choices: Sequence[str]) -> None:
-    if value not in choices:
-        raise ValueError(f"{what} must be one of {', '.join(choices)}; got {value!r}.")
 
 
 def _check_fit(generator: Any, encoder: Any, boundaries: Mapping, domain: str) -> None:

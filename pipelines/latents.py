@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -20,6 +20,12 @@ from torch import Tensor, nn
 
 T = TypeVar("T")
 LARGEST_FILE = 2**24  # bytes; a code of 18 layers takes 37 kB
+
+
+class Coded(Protocol):
+    """A result with its code."""
+
+    w: Float[Tensor, "1 layers dim"]
 
 
 def fingerprint(network: nn.Module) -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from pipelines.condition_codes import CONDITIONS
 from pipelines.images import as_images, as_tensor
-from pipelines.latents import load_codes, only, save_codes
+from pipelines.latents import Coded, load_codes, only, save_codes
 from pipelines.measures import Measures
 from pipelines.multimodal_reader import MultimodalReader, Request, Scores
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -36,12 +36,6 @@ KINDS = ("text", *CONDITIONS)  # of edits
 PIVOT = "a portrait of a person"  # of edits by text
 STRONGEST = 5.0  # of beta
 Numbers = Mapping[str, float] | Sequence[float] | np.ndarray
-
-
-class Coded(Protocol):
-    """A result with its code."""
-
-    w: Float[Tensor, "1 layers dim"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,7 +38,8 @@ from tqdm import tqdm
 import weights
 from examples.clay.dataset import ClaySet
 from pipelines.conditions import MASK, SCRIBBLE
-from pipelines.diffusion_inversion import SCHEDULE, STEPS, TASKS
+from pipelines.diffusion_inversion import TASKS
+from pipelines.latent_diffusion import SCHEDULE, STEPS
 from pipelines.measures import identity, psnr
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate

@@ -33,7 +33,7 @@ from examples.clay.facts import facts
 from examples.clay.parts import PALETTE, PART_TO_CLASS
 from examples.clay.wording import write
 from pipelines.conditions import MASK, SCRIBBLE, strokes
-from pipelines.diffusion_inversion import SCHEDULE
+from pipelines.latent_diffusion import SCHEDULE
 from pipelines.networks.joint_embedding import JointEmbedding
 from pipelines.training.latent_autoencoder import plain
 from pipelines.training.loop import Average, Loop, arguments, finish, prefetch, shuffled, to_tensor

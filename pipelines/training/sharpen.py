@@ -42,16 +42,10 @@ from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.perceptual import PerceptualDistance, Stages
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.codes import OFFSET
-from pipelines.training.generator import (
-    BACKGROUND,
-    Trainer,
-    deliver,
-    multiscale_l1,
-    read,
-    step,
-)
+from pipelines.training.generator import BACKGROUND, Trainer, deliver, read, step
 from pipelines.training.loop import Loop, arguments
 from pipelines.training.sheet import save_sheet
+from pipelines.training.views import multiscale_l1
 
 LEASH = 0.05  # weight of (E(x) - w)^2, mean over its numbers; those of w have unit variance
 SOFTER = 0.75  # power of the parts' weights

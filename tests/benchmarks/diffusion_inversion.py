@@ -36,8 +36,9 @@ from examples.clay.parts import CLASSES, PALETTE, PART_TO_CLASS
 from examples.clay.render import render
 from examples.clay.wording import write
 from pipelines.conditions import MASK, SCRIBBLE, Condition
-from pipelines.diffusion_inversion import STEPS, DiffusionInversion
+from pipelines.diffusion_inversion import DiffusionInversion
 from pipelines.images import as_images, as_tensor
+from pipelines.latent_diffusion import STEPS
 from pipelines.measures import frechet_distance, identity, ms_ssim
 from pipelines.mm2latent import MM2Latent
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation

@@ -44,10 +44,11 @@ from examples.clay.part_edits import PART_EDITS
 from examples.clay.parts import CLASSES, PART_TO_CLASS, PARTS
 from examples.clay.render import render
 from pipelines.boundary import boundaries_from
-from pipelines.editgan import EditGAN, Embedding, Strengths
+from pipelines.editgan import EditGAN, Embedding
 from pipelines.images import as_images
 from pipelines.measures import Measures, frechet_distance, kernel_distance, psnr
 from pipelines.networks.parser import FaceParser
+from pipelines.semantic_editor import Strengths
 from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import LABELLED, confusion, masks_of, overlaps
 from pipelines.training.threads import use_threads

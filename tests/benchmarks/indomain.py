@@ -35,7 +35,8 @@ from examples.clay.edits import EDITS
 from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.render import render
 from pipelines.images import box_mask
-from pipelines.indomain import METHODS, InDomain
+from pipelines.indomain import InDomain
+from pipelines.indomain_codes import METHODS
 from pipelines.measures import frechet_distance, kernel_distance, psnr
 from pipelines.training.boundaries import judged
 from pipelines.training.indomain_encoder import fast

@@ -30,6 +30,7 @@ from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator, Mapping
 from pipelines.training import generator as recipe
 from pipelines.training.codes import CodeWriter, explained
+from pipelines.training.views import View
 
 STARTER = Path(__file__).parents[2] / "weights" / "starter"
 BATCH = 16
@@ -93,7 +94,7 @@ def speed(out: Path, perceptual: PerceptualDistance, turns: int) -> dict[str, fl
     optimizer = torch.optim.Adam(learned, 1e-4, fused=True)
     random = np.random.default_rng(0)
 
-    def descend(views: Callable[[], list[recipe.View]]) -> float:
+    def descend(views: Callable[[], list[View]]) -> float:
         begun = time.process_time()
         losses = [trainer.losses(view) for view in views()]
         recipe.step(optimizer, sum(p + 0.4 * d + trainer.parts * n for p, d, n in losses))

@@ -18,6 +18,7 @@ from demos.papers import PAPERS
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.preparation import serving
 from tests.demos.shelves import make_all, stocked
 from tests.demos.visitor import Visitor
 
@@ -77,9 +78,8 @@ def bare(fake, fake_editgan, tmp_path_factory):
     """The address of the app without stored results: its pages start empty."""
     with stocked(tmp_path_factory.mktemp("nothing")):
         demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(demo) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

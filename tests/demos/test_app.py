@@ -403,9 +403,9 @@ def test_demos_import_no_torch():
 
 
 def test_the_pages_name_the_methods_of_the_pipeline():
-    import pipelines.indomain
+    import pipelines.indomain_codes
 
-    assert tuple(METHODS) == pipelines.indomain.METHODS
+    assert tuple(METHODS) == pipelines.indomain_codes.METHODS
 
 
 @pytest.fixture(scope="module")

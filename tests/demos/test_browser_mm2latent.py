@@ -5,12 +5,10 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from demos.kit import theme
 from demos.mm2latent import PAPER
 from tests.demos.browsing import CHROMIUM, SECONDS, overhang, panel, picture, press
 from tests.demos.fake_mm2latent import FakeMM2Latent
-from tests.demos.preparation import switched_on
-from tests.demos.shelves import stocked
+from tests.demos.preparation import serving, started
 from tests.demos.test_mm2latent_page import PAGE, build
 
 expect.set_options(timeout=20 * SECONDS)
@@ -24,10 +22,8 @@ def fake_mm() -> FakeMM2Latent:
 
 @pytest.fixture(scope="module")
 def served(fake_mm):
-    demo = build(fake_mm)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(fake_mm)) as url:
+        yield url
 
 
 def written(visit, served: str, width: int = 1280, address: str = "") -> Page:
@@ -119,11 +115,8 @@ def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
 @pytest.fixture(scope="module")
 def with_examples(shelves, fake_mm):
     """The address of the app whose page starts with a stored example."""
-    with stocked(shelves):
-        demo = switched_on(PAPER, PAGE, fake_mm)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(started(PAPER, PAGE, fake_mm, shelves)) as url:
+        yield url
 
 
 def test_examples_are_shown_without_a_network_and_go_on(visit, with_examples, fake_mm) -> None:

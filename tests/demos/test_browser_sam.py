@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from demos.kit import theme
 from pipelines.invertibility import latent_map
 from tests.demos.browsing import CHROMIUM, overhang, press
 from tests.demos.fake_sam import LATENTS, FakeSAM
+from tests.demos.preparation import serving
 from tests.demos.test_sam_page import build
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
@@ -34,10 +34,8 @@ def fake_sam() -> FakeSAM:
 
 @pytest.fixture(scope="module")
 def served(fake_sam):
-    demo = build(fake_sam)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(fake_sam)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

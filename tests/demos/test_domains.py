@@ -19,7 +19,6 @@ import weights
 from demos.header import picker, readiness
 from demos.header.readiness import Source
 from demos.indomain import manipulate, setting
-from demos.kit import theme
 from demos.kit.bridge import BOARD, CLAY, Pipelines, Stop, stream
 from demos.kit.handover import exchange_of
 from demos.kit.inputs import GPU
@@ -28,6 +27,7 @@ from demos.papers import PAPERS
 from tests.demos.browsing import CHROMIUM, new_portrait, panel, press
 from tests.demos.fake_domains import FakePhotos, FakeShelf, noise
 from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.preparation import serving
 from tests.demos.visitor import until
 
 INDOMAIN, EDITGAN = [PAPERS[0]], [PAPERS[1]]
@@ -340,9 +340,8 @@ def site(shelf):
     photos = FakePhotos()
     pipelines = {"clay-heads": FakeInDomain(), "photos": photos}
     demo = app.build({"indomain": Pipelines(pipelines.__getitem__)}, shelf.source)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(demo) as url:
+        yield url
 
 
 @pytest.fixture

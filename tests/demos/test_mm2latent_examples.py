@@ -14,7 +14,6 @@ from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
-from demos.kit import theme
 from demos.kit.handover import known
 from demos.kit.painter import MaskPainter, mask_painter
 from demos.kit.runs import mark
@@ -26,7 +25,7 @@ from examples.mm2latent.__main__ import CHOSEN
 from examples.mm2latent.results import STORED
 from examples.stored import Stored
 from tests.demos.fake_mm2latent import FakeMM2Latent
-from tests.demos.preparation import switched_on
+from tests.demos.preparation import serving, started
 from tests.demos.shelves import stocked
 from tests.demos.test_first_screen import DEVELOPERS
 from tests.demos.test_mm2latent_page import PAGE
@@ -53,15 +52,13 @@ def fake_mm() -> FakeMM2Latent:
 
 @pytest.fixture(scope="module")
 def demo(shelves, fake_mm) -> gr.Blocks:
-    with stocked(shelves):
-        return switched_on(PAPER, PAGE, fake_mm)
+    return started(PAPER, PAGE, fake_mm, shelves)
 
 
 @pytest.fixture(scope="module")
 def served(demo):
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(demo) as url:
+        yield url
 
 
 def came_back(entry: Stored, shown: dict) -> dict:
@@ -245,8 +242,7 @@ def test_the_request_of_an_example_is_looked_into(entries) -> None:
 def test_other_weights_leave_the_page_empty_and_say_so(shelves, monkeypatch) -> None:
     other = dict.fromkeys(STORED.weights, "0" * 64)
     monkeypatch.setattr("examples.stored.StoredResults.checksums", other)
-    with stocked(shelves):
-        demo = switched_on(PAPER, PAGE, None)
+    demo = started(PAPER, PAGE, None, shelves)
     own = [b for b in demo.blocks.values() if getattr(b, "page", None) == "mm2latent"]
     words = [str(b.value) for b in own if isinstance(b, gr.HTML)]
     assert sum("made with other networks" in said for said in words) == 1

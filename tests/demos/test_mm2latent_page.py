@@ -12,7 +12,6 @@ from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
-from demos.kit import theme
 from demos.kit.portraits import TEST
 from demos.mm2latent import PAPER, chips, inside, truth
 from demos.mm2latent.edit import PIVOT
@@ -24,8 +23,7 @@ from examples.clay.parts import CLASSES, PALETTE
 from pipelines.condition_codes import CONDITIONS
 from pipelines.morphable import CLAY, DECA
 from tests.demos.fake_mm2latent import READ, FakeMM2Latent
-from tests.demos.preparation import switched_on
-from tests.demos.shelves import stocked
+from tests.demos.preparation import serving, started
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -36,8 +34,7 @@ PAGE = {"page": "demos.mm2latent.page:build"}
 
 def build(fake: FakeMM2Latent):
     """The app with this page switched on, which starts empty."""
-    with stocked(Path(__file__).parent / "no examples"):
-        return switched_on(PAPER, PAGE, fake)
+    return started(PAPER, PAGE, fake, Path(__file__).parent / "no examples")
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +44,8 @@ def fake_mm() -> FakeMM2Latent:
 
 @pytest.fixture(scope="module")
 def served(fake_mm):
-    demo = build(fake_mm)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(fake_mm)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from demos.kit import theme
 from demos.kit.bridge import Stop
 from demos.kit.runs import mark
 from demos.sam_inversion import PAPER, edit, example, invert, maps
@@ -22,7 +21,7 @@ from examples.sam_inversion.results import STORED, Staging
 from examples.stored import Stored
 from pipelines.invertibility import latent_map
 from tests.demos.fake_sam import LATENTS, FakeSAM
-from tests.demos.preparation import switched_on
+from tests.demos.preparation import serving, started
 from tests.demos.shelves import stocked
 from tests.demos.test_sam_page import PAGE
 from tests.pipelines.test_sam_inversion import build
@@ -45,15 +44,13 @@ def fake_sam() -> FakeSAM:
 
 @pytest.fixture(scope="module")
 def demo(shelves, fake_sam) -> gr.Blocks:
-    with stocked(shelves):
-        return switched_on(PAPER, PAGE, fake_sam)
+    return started(PAPER, PAGE, fake_sam, shelves)
 
 
 @pytest.fixture(scope="module")
 def served(demo):
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(demo) as url:
+        yield url
 
 
 def predicted(part: maps._Part, shown: dict, segments: str = PARSER, zoom: float = 1) -> dict:

@@ -13,7 +13,6 @@ from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
-from demos.kit import theme
 from demos.kit.imaging import psnr
 from demos.kit.portraits import TEST
 from demos.sam_inversion import PAPER, chart, latents
@@ -26,7 +25,7 @@ from examples.clay.parameters import PROPS
 from pipelines.baselines import BASELINES
 from pipelines.invertibility import latent_map
 from tests.demos.fake_sam import LATENTS, FakeSAM
-from tests.demos.preparation import switched_on
+from tests.demos.preparation import serving, switched_on
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -50,10 +49,8 @@ def fake_sam() -> FakeSAM:
 
 @pytest.fixture(scope="module")
 def served(fake_sam):
-    demo = build(fake_sam)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(fake_sam)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")

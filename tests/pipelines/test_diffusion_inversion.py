@@ -12,7 +12,8 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DCondi
 from PIL import Image, ImageDraw
 
 from pipelines.conditions import MASK, SCRIBBLE, Condition
-from pipelines.diffusion_inversion import SCHEDULE, DiffusionInversion
+from pipelines.diffusion_inversion import DiffusionInversion
+from pipelines.latent_diffusion import SCHEDULE
 from pipelines.latents import load_codes
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation

@@ -122,7 +122,7 @@ def test_the_picture_outside_the_region_is_held(pipeline, embedding, monkeypatch
         return moved[~edit.region].mean()
 
     held = change()
-    monkeypatch.setattr("pipelines.editgan.LAMBDA_RGB", 0.0)
+    monkeypatch.setattr("pipelines.semantic_editor.LAMBDA_RGB", 0.0)
     assert held < change()
 
 

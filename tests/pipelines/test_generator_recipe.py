@@ -20,7 +20,7 @@ from examples.clay.parameters import CHOICES, LATENT, NAMES, draw
 from examples.clay.parts import PARTS
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
-from pipelines.training import codes
+from pipelines.training import codes, views
 from pipelines.training import generator as recipe
 from pipelines.training.parts import rarity
 from tests.pipelines.test_training_loop import Clock, MemorySet
@@ -116,7 +116,7 @@ def test_a_crop_is_the_same_as_that_of_the_whole_picture(trainer):
         state = random.bit_generator.state
         half, crop = trainer.halved_and_cropped(ws, batch, random)
         random.bit_generator.state = state
-        rows, columns = (recipe.window(random, SIDE // 2) for _ in range(2))
+        rows, columns = (views.window(random, SIDE // 2) for _ in range(2))
         own = (..., *(slice(2 * side.start, 2 * side.stop) for side in (rows, columns)))
         torch.testing.assert_close(crop.fake, picture[own])
         torch.testing.assert_close(crop.real, batch.real[own])
@@ -127,13 +127,13 @@ def test_a_crop_is_the_same_as_that_of_the_whole_picture(trainer):
 def test_crops_reach_every_row_and_visit_the_middle_more_often():
     random, seen = np.random.default_rng(0), np.zeros(64)
     for _ in range(400):
-        seen[recipe.window(random, 64)] += 1
+        seen[views.window(random, 64)] += 1
     assert seen.min() > 10 and seen[24:40].mean() > 2 * seen[[0, -1]].mean()
 
 
 def test_thinned_parts_lie_where_they_lay():
     parts = torch.arange(8).repeat_interleave(4).repeat(32, 1)[None]
-    assert torch.equal(recipe.thinned(parts, 8)[0, 0], torch.arange(8))
+    assert torch.equal(views.thinned(parts, 8)[0, 0], torch.arange(8))
 
 
 def test_the_head_learns_parts_from_features_and_rare_ones_weigh_more(trainer):
@@ -175,7 +175,7 @@ def test_growth_starts_small_and_ends_whole():
 @pytest.mark.parametrize("size", [8, 16, 64])
 def test_a_small_image_is_what_the_skips_hold(small, size):
     ws = small.mapping(torch.randn(2, 512))
-    image, features = recipe.draw(small.synthesis, ws, size)
+    image, features = views.draw(small.synthesis, ws, size)
     assert max(features) == size and features[size].shape == (2, 8, size, size)
     assert image.shape == (2, 3, size, size)
     if size == SIDE:
@@ -194,20 +194,20 @@ def test_a_small_image_is_what_the_skips_hold(small, size):
 
 def test_an_image_of_no_block_is_refused(small):
     with pytest.raises(ValueError, match="size must be one of .*got 24"):
-        recipe.draw(small.synthesis, small.mapping(torch.randn(1, 512)), 24)
+        views.draw(small.synthesis, small.mapping(torch.randn(1, 512)), 24)
 
 
 def test_the_pixel_loss_is_zero_for_equal_and_counts_what_weighs():
     real = torch.rand(2, 3, 16, 16)
     weight = torch.ones(2, 1, 16, 16)
-    assert recipe.multiscale_l1(real, real, weight) == 0
+    assert views.multiscale_l1(real, real, weight) == 0
     # A constant difference is seen whole at each of three scales.
-    assert recipe.multiscale_l1(real + 0.5, real, weight).item() == pytest.approx(1.5, rel=1e-5)
+    assert views.multiscale_l1(real + 0.5, real, weight).item() == pytest.approx(1.5, rel=1e-5)
     weight[..., :8] = 3.0
     left, right = real.clone(), real.clone()
     left[..., :8] += 0.5
     right[..., 8:] += 0.5
-    losses = [recipe.multiscale_l1(fake, real, weight).item() for fake in (left, right)]
+    losses = [views.multiscale_l1(fake, real, weight).item() for fake in (left, right)]
     assert losses[0] == pytest.approx(3 * losses[1], rel=1e-4)
 
 

@@ -13,7 +13,8 @@ from PIL import Image, ImageFilter
 
 from pipelines.boundary import Boundary, boundaries_from
 from pipelines.images import box_mask
-from pipelines.indomain import METHODS, InDomain, Tuning
+from pipelines.indomain import InDomain
+from pipelines.indomain_codes import METHODS, Tuning
 from pipelines.measures import Fidelity, Measures
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge

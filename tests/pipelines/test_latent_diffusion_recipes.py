@@ -13,7 +13,8 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 import weights
 from examples.clay.parts import PALETTE, PART_TO_CLASS
 from pipelines.conditions import MASK, SCRIBBLE
-from pipelines.diffusion_inversion import STEPS, TASKS
+from pipelines.diffusion_inversion import TASKS
+from pipelines.latent_diffusion import STEPS
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
