@@ -16,9 +16,9 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 # (OMP_WAIT_POLICY=PASSIVE) gives 4.7 s and 4.8 s.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-# The same input gives the same result: MKL divides a product among its threads as they come, so that
-# sums come in another order each time, and Adam enlarges that rounding. AUTO divides it the same
-# way each time, on as many threads.
+# The same input gives the same result: MKL divides a product among its threads as they come, so
+# that sums come in another order each time, and Adam enlarges that rounding. AUTO divides it the
+# same way each time, on as many threads.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 # The renderer keeps to OpenMP's number of threads, as torch does.
 if threads := os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip():
