@@ -22,7 +22,7 @@ from demos.kit.outputs import Values
 from demos.kit.portraits import check_unseen, random_seed, seed_of
 from examples.clay.edits import EDITS
 from examples.clay.parameters import PROPS
-from examples.portraits import unseen
+from examples.portraits import room, unseen
 
 NOTHING = PROPS[0]
 NAMES = {NOTHING: "nothing", "caption": "lettering"}  # where the renderer's own word is unclear
@@ -71,6 +71,11 @@ class Scene:
     def person(self) -> np.ndarray:
         """Where the person is seen, bool (H, W): neither the background nor the thing."""
         return _rendered(self).parts > 0
+
+    def room(self, edit: str, change: float) -> float:
+        """By how much this person changes with one of EDITS, in its own unit: who wears glasses
+        cannot put them on."""
+        return room(self.seed, edit, change, self.overrides)
 
     def answer(self, edit: str, change: float) -> Image.Image:
         """The same person and thing with one of EDITS, `change` in its own unit."""
