@@ -26,9 +26,9 @@ from examples.choosing import candidates
 # name for visitors: the thing, its kind and its place, the change that is shown first, and the
 # place in the pool from where candidates are taken
 CHOSEN = {
-    "A hand, and glasses": ("hand", 0.5, 0.3, "glasses", 2000),
-    "A smile, nothing in front": (NOTHING, 0.5, 0.3, "smile", 2100),
-    "A microphone, and older": ("microphone", 0.5, -0.3, "older", 2200),
+    "A mug, and glasses": ("mug", 0.5, 0.3, "glasses", 2000),
+    "A hand, and older": ("hand", 0.5, 0.3, "older", 2100),
+    "Nothing, and a smile": (NOTHING, 0.5, 0.3, "smile", 2200),
 }
 
 

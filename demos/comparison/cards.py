@@ -42,7 +42,7 @@ def card(
         source = data_uri(picture, "WEBP", quality=QUALITY)
         frame = f'<img class="frame" src="{source}" alt="{escape(alt)}">'
         rows = (f"<div><dt>{k}</dt><dd>{v}</dd></div>" for k, v in (numbers or {}).items())
-        below = f"<dl>{''.join(rows)}</dl><p>{words}</p>"
+        below = f"<dl>{''.join(rows)}</dl><p>{words}</p>" if numbers else f"<p>{words}</p>"
     told = f"<figcaption><h4>{title}</h4>{below}</figcaption>"
     return f'<figure class="shot {kind}">{frame}{told}</figure>'
 
@@ -59,22 +59,20 @@ def link(entrant: Entrant) -> str:
 
 def given_cards(subject: Subject, name: str, truth: Image.Image | None) -> Values:
     """What is there before any method runs: the picture, and what an edit ought to show."""
-    picture = picture_card(subject.picture, subject.scene)
+    picture = picture_card(subject.picture)
     return {PICTURE: picture, TRUTH: truth_card(subject, name, truth)}
 
 
 # ---- the first row: the picture, and what each method makes of it -----------------------------
 
 
-def picture_card(picture: Image.Image | None, scene: Scene | None = None) -> str:
+def picture_card(picture: Image.Image | None) -> str:
     """The picture as the networks see it."""
     title = "The picture"
     if picture is None:
         return blank(title, "Give a picture")
-    told = "As the networks see it"
-    if scene is not None and scene.thing != NOTHING:
-        told = f"A person, and {_with_article(scene.thing)} that no network has seen"
-    return card(title, picture, "The picture that every method is given.", words=told)
+    alt = "The picture that every method is given."
+    return card(title, picture, alt, words="What every method is given.")
 
 
 def running_card(entrant: Entrant, news: Progress | None = None) -> str:
@@ -102,7 +100,7 @@ def inverted_card(entrant: Entrant, found: Inverted, best: bool = False) -> str:
 def inverted_cards(all_of: Sequence[Entrant], subject: Subject, rest: str = ASK) -> Values:
     """The first row of a subject; rest: words where a method has made nothing."""
     near = nearest(subject.inverted)
-    shown = {PICTURE: picture_card(subject.picture, subject.scene)}
+    shown = {PICTURE: picture_card(subject.picture)}
     for entrant in all_of:
         slug = entrant.paper.slug
         if slug in subject.inverted:
@@ -188,17 +186,9 @@ def _without(entrant: Entrant, failed: Mapping[str, str], rest: str) -> str:
 
 def _in_words(scene: Scene, change: Change) -> str:
     """What the renderer drew anew."""
-    thing = "" if scene.thing == NOTHING else f" with the same {_word(scene.thing)}"
+    word = NAMES.get(scene.thing, scene.thing)
+    thing = "" if scene.thing == NOTHING else f" with the same {word}"
     return f"The same person{thing}, rendered so: {change.label.lower()}."
-
-
-def _word(thing: str) -> str:
-    return NAMES.get(thing, thing)
-
-
-def _with_article(thing: str) -> str:
-    word = _word(thing)
-    return word if word.endswith("s") or word == "lettering" else f"a {word}"
 
 
 def _seconds(seconds: float) -> str:

@@ -6,10 +6,13 @@ before anything is pressed is a stored example.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from PIL import Image
 
 from demos.comparison import cards, store
 from demos.comparison.method import CHANGES, STEPS
@@ -22,11 +25,10 @@ from demos.kit.inputs import FOLLOW, GPU, QUIET, portrait_input
 from demos.kit.outputs import Values, filling
 from demos.kit.paper import Paper
 from demos.kit.portraits import random_seed
-from demos.kit.runs import Belonging, run_button, wire_run
+from demos.kit.runs import Belonging, RunControls, run_button, wire_run
 from demos.kit.shelf import Scene
 from demos.kit.stored import choice, wire
 
-HEIGHT = 252  # px, of the picture to give
 _SAYS = """<div class="prose-page"><h2>One picture, {papers}</h2><p class="aside">A person whom no
 network has seen, with a thing before the face that none has seen either. Every method rebuilds the
 picture, those that optimise in {steps} steps, and then makes the same change. Beside it stands the
@@ -60,8 +62,7 @@ def build(
     handlers = Handlers(taking_part)
     found = store.read(taking_part)
     first = store.page(handlers, found[0]) if found else {}
-    number = counted(len(taking_part)).lower()
-    gr.HTML(_SAYS.format(papers=number, steps=STEPS))
+    gr.HTML(_SAYS.format(papers=counted(len(taking_part)).lower(), steps=STEPS))
     with gr.Column(elem_classes="comparison"):
         names = choice(found, "comparison_stored_scene", (cards.PICTURE, store.EXAMPLE))
         with gr.Row():
@@ -72,32 +73,44 @@ def build(
                 )  # fmt: skip
                 things = shelf.build(True, first)
             with gr.Column(scale=28, min_width=280):
-                with gr.Row(elem_classes="asked"):
-                    change = gr.Radio(
-                        [(asked.label, name) for name, asked in CHANGES.items()],
-                        value=first.get("change", next(iter(CHANGES))), label="Change to make",
-                        elem_classes="pills bare", elem_id="comparison-change", min_width=230,
-                    )  # fmt: skip
-                    with gr.Column(min_width=280):
-                        ui = run_button("Run all papers on it")
+                change, ui = _asked(first)
                 shown = _rows(handlers, first)
                 shown["words"] = gr.HTML(elem_id="comparison-words")
     subject, of = gr.State(first.get("subject")), gr.State(first.get("of"))
     outputs = shown | {"subject": subject}
-    results = Belonging(portrait.inputs, of, outputs, handlers.cleared)
-    inputs = [*portrait.origin, *things.inputs, change]
-    wire_run(ui, handlers.run, outputs, inputs, "comparison_run", results)
-    edit = filling(handlers.change, outputs)
-    change.input(**edit, inputs=[subject, change], **GPU | QUIET | FOLLOW)
-    crop = [dial.input for dial in (portrait.x, portrait.y, portrait.zoom)]
-    gr.on([portrait.picture.change, *crop], handlers.looked_at, portrait.inputs,
-          shown[cards.PICTURE], **QUIET | FOLLOW)  # fmt: skip
+    given = [*portrait.origin, *things.inputs]
+    results = Belonging(given, of, outputs, handlers.cleared, _meant)
+    wire_run(ui, handlers.run, outputs, [*given, change], "comparison_run", results)
+    changed = filling(handlers.change, outputs)
+    change.input(**changed, inputs=[subject, change], **GPU | QUIET | FOLLOW)
+    moved_by = [portrait.picture.change, *(d.input for d in portrait.inputs[1:])]
+    looked_at = filling(handlers.looked_at, outputs)
+    gr.on(moved_by, **looked_at, inputs=portrait.inputs, **QUIET | FOLLOW)
     shelf.wire(things, portrait, "comparison_put")
     if names is not None:
-        fills = outputs | things.outputs | {"change": change, "of": of}
-        fills |= {"given": portrait.picture, "seed": portrait.seed, "state": ui.state}
-        wire(names, found, lambda entry: store.page(handlers, entry), fills)
+        fills = outputs | things.outputs | {"change": change, "of": of, "state": ui.state}
+        fills |= {"given": portrait.picture, "seed": portrait.seed}
+        wire(names, found, functools.partial(store.page, handlers), fills)
     follow(None, {"compare": into_portrait(portrait)})
+
+
+def _asked(first: Values) -> tuple[gr.Radio, RunControls]:
+    """The change to make, and the button."""
+    offered = [(asked.label, name) for name, asked in CHANGES.items()]
+    with gr.Row(elem_classes="asked"):
+        change = gr.Radio(
+            offered, value=first.get("change", offered[0][1]), label="Change to make",
+            elem_classes="pills bare", elem_id="comparison-change", min_width=230,
+        )  # fmt: skip
+        with gr.Column(min_width=280):
+            return change, run_button("Run all papers on it")
+
+
+def _meant(
+    picture: Image.Image | None, x: float, y: float, zoom: float, seed: int | None, *staged: Any
+) -> tuple[Image.Image | None, float, float, float]:
+    """What the values of the inputs stand for: a picture and its square."""
+    return shelf.meant(picture, seed, *staged), x, y, zoom
 
 
 def _rows(handlers: Handlers, first: Values) -> dict[str, Component]:

@@ -13,9 +13,9 @@ from demos.comparison.method import CHANGES
 from demos.comparison.session import Answer, Entrant, Subject, edited, inverted
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.imaging import refuse
-from demos.kit.inputs import aligned, picture_of
+from demos.kit.inputs import aligned
 from demos.kit.outputs import Values
-from demos.kit.shelf import scene_of
+from demos.kit.shelf import meant, scene_of
 from demos.kit.words import running, said, strangers
 
 AGAIN = "Press the button to see it"
@@ -37,10 +37,11 @@ class Handlers:
         name: of CHANGES. The true answer is known when the picture is the portrait of `seed` with
         the thing before the face. Yields the cards of methods as they come, and words at the end.
         """
-        picture = picture_of(picture, seed)
+        staged = (thing, look, shift, focus)
+        picture = meant(picture, seed, *staged)
         image, crop = aligned(picture, x, y, zoom), (x, y, zoom)
         with spoken_errors():
-            subject = Subject(image, scene_of(picture, seed, thing, look, shift, focus), crop)
+            subject = Subject(image, scene_of(picture, seed, *staged), crop)
             truth = subject.truth(CHANGES[_known(name)])
         empty = cards.waiting_cards(self.entrants, name) | {"words": "", "subject": None}
         yield empty | cards.given_cards(subject, name, truth)
@@ -64,9 +65,9 @@ class Handlers:
             subject = yield from self._answer(subject, name)
             yield {"subject": subject}
 
-    def looked_at(self, picture: Any, x: float, y: float, zoom: float) -> str:
+    def looked_at(self, picture: Any, x: float, y: float, zoom: float) -> Values:
         """The card of the picture as the networks see it."""
-        return cards.picture_card(picture and aligned(picture, x, y, zoom))
+        return {cards.PICTURE: cards.picture_card(picture and aligned(picture, x, y, zoom))}
 
     def shown(self, subject: Subject, name: str) -> Values:
         """All cards of a subject that is finished, such as a stored one."""

@@ -24,7 +24,7 @@ def _apply(pipeline: Any, embedding: Any, asked: str) -> Image.Image:
 
 
 METHOD = Method(
-    how=f"An encoder, then {STEPS} steps; a part mask comes with it",
+    how=f"An encoder, then {STEPS} steps",
     invert=_embed,
     edit=_apply,
     ways={

@@ -17,7 +17,7 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.kit.imaging import refuse
-from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput
+from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput, picture_of
 from demos.kit.outputs import Values
 from demos.kit.portraits import check_unseen, random_seed, seed_of
 from examples.clay.edits import EDITS
@@ -97,6 +97,14 @@ def scene_of(picture: Image.Image, seed: int | None, *staged: Any) -> Scene | No
     scene = Scene(int(seed), *staged)
     drawn = scene.image
     return scene if (drawn.size, drawn.tobytes()) == (picture.size, picture.tobytes()) else None
+
+
+def meant(picture: Image.Image | None, seed: int | None, *staged: Any) -> Image.Image | None:
+    """The picture; for a portrait that has just been typed or drawn bare, that with its thing,
+    which is on its way."""
+    picture = picture_of(picture, seed)
+    bare = picture is not None and seed_of(picture, seed) is not None
+    return Scene(int(seed), *staged).image if bare else picture
 
 
 def put(
