@@ -23,6 +23,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,9 @@ from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.networks.parser import FaceParser
 from pipelines.training.loop import to_tensor
 from pipelines.training.threads import use_threads
-from tests.benchmarks.indomain import table, verdict
+from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, points
+from tests.benchmarks.indomain import table
 from tests.benchmarks.kept import PIPELINES, Kept
 from tests.benchmarks.mm2latent_bench import named_right
 
@@ -231,27 +234,23 @@ def trained_otherwise(
 
 def claims(
     rows: Mapping[str, Row], ablated: Mapping[str, Row], distances: Mapping[str, float]
-) -> Iterator[tuple[str, str]]:
-    """The paper's claims and whether they hold here."""
+) -> Iterator[Claim]:
+    """The paper's claims."""
     for task, names in ((MASK, ("lpips", "ms-ssim", "identity", "accuracy", "miou", "text")),
                         (SCRIBBLE, ("lpips", "ms-ssim", "identity", "text"))):  # fmt: skip
         ours, theirs = rows[f"{task}: {OURS}"], rows[f"{task}: {CONTROLNET}"]
         for name in names:
-            pair = (
-                (theirs[name], ours[name]) if name in BETTER_BELOW else (ours[name], theirs[name])
-            )
-            yield f"{task}: better than ControlNet alone in {name}", verdict(*pair)
+            text = f"{task}: better than ControlNet alone in {name}"
+            yield claim(text, ours[name], theirs[name], below=name in BETTER_BELOW)
         frechet = distances[f"{task}: {OURS}"], distances[f"{task}: {CONTROLNET}"]
-        yield f"{task}: Frechet distance below ControlNet's", verdict(-frechet[0], -frechet[1])
-        times = ours["seconds"].median(), theirs["seconds"].median()
-        held = "holds" if times[1] >= 10 * times[0] else "does not hold"
-        yield f"{task}: ten times faster than ControlNet's {STEPS} steps", held
+        yield claim(f"{task}: Frechet distance below ControlNet's", *frechet, below=True)
+        times = [row["seconds"].median().item() for row in (ours, theirs)]
+        text = f"{task}: ten times faster than ControlNet's {STEPS} steps (tenfold seconds)"
+        yield claim(text, 10 * times[0], times[1], below=True)
     for row, figures in ablated.items():
         if row != ROWS["e"]:
-            yield (
-                f"Table 2: (e) above {row} in identity",
-                verdict(ablated[ROWS["e"]]["identity"], figures["identity"]),
-            )
+            text = f"Table 2: (e) above {row} in identity"
+            yield claim(text, ablated[ROWS["e"]]["identity"], figures["identity"])
 
 
 def report(bench: Bench) -> dict[str, object]:
@@ -260,15 +259,15 @@ def report(bench: Bench) -> dict[str, object]:
     ablated, further = table_2(bench)
     ablated |= {ROWS["e"]: rows[f"{MASK}: {OURS}"]}
     further |= {ROWS["e"]: distances[f"{MASK}: {OURS}"]}
-    said = dict(claims(rows, ablated, distances))
+    compared = list(claims(rows, ablated, distances))
     shown = {
         "Table 1": means(rows, distances),
         "Table 2": means(ablated, further),
     }
     for name, found in shown.items():
         print(f"\n\n{name}\n{table(found)}")
-    print("\n" + "\n".join(f"{held:14} {claim}" for claim, held in said.items()))
-    return {"count": bench.count, **shown, "claims": said}
+    print(*compared, sep="\n")
+    return {"portraits": bench.count, **shown, "claims": said(compared)}
 
 
 def means(rows: Mapping[str, Row], distances: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -287,6 +286,11 @@ def trained(file: Path | None) -> tuple[MappingNetwork, StyleModulation] | None:
         return None
     beside = file.with_name(file.name.replace("mapping", "modulation"))
     return weights.load_file(MappingNetwork, file), weights.load_file(StyleModulation, beside)
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """What each method takes, and what it keeps of the person (Table 1)."""
+    return points(found["Table 1"], "seconds", "identity"), "seconds", "identity"
 
 
 def main() -> None:

@@ -21,9 +21,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor
 from pipelines.training.sharding import here
 from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, mean_curve
 from tests.benchmarks.kept import PIPELINES, Kept, marked
 
 RIVALS = ("image2stylegan", "in-domain")
@@ -370,6 +372,12 @@ def report(bench: Bench) -> dict[str, object]:
         "reconstruction": means(rows), "manipulation": edits, "equal identity": equal,
         "interpolation": midpoints, "diffusion": means(fused), "claims": said(found),
     }  # fmt: skip
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """Accuracy against likeness along the strengths of edits, the mean of all attributes."""
+    edits = [row["curves"] for row in found["manipulation"].values() if row["curves"]]
+    return {m: mean_curve([edit[m] for edit in edits]) for m in RIVALS}, "identity", "accuracy"
 
 
 def main() -> None:

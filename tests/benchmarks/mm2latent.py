@@ -26,6 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter as now
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ from pipelines.training.loop import Loop
 from pipelines.training.mm_samples import kept
 from pipelines.training.threads import use_threads
 from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, points
 from tests.benchmarks.indomain import table
 from tests.benchmarks.mm2latent_bench import Bench, Pictures, Project, Row
 from tests.benchmarks.mm2latent_edits import edits
@@ -281,6 +283,11 @@ def _with(rows: Mapping[str, Row], distances: Mapping[str, float]) -> dict[str, 
         | ({"cmmd": distances[name]} if name in distances else {})
         for name, row in rows.items()
     }
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """What each method keeps of the text and of the mask (Table 1)."""
+    return points(found["table 1"], "text", "mask"), "text score", "mask accuracy"
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +42,7 @@ from pipelines.training.boundaries import judged
 from pipelines.training.loop import to_tensor
 from pipelines.training.threads import use_threads
 from tests.benchmarks.claims import Claim, claim, said
-from tests.benchmarks.figure import draw_curves
+from tests.benchmarks.figure import Drawn, draw_curves
 from tests.benchmarks.indomain import means, table
 from tests.benchmarks.kept import PIPELINES, Kept
 
@@ -343,6 +344,11 @@ def _known(rows: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, floa
     return {name: {k: v.nanmean().item() for k, v in row.items()} for name, row in rows.items()}
 
 
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """Quality against seconds (Fig. 4.1)."""
+    return found["curves"], "seconds", "PSNR [dB]"
+
+
 def main() -> None:
     """Print the figures; write them to --json as well, and the curves to --figure."""
     parser = argparse.ArgumentParser(description="Figures of SAM inversion.")
@@ -362,7 +368,7 @@ def main() -> None:
     if arg.json:
         arg.json.write_text(json.dumps(figures, indent=2) + "\n")
     if arg.figure:
-        picture: Image.Image = draw_curves(figures["curves"], "seconds", "PSNR [dB]")
+        picture: Image.Image = draw_curves(*curves(figures))
         picture.save(arg.figure)
 
 
