@@ -4,7 +4,8 @@
 
 Each mutant changes a line or two of a scratch copy, in which the tests of that paper's pipeline
 run until one fails. A mutant under which all pass survives: then a test is missing, and the
-command ends with 1. It takes some minutes; `tests/test_mutants.py` only sees to it that the lines are there.
+command ends with 1. It takes some minutes; `tests/test_mutants.py` only sees to it that the lines
+are there.
 """
 
 from __future__ import annotations
