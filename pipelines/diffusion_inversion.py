@@ -20,7 +20,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +33,10 @@ from torch.nn import functional as F
 import weights
 from pipelines.components import PERCEPTUAL, Components
 from pipelines.conditions import MASK, SCRIBBLE, Condition
+from pipelines.diffusion_codes import DiffusionCodes
 from pipelines.images import as_images
 from pipelines.latent_diffusion import SCHEDULE, STEPS, LatentDiffusion, Text
-from pipelines.latents import fingerprint, save_codes
+from pipelines.latents import fingerprint
 from pipelines.networks.clip_text import ClipText
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate
@@ -90,7 +90,7 @@ class Denoised:
     seconds: float
 
 
-class DiffusionInversion(LatentDiffusion):
+class DiffusionInversion(DiffusionCodes, LatentDiffusion):
     """Reads a diffusion model's features into the codes of a generator.
 
     generator, autoencoder, encoders (E by task of TASKS), text, mapping, modulation, perceptual and
@@ -284,10 +284,6 @@ class DiffusionInversion(LatentDiffusion):
     def traced(self, picture: Image.Image, side: int = 128) -> Bool[np.ndarray, "side side"]:
         """Where a hand would draw strokes of a picture."""
         return Condition.scribble_of(picture, side).pixels[..., 0] > 0
-
-    def keep(self, path: str | Path, readings: Mapping[str, Reading]) -> Path:
-        """Write the codes of readings by name, as the other pipelines of this generator do."""
-        return save_codes(path, {name: r.w for name, r in readings.items()}, self.fingerprint)
 
     # ---- the method on tensors -------------------------------------------------------------------
 
