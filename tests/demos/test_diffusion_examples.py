@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from demos.diffusion_inversion import PAPER, answer, ask, example, inside, styles, times
 from demos.diffusion_inversion.setting import CLAY_HEADS
-from demos.kit import share, theme
+from demos.kit import share
 from demos.kit.bridge import Stop
 from demos.kit.painter import mask_painter
 from demos.kit.prompts import prompt_box
@@ -27,7 +27,7 @@ from examples.diffusion_inversion.results import MASK, SCRIBBLE, STORED
 from examples.stored import Stored
 from pipelines.networks.parser import FaceParser
 from tests.demos.fake_diffusion import FakeDiffusion
-from tests.demos.preparation import switched_on
+from tests.demos.preparation import serving, started
 from tests.demos.shelves import stocked
 from tests.demos.test_diffusion_page import PAGE
 from tests.demos.test_first_screen import DEVELOPERS
@@ -56,15 +56,13 @@ def fake_diffusion() -> FakeDiffusion:
 
 @pytest.fixture(scope="module")
 def demo(shelves, fake_diffusion) -> gr.Blocks:
-    with stocked(shelves):
-        return switched_on(PAPER, PAGE, fake_diffusion)
+    return started(PAPER, PAGE, fake_diffusion, shelves)
 
 
 @pytest.fixture(scope="module")
 def served(demo):
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(demo) as url:
+        yield url
 
 
 def came_back(shown: dict) -> list:
@@ -268,8 +266,7 @@ def test_results_of_examples_go_on_with_their_codes(entries) -> None:
 def test_other_weights_leave_the_page_without_them_and_say_so(shelves, monkeypatch) -> None:
     other = dict.fromkeys(STORED.weights, "0" * 64)
     monkeypatch.setattr("examples.stored.StoredResults.checksums", other)
-    with stocked(shelves):
-        demo = switched_on(PAPER, PAGE, None)
+    demo = started(PAPER, PAGE, None, shelves)
     own = [b for b in demo.blocks.values() if getattr(b, "page", None) == PAPER.slug]
     words = [str(b.value) for b in own if isinstance(b, gr.HTML)]
     assert sum("made with other networks" in said for said in words) == 1

@@ -20,7 +20,6 @@ from demos.diffusion_inversion import PAPER, inside, layers, truth
 from demos.diffusion_inversion.ask import EXAMPLES
 from demos.diffusion_inversion.session import Asked, Subject
 from demos.diffusion_inversion.setting import CLAY_HEADS, NAMES, setting_of
-from demos.kit import theme
 from demos.kit.bridge import BOARD
 from demos.kit.downloads import Keepsake
 from demos.kit.handover import Exchange
@@ -36,8 +35,7 @@ from pipelines.latents import save_codes
 from tests.demos.fake_diffusion import STYLES, FakeDiffusion
 from tests.demos.fake_mm2latent import FakeMM2Latent
 from tests.demos.fake_pipeline import FakeInDomain
-from tests.demos.preparation import switched_on
-from tests.demos.shelves import stocked
+from tests.demos.preparation import serving, started
 from tests.demos.visitor import until
 
 WHOLE = (0.5, 0.5, 1)
@@ -48,8 +46,7 @@ PAGE = {"page": "demos.diffusion_inversion.page:build"}
 
 def build(fake: FakeDiffusion):
     """The app with this page switched on, and no stored results."""
-    with stocked(Path("nothing is stored here")):
-        return switched_on(PAPER, PAGE, fake)
+    return started(PAPER, PAGE, fake, Path("nothing is stored here"))
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +56,8 @@ def fake_diffusion() -> FakeDiffusion:
 
 @pytest.fixture(scope="module")
 def served(fake_diffusion):
-    demo = build(fake_diffusion)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(fake_diffusion)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
