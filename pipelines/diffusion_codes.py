@@ -10,22 +10,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
 from pipelines.images import as_images
-from pipelines.latents import load_codes, only, save_codes
+from pipelines.latents import Coded, load_codes, only, save_codes
 from pipelines.networks.stylegan2 import Generator
 from pipelines.runtime import Placed, stage
-
-
-class Coded(Protocol):
-    """A result with its code."""
-
-    w: Float[Tensor, "1 layers dim"]
 
 
 @dataclass(frozen=True, eq=False)
