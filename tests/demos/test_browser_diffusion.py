@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from demos.diffusion_inversion.ask import EXAMPLES
-from demos.kit import theme
 from tests.demos.browsing import CHROMIUM, LONG, overhang, panel, picture, press
 from tests.demos.fake_diffusion import FakeDiffusion
+from tests.demos.preparation import serving
 from tests.demos.test_diffusion_page import build
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
@@ -16,10 +16,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on th
 
 @pytest.fixture(scope="module")
 def served():
-    demo = build(FakeDiffusion(seconds_a_call=0.1))
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(FakeDiffusion(seconds_a_call=0.1))) as url:
+        yield url
 
 
 def opened(visit, served: str, width: int = 1280, **options) -> Page:

@@ -37,6 +37,8 @@ CONVERTERS = {
     "biggan-deep": "biggan:convert",
     "nvidia-eg3d": "eg3d:convert",
     "torchvision-vgg16": "torchvision:vgg16",
+    "pidinet": "annotators:pidinet",
+    "controlnet-hed": "annotators:hed",
 }
 _BY_NAME = ("genforce-boundaries",)  # one file an entry: these take contents by name
 _SHOWN = 3  # names an error lists before it only counts
