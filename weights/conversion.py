@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 from weights.files import cache, digest, is_safetensors
+from weights.lockfile import alone
 from weights.manifest import Row, WeightsError, write_atomically
 
 VERSION = 2  # raise it whenever a converter writes other tensors or another configuration
@@ -58,7 +59,7 @@ def convert(row: Row, source: Path, sha256: str) -> Path:
     Raises `WeightsError` when the converter is unknown or refuses the file; nothing half-written
     is left.
     """
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, alone(_place(row, sha256)):
         if done := converted(row, sha256):
             return done
         package = converters()
@@ -88,10 +89,11 @@ def _run(package: ModuleType, row: Row, source: Path, part: Path) -> None:
     except WeightsError:
         raise
     except Exception as error:
+        # Without the error itself: a traceback would print what a hostile file put into its words.
         raise WeightsError(
             f"{row.name}: expected the layout {row.converter!r} in {source}; got "
             f"{type(error).__name__}: {error}; name another converter in the manifest."
-        ) from error
+        ) from None
     if not part.is_file() or not is_safetensors(part):
         raise WeightsError(
             f"{row.name}: expected safetensors from the converter {row.converter!r}; got "

@@ -30,6 +30,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from weights.errors import WeightsError
+
 MANIFEST = Path(__file__).with_name("manifest.toml")
 STATES = ("starter", "hub", "published", "recipe")
 NO_CONVERTER = "published, converter not written yet"
@@ -37,10 +39,6 @@ NO_CONVERTER = "published, converter not written yet"
 _HEADER = re.compile(r"^\s*\[")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)?")
-
-
-class WeightsError(RuntimeError):
-    """A weight cannot be used; the message says what was expected, what was got, and the cure."""
 
 
 @dataclass(frozen=True)

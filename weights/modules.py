@@ -35,7 +35,7 @@ def load(
     name: str,
     device: str | torch.device = "cpu",
     *,
-    allow_unpinned: bool = False,
+    trust: bool = False,
     manifest: Path | None = None,
 ) -> nn.Module:
     """Build `network_class` from the configuration saved with the weight `name`, and fill it.
@@ -43,7 +43,7 @@ def load(
     Returned in float32, on `device`, in evaluation mode, without gradients. Raises `WeightsError`
     if the file is missing or damaged, or if its tensors are not exactly the network's.
     """
-    path = fetch(name, allow_unpinned=allow_unpinned, manifest=manifest)
+    path = fetch(name, trust=trust, manifest=manifest)
     return load_file(network_class, path, device)
 
 
@@ -74,17 +74,15 @@ def load_file(
 
 
 def load_tensors(
-    name: str, *, allow_unpinned: bool = False, manifest: Path | None = None
+    name: str, *, trust: bool = False, manifest: Path | None = None
 ) -> dict[str, Tensor]:
     """The tensors of a plain file such as boundaries or statistics: CPU, fp16 raised to float32."""
-    return read(fetch(name, allow_unpinned=allow_unpinned, manifest=manifest))[0]
+    return read(fetch(name, trust=trust, manifest=manifest))[0]
 
 
-def load_config(
-    name: str, *, allow_unpinned: bool = False, manifest: Path | None = None
-) -> dict[str, Any]:
+def load_config(name: str, *, trust: bool = False, manifest: Path | None = None) -> dict[str, Any]:
     """The configuration saved with a weight, {} if there is none."""
-    metadata = read(fetch(name, allow_unpinned=allow_unpinned, manifest=manifest))[1]
+    metadata = read(fetch(name, trust=trust, manifest=manifest))[1]
     return json.loads(metadata.get("config", "{}"), object_hook=_integer_keys)
 
 
