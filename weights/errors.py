@@ -39,3 +39,14 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def cause(error: BaseException) -> BaseException | None:
+    """An error as the cause of a `WeightsError` that repeats its words; None if a traceback, which
+    prints the words of all causes as they are, would print more than plain lines."""
+    link: BaseException | None = error
+    while link is not None:
+        if not str(link).isprintable():
+            return None
+        link = link.__cause__ or link.__context__
+    return error

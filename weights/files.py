@@ -12,7 +12,7 @@ from weights.errors import Altered, WeightsError
 from weights.manifest import Row
 
 CACHE = "GAN_INVERSION_CACHE"
-_HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors format itself
+_HEADER_LIMIT = 10_000_000  # bytes; the format allows ten times as much, which is gigabytes as JSON
 
 
 def cache() -> Path:
