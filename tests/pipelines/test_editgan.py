@@ -380,6 +380,10 @@ def test_damaged_files(pipeline: EditGAN, tmp_path) -> None:
     save_file({"x": torch.zeros(3)}, file, {"config": '{"vectors": {"a": {"q_edit": ["skin"]}}}'})
     with pytest.raises(ValueError, match="delta must be"):
         pipeline.read_vector(file)
+    for config in ("no JSON", "[" * 100_000, "9" * 5000):
+        save_file({"x": torch.zeros(3)}, file, {"config": config})
+        with pytest.raises(ValueError, match="must hold its configuration as JSON"):
+            pipeline.read_vector(file)
 
 
 def test_a_kept_edit_is_restored_without_a_network(pipeline, embedding, tmp_path, monkeypatch):
