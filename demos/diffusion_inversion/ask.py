@@ -168,16 +168,19 @@ def opened(
 
 def showing(kind: str) -> Values:
     """Which painter is seen."""
-    return {f"{task} column": gr.update(visible=_shown(task == kind)) for task in WORDS}
+    return {f"{task} column": gr.update(elem_classes=_away(task != kind)) for task in WORDS}
 
 
 def _legend(kind: str) -> tuple[list[str], np.ndarray]:
     return (list(NAMES), PALETTE) if kind == MASK else (["paper", "ink"], PAPER_AND_INK)
 
 
-def _shown(whether: bool) -> bool | str:
-    """Hidden, and not taken away: what was painted stays in the browser."""
-    return True if whether else "hidden"
+def _away(whether: bool) -> list[str]:
+    """Hidden, and not taken away: what was painted stays in the browser.
+
+    By a class: Gradio shows a column that is `visible="hidden"` from the start.
+    """
+    return ["away"] if whether else []
 
 
 @dataclass(frozen=True)
@@ -276,7 +279,7 @@ def build(at: Setting, first: Values = MappingProxyType({})) -> AskControls:
 def _canvas(
     at: Setting, kind: str, chosen: str, first: Values
 ) -> tuple[gr.Column, gr.HTML, MaskPainter]:
-    with gr.Column(visible=_shown(kind == chosen), min_width=280) as column:
+    with gr.Column(elem_classes=_away(kind != chosen), min_width=280) as column:
         words = gr.HTML(
             first.get(f"{kind} words", told(kind)), elem_id=f"diffusion-{kind}-words"
         )  # fmt: skip

@@ -114,8 +114,8 @@ def _said(subject: Subject) -> str:
     ours, theirs = subject.reading, subject.denoised
     times = theirs.seconds / max(ours.seconds, 1e-9)
     return said(
-        f"Ours took <b>{_told(ours)}</b>; ControlNet <b>{_told(theirs)}</b>, its pictures on the "
-        f"way included: {times:.3g} times as long. Both read the same prompt, the same "
+        f"Ours took <b>{_told(ours)}</b>; ControlNet <b>{_told(theirs)}</b>, without its pictures "
+        f"on the way: {times:.3g} times as long. Both read the same prompt, the same "
         f"{subject.asked.task} and the same noise."
     )
 
