@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from weights.errors import Altered, WeightsError
+from weights.errors import Altered, NoRoom, WeightsError
 from weights.files import cache
 from weights.manifest import Row, write_atomically
 
@@ -117,7 +117,13 @@ def alone(target: Path, waiting: Callable[[], object] | None = None) -> Iterator
     from filelock import FileLock, Timeout
 
     folder = cache() / ".locks"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoRoom(
+            f"expected a folder to write in at {cache()}; got {error.strerror}; point "
+            "GAN_INVERSION_CACHE at a folder of yours."
+        ) from error
     name = "--".join(target.relative_to(cache()).parts)
     lock = FileLock(folder / f"{name}.lock", thread_local=False)
     while True:
@@ -142,7 +148,7 @@ def _entries() -> dict[str, dict[str, Any]]:
     path = place()
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     return _read(path, status.st_ino, status.st_mtime_ns, status.st_size)
 

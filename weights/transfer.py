@@ -54,28 +54,29 @@ class Transfer:
 
         A transfer that is cut is taken up again while it brings anything.
         """
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _client() as client:
+                return self._through(client)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                self.discard()  # it would keep the disk full
+            raise
+
+    def _through(self, client: httpx.Client) -> Path:
         import httpx
 
-        self.target.parent.mkdir(parents=True, exist_ok=True)
         brought = 0
         for attempt in range(TRIES):
             before = self._arrived()
             try:
-                with _client() as client:
-                    return self._once(client)
+                return self._once(client)
             except httpx.TransportError:
                 more = self._arrived() - before
                 brought += max(0, more)
                 if not brought or (attempt and more <= 0) or attempt + 1 == TRIES:
                     raise
                 time.sleep(PAUSE)
-            except Altered:
-                self.discard()
-                raise
-            except OSError as error:
-                if error.errno == errno.ENOSPC:
-                    self.discard()  # it would keep the disk full
-                raise
         raise AssertionError("the last try returns or raises")
 
     def discard(self) -> None:
@@ -84,8 +85,7 @@ class Transfer:
             path.unlink(missing_ok=True)
 
     def _once(self, client: httpx.Client) -> Path:
-        import httpx
-
+        """One question for all of the file, or for the rest of it."""
         part, tag = self._found()
         have = part.stat().st_size if part else 0
         if part and self.row.bytes and have == self.row.bytes:
@@ -94,19 +94,30 @@ class Transfer:
         if have:
             asked |= {"Range": f"bytes={have}-"} | ({"If-Range": tag} if tag else {})
         with client.stream("GET", self.url, headers=asked) as answer:
-            if answer.status_code == 416 or (have and self._elsewhere(answer, have)):
-                self.discard()
-                raise httpx.ReadError("what has arrived does not fit: from the beginning again")
-            self._refuse(answer, have)
-            start = have if answer.status_code == 206 else 0
-            total = self._total(answer, start)
-            refuse_size(self.row, total, start)
-            total = total or self.row.bytes or None
-            if not start:
-                self.discard()
-                part = self._part(answer.headers.get("ETag", ""))
-            self.resumed = self.resumed or bool(start)
+            fits = answer.status_code != 416 and not self._elsewhere(answer, have)
+            if fits or not have:
+                return self._take(answer, part, have)
+        self.discard()  # the rest of another beginning: from the first byte again
+        return self._once(client)
+
+    def _take(self, answer: httpx.Response, part: Path | None, have: int) -> Path:
+        """The bytes of an answer, after the `have` that lie in `part` or instead of them."""
+        import httpx
+
+        self._refuse(answer, have)
+        start = have if answer.status_code == 206 else 0
+        total = self._total(answer, start)
+        refuse_size(self.row, total, start)
+        total = total or self.row.bytes or None
+        if not start:
+            self.discard()
+            part = self._part(answer.headers.get("ETag", ""))
+        self.resumed = self.resumed or bool(start)
+        try:
             done = self._copy(answer, part, start, total)
+        except Altered:
+            self.discard()
+            raise
         if total and done < total:
             raise httpx.ReadError(f"the answer ended after {done} of {total} bytes")
         return part

@@ -189,6 +189,19 @@ def test_the_domains_that_ship(cache) -> None:
         assert not found[name].ready and all(lack.cure for lack in found[name].missing)
 
 
+def test_the_readme_says_where_downloads_are_enough(cache) -> None:
+    def reached(trust: bool) -> set[tuple[str, str]]:
+        pages = [(d.name, page) for d in weights.domains(trust=trust) for page in d.pages]
+        return {(n, page.paper) for n, page in pages if n != "clay-heads" and page.within_reach}
+
+    careful, trusting = reached(False), reached(True)
+    assert careful < trusting and {paper for _, paper in trusting} == {"sam_inversion"}
+    names = [[f"`{name}`" for name, _ in sorted(some)] for some in (careful, trusting - careful)]
+    more = " and ".join([", ".join(names[1][:-1]), names[1][-1]])
+    told = f"downloads are enough in {names[0][0]}, and with `--trust` in {more}; all other pages"
+    assert told in " ".join((ROOT / "weights" / "README.md").read_text().split())
+
+
 def test_every_recipe_that_ships_exists() -> None:
     recipes = {row.recipe for row in manifests.read().values() if row.recipe}
     assert recipes

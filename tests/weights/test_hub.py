@@ -153,6 +153,17 @@ def test_a_bad_part_is_fetched_anew(hub, large, cache) -> None:
     assert hub.sent[-2:] == ["bytes=100000-", ""] and place(cache).read_bytes() == LARGE
 
 
+def test_a_part_longer_than_the_file_is_begun_anew(hub, large, cache) -> None:
+    hub.cuts = [100_000, 0]
+    with pytest.raises(weights.WeightsError):
+        weights.fetch("photo/net", manifest=large)
+    (part,) = parts(cache)
+    part.write_bytes(bytes(len(LARGE) + 1))
+    weights.fetch("photo/net", manifest=large)
+    assert hub.sent[-2:] == [f"bytes={len(LARGE) + 1}-", ""]
+    assert place(cache).read_bytes() == LARGE and not parts(cache)
+
+
 def test_a_whole_part_is_only_checked(hub, large, cache) -> None:
     """The process ended between the last byte and the check."""
     hub.cuts = [100_000, 0]
@@ -360,6 +371,12 @@ def test_a_damaged_lock_file_is_said_and_nothing_passes(hub, manifest, cache, co
         weights.fetch("photo/net", manifest=manifest)
     assert main(["--manifest", str(manifest)]) == 0, "the table is still to be had"
     assert not hub.asked
+
+
+def test_a_cache_that_cannot_be_written_is_said(hub, manifest, cache) -> None:
+    cache.write_text("a file where a folder is to be")
+    with pytest.raises(weights.NoRoom, match="expected a folder.*got.*GAN_INVERSION_CACHE"):
+        weights.fetch("photo/net", manifest=manifest)
 
 
 def test_sizes_are_asked_without_a_download(hub, manifest, monkeypatch) -> None:
