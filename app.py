@@ -48,7 +48,7 @@ def build(
     imaging.keep_files_whole()
     with demos.environment.one_server():
         with gr.Blocks(title=share.TITLE, delete_cache=(3600, 3600)) as demo:
-            home.build(papers, source)
+            home.build(papers, loads, source)
             api.publish("clay", clay.FUNCTIONS)
         for paper in (paper for paper in papers if paper.page):
             with demo.route(paper.name, f"/{paper.slug}"):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import gradio as gr
 
+from demos.comparison import page
 from demos.header import picker
 from demos.header.readiness import Source
 from demos.kit.introduction import citation, links
@@ -83,11 +84,13 @@ fill="var(--soft)" stroke="var(--line)"/>{_points((122, 318), (242, 342))}
 def _counted(papers: Sequence[Paper]) -> str:
     """How many papers run, and how many do not yet."""
     run = sum(bool(paper.page) for paper in papers)
-    number, coming = _NUMBERS.get(run, str(run)), len(papers) - run
-    words = f"{number} paper{'' if run == 1 else 's'}, run live"
-    return (
-        f"{words}; {_NUMBERS.get(coming, str(coming)).lower()} in preparation" if coming else words
-    )
+    coming, words = len(papers) - run, f"{_number(run)}, run live"
+    return f"{words}; {_NUMBERS.get(coming, coming).lower()} in preparation" if coming else words
+
+
+def _number(papers: int) -> str:
+    """So many papers, in words."""
+    return f"{_NUMBERS.get(papers, papers)} paper{'' if papers == 1 else 's'}"
 
 
 def _card(paper: Paper) -> str:
@@ -101,12 +104,14 @@ def _card(paper: Paper) -> str:
 <p class="links">{links(paper)}</p>{action}</article>"""
 
 
-def build(papers: Sequence[Paper], source: Source) -> None:
-    """Put the page into the open `gr.Blocks`."""
+def build(papers: Sequence[Paper], loads: Mapping[str, Callable], source: Source) -> None:
+    """Put the page into the open `gr.Blocks`; loads: gives each paper's pipeline, by slug."""
     gr.Navbar(main_page_name="Home")
     picker.build(papers, None, source)
-    gr.HTML(f"""<div class="prose-page home"><section class="lead">
-<h1>Take a picture apart, and put it together differently</h1>
+    gr.HTML("""<div class="prose-page home">
+<h1>Take a picture apart, and put it together differently</h1></div>""")
+    page.build(papers, loads, _number)
+    gr.HTML(f"""<div class="prose-page home"><section class="lead"><h2>What happens there</h2>
 <p>A GAN turns a short code into a picture. GAN inversion goes the other way: given a picture, it
 finds the code that would have made it. Once a picture is a code, moving the code edits the
 picture: age, a smile, the light, or half of somebody else's face.</p></section>

@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from PIL import Image
 
 from examples.clay.edits import EDITS
-from examples.clay.parameters import SEEDS
+from examples.clay.parameters import SEEDS, draw, latent
 from examples.clay.parts import CLASSES
 
 if TYPE_CHECKING:
@@ -41,6 +41,19 @@ def truth(seed: int, changes: Mapping[str, float] | None = None) -> Portrait:
         if change:
             overrides |= EDITS[name].apply(original.parameters, change)
     return portrait(seed, **overrides) if overrides else original
+
+
+def room(
+    seed: int, edit: str, change: float, overrides: Mapping[str, object] | None = None
+) -> float:
+    """By how much the portrait of a seed changes with one of EDITS, in the edit's own unit.
+
+    overrides: what else is set of it. Nothing is rendered.
+    """
+    z, given = latent(seed), dict(overrides or {})
+    own = draw(z, given)
+    after = draw(z, given | EDITS[edit].apply(own, change))
+    return float(EDITS[edit].value(after) - EDITS[edit].value(own))
 
 
 @functools.lru_cache(maxsize=8)  # candidates of an example are of the same few portraits

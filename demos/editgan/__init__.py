@@ -23,6 +23,7 @@ PAPER = Paper(
     pipeline="pipelines.editgan:EditGAN",
     page="demos.editgan.page:build",
     api="demos.editgan.api:functions",
+    comparison="demos.editgan.comparison:METHOD",
     clay_alone="Its parts, examples and true answers are those of clay heads.",
     places={"picture": "Picture to embed"},
     kinds=STORED.kinds,

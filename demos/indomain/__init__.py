@@ -33,6 +33,7 @@ PAPER = Paper(
         "styles": "Mix, as style",
     },  # fmt: skip
     api="demos.indomain.api:functions",
+    comparison="demos.indomain.comparison:METHOD",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -298,10 +299,10 @@ def psnr(a: Image.Image, b: Image.Image, where: np.ndarray | None = None) -> flo
     return 10 * math.log10(255**2 / error) if error else math.inf
 
 
-def data_uri(picture: Image.Image, format: str = "PNG") -> str:
-    """A picture as a data URI, for pictures inside HTML."""
+def data_uri(picture: Image.Image, format: str = "PNG", **options: Any) -> str:
+    """A picture as a data URI, for pictures inside HTML; options: of the format."""
     buffer = io.BytesIO()
-    picture.save(buffer, format)
+    picture.save(buffer, format, **options)
     content = base64.b64encode(buffer.getvalue()).decode()
     return f"data:image/{format.lower()};base64,{content}"
 

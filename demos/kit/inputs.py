@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,12 +139,14 @@ def portrait_input(
     align_api: str | None = None,
     side: int = SIDE,
     faces: bool = True,
+    new_seed: Callable[[], int] = random_seed,
 ) -> PortraitInput:
     """A picture input with a never-seen button, a seed box and a crop by hand to `side` px.
 
     An own picture is replaced by its face, aligned as the pictures of `domain` are, where these
     show `faces`. Only clay heads can be drawn never seen. With `api_name`
-    drawing a never-seen portrait is a public endpoint, with `align_api` the alignment.
+    drawing a never-seen portrait is a public endpoint, with `align_api` the alignment. new_seed:
+    whose portrait the button draws.
     """
     picture = Picture(
         value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
@@ -168,20 +170,24 @@ def portrait_input(
             alt_text="The square crop of the picture above.", buttons=[], elem_classes="filled",
         )  # fmt: skip
     portrait = PortraitInput(picture, x, y, zoom, seed, button)
-    _wire_portrait(portrait, seen, api_name, side)
+    _wire_portrait(portrait, seen, api_name, side, new_seed)
     replaced = [button.click, seed.submit, seed.input]
     wire_faces(panel, picture, {"x": x, "y": y, "zoom": zoom}, replaced, QUIET, align_api)
     return portrait
 
 
 def _wire_portrait(
-    portrait: PortraitInput, seen: gr.Image, api_name: str | None, side: int
+    portrait: PortraitInput,
+    seen: gr.Image,
+    api_name: str | None,
+    side: int,
+    new_seed: Callable[[], int],
 ) -> None:
     shown = [portrait.picture, portrait.seed]
 
     def draw(seed: int | None) -> tuple[Image.Image, int]:
         """A never-seen portrait of a test seed; without a seed, of a random one."""
-        number = random_seed() if seed is None else int(seed)
+        number = new_seed() if seed is None else int(seed)
         return never_seen(number), number
 
     portrait.button.click(lambda: draw(None), None, shown, **QUIET)

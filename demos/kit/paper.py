@@ -18,8 +18,10 @@ class Paper:
     says: what it does, in a sentence or two. article, code: addresses; code "" where none is
     public. citation: BibTeX. pipeline, page: "module:name" of the class of the pipeline and of the
     function that builds the page; without a page the paper is in preparation. api: "module:name" of
-    what gives the paper's documented functions, "" where it has none. clay_alone: why the page is
-    for clay heads alone, "" where it takes every domain that the manifest has for the paper.
+    what gives the paper's documented functions, "" where it has none. comparison: "module:name" of
+    the `Method` by which it takes part in the comparison of the first page, "" where it does not.
+    clay_alone: why the page is for clay heads alone, "" where it takes every domain that the
+    manifest has for the paper.
     places: inputs of the page that a picture can be sent to, by key, with words for them.
     kinds, networks: of stored results, and the weights that they come from.
     """
@@ -37,6 +39,7 @@ class Paper:
     page: str = ""
     places: Mapping[str, str] = field(default_factory=dict, hash=False)
     api: str = ""
+    comparison: str = ""
     clay_alone: str = ""
     kinds: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
@@ -53,6 +56,11 @@ class Paper:
     def functions(self, load: Callable) -> tuple[Callable, ...]:
         """The documented functions; load: gives the pipeline."""
         return pkgutil.resolve_name(self.api)(load) if self.api else ()
+
+    @property
+    def method(self) -> Any:
+        """What the paper does in the comparison, imported now; None where it takes no part."""
+        return pkgutil.resolve_name(self.comparison) if self.comparison else None
 
 
 def load(pipeline: str, domain: str) -> Any:

@@ -23,6 +23,7 @@ PAPER = Paper(
     page="demos.mm2latent.page:build",
     places={"edit": "Edit"},
     api="demos.mm2latent.api:functions",
+    comparison="demos.mm2latent.comparison:METHOD",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

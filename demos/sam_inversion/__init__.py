@@ -23,6 +23,7 @@ PAPER = Paper(
     page="demos.sam_inversion.page:build",
     places={"picture": "Picture"},
     api="demos.sam_inversion.api:functions",
+    comparison="demos.sam_inversion.comparison:METHOD",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

@@ -19,6 +19,7 @@ from demos.kit import stored
 from demos.kit.downloads import Keepsake
 from demos.kit.outputs import Values
 from demos.kit.runs import mark
+from demos.kit.shelf import Scene
 from demos.sam_inversion import edit, invert, maps
 from demos.sam_inversion.chart import figure
 from demos.sam_inversion.invert import OPTIMISE, OTHER
@@ -26,7 +27,6 @@ from demos.sam_inversion.latents import opened
 from demos.sam_inversion.maps import PARSER
 from demos.sam_inversion.session import SAM, Seen, Subject
 from demos.sam_inversion.setting import CLAY_HEADS, LABELS
-from demos.sam_inversion.shelf import Scene
 from demos.sam_inversion.tables import table
 from examples.sam_inversion.results import RIVAL, StoredMaps
 from examples.stored import Stored

@@ -17,11 +17,11 @@ from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, GPU, PortraitInput, aligned
 from demos.kit.outputs import Values, filling
 from demos.kit.runs import mark
+from demos.kit.shelf import Scene, scene_of
 from demos.kit.words import said
 from demos.sam_inversion.latents import EMPTY, LatentView, latent_view, opened
 from demos.sam_inversion.session import Seen, thing_seen
 from demos.sam_inversion.setting import Setting
-from demos.sam_inversion.shelf import Scene, scene_of
 
 PARSER, TRUE, PIXELS = "parser", "true parts", "pixels"
 SEGMENTS = {

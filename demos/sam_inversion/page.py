@@ -12,6 +12,7 @@ from collections.abc import Callable
 import gradio as gr
 
 from demos.header.readiness import Source
+from demos.kit import shelf
 from demos.kit.address import follow, into_portrait
 from demos.kit.by_domain import by_domain
 from demos.kit.downloads import take_home
@@ -20,7 +21,7 @@ from demos.kit.inputs import portrait_input
 from demos.kit.introduction import introduction
 from demos.kit.runs import Belonging, wire_run
 from demos.kit.stored import choice
-from demos.sam_inversion import PAPER, edit, example, invert, maps, shelf
+from demos.sam_inversion import PAPER, edit, example, invert, maps
 from demos.sam_inversion.setting import CLAY_HEADS, Setting, setting_of
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true"><msubsup><mi>F</mi><mi>k</mi>

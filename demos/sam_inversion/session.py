@@ -11,8 +11,8 @@ from PIL import Image
 
 from demos.kit.imaging import refuse
 from demos.kit.inputs import aligned
+from demos.kit.shelf import Scene
 from demos.sam_inversion.chart import Points
-from demos.sam_inversion.shelf import Scene
 from examples.clay.edits import EDITS
 from examples.stored import Stored
 

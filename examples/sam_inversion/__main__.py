@@ -13,8 +13,7 @@ from typing import Any
 
 from examples import choosing
 from examples.choosing import Chosen, Compute
-from examples.clay.edits import EDITS
-from examples.clay.parameters import draw, latent
+from examples.portraits import room
 from examples.sam_inversion import results
 from examples.sam_inversion.results import STORED, Staging
 from examples.stored import Stored
@@ -24,13 +23,10 @@ ENOUGH = 0.5  # of a change that is asked for, which a portrait must have room f
 
 def _suits(staging: Staging) -> Callable[[int], bool]:
     """Portraits that have not yet what the edit gives them."""
-    edit, change = EDITS[staging.edit], staging.change
 
     def suits(seed: int) -> bool:
-        z = latent(seed)
-        own = draw(z, staging.overrides)
-        after = draw(z, staging.overrides | edit.apply(own, change))
-        return abs(float(edit.value(after) - edit.value(own))) >= ENOUGH * abs(change)
+        found = room(seed, staging.edit, staging.change, staging.overrides)
+        return abs(found) >= ENOUGH * abs(staging.change)
 
     return suits
 

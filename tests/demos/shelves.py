@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from demos.comparison import __main__ as comparison
+from demos.comparison.session import Entrant, entrants
+from demos.kit import shelf
+from demos.kit.paper import Paper
+from demos.kit.shelf import NOTHING, Scene
+from demos.papers import PAPERS
 from examples import choosing, stored
 from examples.clay import captions
 from examples.clay.parameters import draw, latent
@@ -28,7 +36,7 @@ from examples.sam_inversion import __main__ as sam
 from examples.sam_inversion import results as sam_results
 from pipelines.training import editing_vectors
 from tests.demos.fake_diffusion import FakeDiffusion
-from tests.demos.fake_editgan import FakeEditGAN, face
+from tests.demos.fake_editgan import FakeEditGAN, face, vector
 from tests.demos.fake_mm2latent import FakeMM2Latent, oval
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.fake_sam import FakeSAM
@@ -60,6 +68,32 @@ def changed(seed: int, **overrides: object) -> SimpleNamespace:
 def bronzed(parameters: np.ndarray, style: str) -> np.ndarray:
     """A portrait in a style: the same whoever it is."""
     return np.full((1, 128, 128, 3), 90 + 10 * len(style), np.uint8)
+
+
+def drawn_scene(scene: Scene, edit: str = "", change: float = 0.0) -> SimpleNamespace:
+    """A scene of the shelf as `changed` has it; its true answers are lighter."""
+    told = {} if scene.thing == NOTHING else scene.overrides
+    found = changed(scene.seed, **told)
+    if edit:
+        found.image = np.asarray(Image.fromarray(found.image).point(lambda v: min(v + 30, 255)))
+    return found
+
+
+def taking_part(papers: Sequence[Paper] = PAPERS, **others: Any) -> tuple[Entrant, ...]:
+    """The papers of the comparison with fake pipelines; others: in place of these, by slug."""
+    made = {
+        "indomain": FakeInDomain, "editgan": with_glasses, "mm2latent": FakeMM2Latent,
+        "sam_inversion": FakeSAM,
+    }  # fmt: skip
+    loads = {slug: functools.cache(make) for slug, make in made.items()}
+    return entrants(papers, loads | {slug: lambda fake=fake: fake for slug, fake in others.items()})
+
+
+def with_glasses() -> FakeEditGAN:
+    """The fake with one more vector: the drawing has no glasses, its lids stand for them."""
+    fake = FakeEditGAN()
+    fake.library["glasses on"] = vector("glasses on", 7, left_sclera=5.0, right_sclera=5.0)
+    return fake
 
 
 def drawn_truth(edit, seed: int, size: int) -> editing_vectors.Truth:
@@ -109,3 +143,5 @@ def make_all(folder: Path) -> None:
         mm2latent.make(FakeMM2Latent())
         sam.make(FakeSAM())
         diffusion.make(FakeDiffusion())
+        patch.setattr(shelf, "_rendered", drawn_scene)
+        comparison.make(taking_part())

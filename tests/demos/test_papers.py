@@ -26,7 +26,13 @@ PAPER = Paper(
     slug="sixth", name="A sixth page", title="The sixth paper", authors="A. Uthor", year=2026,
     says="It does nothing.", article="https://example.org", code="", citation="@misc{sixth}",
     pipeline="demos.sixth.pipeline:Sixth", page="demos.sixth.page:build", kinds=("one",),
+    comparison="demos.sixth.comparison:METHOD",
 )
+"""
+METHOD = """
+from demos.comparison.method import Method
+
+METHOD = Method("In no time", lambda *given: None, None, {}, "It edits nothing.")
 """
 PAGE = """
 import gradio as gr
@@ -99,7 +105,8 @@ def add_sixth(copy: Path) -> None:
     """One folder and one line, and a result as `python -m examples.sixth` would store it."""
     folder = copy / "demos" / "sixth"
     folder.mkdir()
-    for name, text in (("__init__", RECORD), ("page", PAGE), ("pipeline", PIPELINE)):
+    files = {"__init__": RECORD, "page": PAGE, "pipeline": PIPELINE, "comparison": METHOD}
+    for name, text in files.items():
         (folder / f"{name}.py").write_text(text)
     listed = copy / "demos" / "papers.py"
     lines = listed.read_text().splitlines(keepends=True)
@@ -124,6 +131,11 @@ def test_a_sixth_paper_is_one_folder_and_one_line(copy: Path) -> None:
     paths = {page[0]: page[1] for page in found["pages"]}
     running = 1 + sum(bool(paper.page) for paper in PAPERS)
     assert paths["sixth"] == "A sixth page" and len(paths) == 1 + running  # navigation shows these
+    compared = 1 + sum(bool(paper.page and paper.comparison) for paper in PAPERS)
+    running_there = f"One picture, {COUNTED[compared].lower()} papers"
+    assert any(running_there in words for words in found["home"])
+    cards = [words for words in found["home"] if '<figure class="shot' in words]
+    assert sum('<a href="sixth">A sixth page</a>' in words for words in cards) == 2
     (home,) = (words for words in found["home"] if "papers, run live" in words)
     counted = f"{COUNTED[running]} papers, run live"
     if coming := len(PAPERS) + 1 - running:

@@ -15,11 +15,11 @@ from safetensors.numpy import load_file
 
 from demos.kit.imaging import psnr
 from demos.kit.portraits import TEST
+from demos.kit.shelf import Scene, scene_of
 from demos.sam_inversion import PAPER, chart, latents
 from demos.sam_inversion.maps import PARSER, PIXELS, TRUE
 from demos.sam_inversion.session import Seen, thing_seen
 from demos.sam_inversion.setting import CLAY_HEADS, METHODS, setting_of
-from demos.sam_inversion.shelf import Scene, scene_of
 from examples.clay.edits import EDITS
 from examples.clay.parameters import PROPS
 from pipelines.baselines import BASELINES

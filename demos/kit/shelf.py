@@ -17,12 +17,12 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.kit.imaging import refuse
-from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput
+from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput, picture_of
 from demos.kit.outputs import Values
 from demos.kit.portraits import check_unseen, random_seed, seed_of
 from examples.clay.edits import EDITS
 from examples.clay.parameters import PROPS
-from examples.portraits import unseen
+from examples.portraits import room, unseen
 
 NOTHING = PROPS[0]
 NAMES = {NOTHING: "nothing", "caption": "lettering"}  # where the renderer's own word is unclear
@@ -72,6 +72,11 @@ class Scene:
         """Where the person is seen, bool (H, W): neither the background nor the thing."""
         return _rendered(self).parts > 0
 
+    def room(self, edit: str, change: float) -> float:
+        """By how much this person changes with one of EDITS, in its own unit: who wears glasses
+        cannot put them on."""
+        return room(self.seed, edit, change, self.overrides)
+
     def answer(self, edit: str, change: float) -> Image.Image:
         """The same person and thing with one of EDITS, `change` in its own unit."""
         return Image.fromarray(_rendered(self, edit, change).image)
@@ -92,6 +97,14 @@ def scene_of(picture: Image.Image, seed: int | None, *staged: Any) -> Scene | No
     scene = Scene(int(seed), *staged)
     drawn = scene.image
     return scene if (drawn.size, drawn.tobytes()) == (picture.size, picture.tobytes()) else None
+
+
+def meant(picture: Image.Image | None, seed: int | None, *staged: Any) -> Image.Image | None:
+    """The picture; for a portrait that has just been typed or drawn bare, that with its thing,
+    which is on its way."""
+    picture = picture_of(picture, seed)
+    bare = picture is not None and seed_of(picture, seed) is not None
+    return Scene(int(seed), *staged).image if bare else picture
 
 
 def put(
