@@ -1,10 +1,15 @@
-"""The app: one page a paper, one queue. Start it with `python app.py`."""
+"""The app: one page a paper, one queue. Start it with `python app.py`.
+
+With --trust, visitors may also download files for which nobody states a checksum, from the https
+addresses of their publishers: the first file is kept, a later change refused, nothing executed.
+"""
 
 from __future__ import annotations
 
 import demos  # settles what Gradio reads from the environment as it is imported
 
 # isort: split
+import argparse
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -60,9 +65,15 @@ def presented(papers: Sequence[Paper]) -> dict[str, Any]:
     return {"app_kwargs": {"middleware": [Middleware(share.Presented, papers=papers)]}}
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve the app until it is stopped; `arguments` are those of the command line by default."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--trust", action="store_true", help="as described above")
+    options = parser.parse_args(arguments)
     loaded = pipelines_of(PAPERS)
-    demo = build(loaded)
+    demo = build(loaded, Source.trusting() if options.trust else Source())
     demo.launch(**theme.LAUNCH, **presented(PAPERS), prevent_thread_lock=True)
     for task in (*(pipeline.warm_up for pipeline in loaded.values()), warm_up_renderer):
         threading.Thread(target=task, daemon=True).start()

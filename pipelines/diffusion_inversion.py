@@ -20,13 +20,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
@@ -34,17 +33,22 @@ from torch.nn import functional as F
 import weights
 from pipelines.components import PERCEPTUAL, Components
 from pipelines.conditions import MASK, SCRIBBLE, Condition
+from pipelines.diffusion_codes import DiffusionCodes
 from pipelines.images import as_images
 from pipelines.latent_diffusion import SCHEDULE, STEPS, LatentDiffusion, Text
-from pipelines.latents import fingerprint, save_codes
+from pipelines.latents import fingerprint
+from pipelines.networks.bisenet import BiSeNet
 from pipelines.networks.clip_text import ClipText
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate
+from pipelines.networks.edge_annotator import KINDS, EdgeAnnotator
 from pipelines.networks.irse import FaceJudge
 from pipelines.networks.joint_embedding import JointEmbedding
 from pipelines.networks.judge import PortraitJudge
+from pipelines.networks.parser import FaceParser
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
+from pipelines.picture_conditions import PictureConditions
 from pipelines.runtime import OnStep, Step, stage
 
 TASKS = (MASK, SCRIBBLE)
@@ -90,13 +94,14 @@ class Denoised:
     seconds: float
 
 
-class DiffusionInversion(LatentDiffusion):
+class DiffusionInversion(DiffusionCodes, PictureConditions, LatentDiffusion):
     """Reads a diffusion model's features into the codes of a generator.
 
     generator, autoencoder, encoders (E by task of TASKS), text, mapping, modulation, perceptual and
     judge (or None) are ready modules; ablated: T without attention (Table 2, row b), or None;
-    styles: T by name of a style. All are frozen and placed as `Runtime.decide` says for device and
-    offload. guidance: of `denoise` by the prompt; 1 for none, which halves its calls.
+    styles: T by name of a style; parser and annotator read masks and strokes of pictures, None
+    where nothing does. All are frozen and placed as `Runtime.decide` says for device and offload.
+    guidance: of `denoise` by the prompt; 1 for none, which halves its calls.
     """
 
     paper = "diffusion_inversion"
@@ -113,6 +118,8 @@ class DiffusionInversion(LatentDiffusion):
         judge: PortraitJudge | FaceJudge | None = None,
         ablated: StyleModulation | None = None,
         styles: Mapping[str, StyleModulation] | None = None,
+        parser: FaceParser | BiSeNet | None = None,
+        annotator: EdgeAnnotator | None = None,
         domain: str = "clay-heads",
         schedule: Mapping[str, Any] = SCHEDULE,
         guidance: float = 1.0,
@@ -123,6 +130,7 @@ class DiffusionInversion(LatentDiffusion):
         self.text, self.mapping, self.modulation = text, mapping, modulation
         self.perceptual, self.judge, self.domain = perceptual, judge, domain
         self.ablated, self.styles = ablated, dict(styles or {})
+        self.parser, self.annotator = parser, annotator
         self.schedule, self.guidance, self.size = dict(schedule), guidance, generator.resolution
         self.fingerprint = fingerprint(generator.synthesis)
         # Not `perceptual` itself: calling `stages` would pass a hook on the whole by.
@@ -133,7 +141,7 @@ class DiffusionInversion(LatentDiffusion):
         denoising = (self._unet, *(encoder.controlnet for encoder in self.encoders.values()))
         mapped = (mapping, modulation, ablated, *self.styles.values())
         networks = (generator.synthesis, *drawing, *denoising, text.texts, *mapped, judge)
-        self.place((*networks, *distance), device, offload, self.size)
+        self.place((*networks, *distance, parser, annotator), device, offload, self.size)
 
     @classmethod
     def arguments(cls, found: Components) -> dict[str, Any]:
@@ -146,6 +154,7 @@ class DiffusionInversion(LatentDiffusion):
             for task in TASKS
         }
         styles = {name: found.network({f"style-{name}": StyleModulation}) for name in STYLES}
+        clay = found.domain == "clay-heads"
         return {
             "generator": found.network({"generator": Generator}),
             "autoencoder": found.network({"latent-autoencoder": AutoencoderKL}),
@@ -157,6 +166,8 @@ class DiffusionInversion(LatentDiffusion):
             "judge": found.judge(),
             "ablated": found.network({"diffusion-modulation-plain": StyleModulation}),
             "styles": {name: net for name, net in styles.items() if net is not None},
+            "parser": found.network({"parser": FaceParser if clay else BiSeNet}),
+            "annotator": found.network(dict.fromkeys(KINDS, EdgeAnnotator)),
             "domain": found.domain,
         }
 
@@ -272,22 +283,6 @@ class DiffusionInversion(LatentDiffusion):
         w = reading.mapped + share * (reading.w - reading.mapped)
         image = as_images(self.runtime.picture(self.generator.synthesis, w.to(self.device)))[0]
         return replace(reading, w=w, image=image)
-
-    # ---- what a page holds -----------------------------------------------------------------------
-
-    def condition(
-        self, task: str, given: Any, palette: UInt8[np.ndarray, "classes 3"] | None = None
-    ) -> Condition:
-        """A mask of class indices with the colours of its classes, or a drawing: `Condition.of`."""
-        return Condition.of(task, given, palette)
-
-    def traced(self, picture: Image.Image, side: int = 128) -> Bool[np.ndarray, "side side"]:
-        """Where a hand would draw strokes of a picture."""
-        return Condition.scribble_of(picture, side).pixels[..., 0] > 0
-
-    def keep(self, path: str | Path, readings: Mapping[str, Reading]) -> Path:
-        """Write the codes of readings by name, as the other pipelines of this generator do."""
-        return save_codes(path, {name: r.w for name, r in readings.items()}, self.fingerprint)
 
     # ---- the method on tensors -------------------------------------------------------------------
 

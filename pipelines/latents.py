@@ -99,10 +99,16 @@ def read(path: Path, what: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 f"Choose one with {what}."
             )
         with safe_open(path, framework="pt") as file:
-            config = json.loads((file.metadata() or {}).get("config", "{}"))
+            text = (file.metadata() or {}).get("config", "{}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(
             f"file must be a whole safetensors file; got an error: {error}. Download it again."
+        ) from error
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"file must hold its configuration as JSON; got an error: {error}. Download it again."
         ) from error
     return tensors, config if isinstance(config, dict) else {}

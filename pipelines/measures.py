@@ -13,6 +13,7 @@ covariance of a set's features; k(x, y) = (x.y / d + 1)^3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torch.nn import functional as F
 
+from examples.clay.parameters import CHOICES
 from pipelines.images import as_images, as_tensor
 from pipelines.networks.irse import FaceJudge
 from pipelines.networks.judge import PortraitJudge
@@ -126,6 +128,14 @@ class Measured(Placed):
             return [None] * len(x)
         return inside(self.perceptual(x, encoded.clamp(-1, 1)), self.calibration).tolist()
 
+    @stage
+    def seen(self, image: Image.Image) -> dict[str, str]:
+        """What the judge sees in a picture, in words, by attribute; nothing where nobody judges."""
+        if self.judge is None:
+            return {}
+        choices = self.judge(as_tensor(image, self.size).to(self.device)).choices
+        return named(choices, 0) if choices else {}
+
     def fidelity(self, image: Image.Image, result: Result) -> Fidelity:
         """How faithful a result is to its picture, measured by blurs of the picture.
 
@@ -214,6 +224,16 @@ def equal_blur(image: Image.Image, psnr: float) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if error(middle) < target else (low, middle)
     return high if target else 0.0
+
+
+def named(choices: Mapping[str, Float[Tensor, "b options"]], row: int) -> dict[str, str]:
+    """The judge's likeliest options of one picture by name, where the renderer names as many."""
+    names = {name: CHOICES.get(name, ()) for name in choices}
+    return {
+        name: names[name][best]
+        for name, logits in choices.items()
+        if (best := int(logits[row].argmax())) < len(names[name])
+    }
 
 
 def edge_f1(

@@ -15,10 +15,9 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from examples.clay.parameters import CHOICES
 from pipelines.condition_codes import CONDITIONS, ConditionCodes
 from pipelines.images import as_tensor
-from pipelines.measures import Measured
+from pipelines.measures import Measured, named
 from pipelines.multimodal_baselines import Embedding
 from pipelines.multimodal_inputs import as_prompt
 from pipelines.networks.judge import JudgeOutput
@@ -157,15 +156,5 @@ class MultimodalReader(Measured):
         if seen is None and self.judge is not None:
             seen = self.judge(x)
         if seen is not None and seen.choices:
-            attributes = [_named(seen.choices, i) for i in range(len(x))]
+            attributes = [named(seen.choices, i) for i in range(len(x))]
         return [Scores(*row) for row in zip(text, condition, attributes, strict=True)]
-
-
-def _named(choices: Mapping[str, Tensor], row: int) -> dict[str, str]:
-    """The judge's likeliest options by name, where the renderer names as many."""
-    names = {name: CHOICES.get(name, ()) for name in choices}
-    return {
-        name: names[name][best]
-        for name, logits in choices.items()
-        if (best := int(logits[row].argmax())) < len(names[name])
-    }

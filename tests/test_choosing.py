@@ -11,6 +11,7 @@ from PIL import Image
 
 from examples import choosing
 from examples.clay.parameters import SEEDS
+from examples.diffusion_inversion import results as diffusion
 from examples.editgan import results as editgan
 from examples.indomain import promises
 from examples.mm2latent import results as mm2latent
@@ -171,6 +172,24 @@ def test_a_scene_keeps_all_that_its_page_says(rival, edits, number):
     pictures = {"sam": plain(70), "truth": plain(100)}  # 0.3 from it before the edit
     made = Stored("", {"numbers": numbers, "verdict": verdict}, pictures)
     assert sam.promise(Measuring(), made) == pytest.approx(number)
+
+
+@pytest.mark.parametrize(
+    ("seen", "agreement", "number"),
+    [((0.8, 0.5), (0.9, 0.4), 0.8), ((0.5, 0.5), (0.9, 0.4), 0), ((0.8, 0.5), (0.3, 0.4), -0.1)],
+)
+def test_words_and_what_is_painted_must_both_count(seen, agreement, number):
+    values = {
+        "seen": dict(zip(("ours", "condition alone"), seen, strict=True)),
+        "agreement": dict(zip(("ours", "words alone"), agreement, strict=True)),
+    }
+    assert diffusion.both_count(None, Stored("", values, {})) == pytest.approx(number)
+
+
+@pytest.mark.parametrize(("edited", "number"), [(90, 0.3), (40, -0.2)])
+def test_a_style_brings_the_picture_nearer_to_its_true_one(edited, number):
+    pictures = {"ours": plain(60), "truth": plain(100), "edited": plain(edited)}
+    assert diffusion.nearer(Measuring(), Stored("", {}, pictures)) == pytest.approx(number)
 
 
 def test_what_the_command_line_names_is_made(monkeypatch, capsys):

@@ -7,7 +7,6 @@ import contextlib
 import functools
 import gc
 import hashlib
-import http.server
 import os
 import pickle
 import subprocess
@@ -25,6 +24,7 @@ from safetensors.torch import load_file as read_raw
 from torch import nn
 
 import weights
+from tests.weights.conftest import left
 from weights import manifest as manifests
 from weights.__main__ import main
 from weights.files import is_pinned_graph
@@ -54,7 +54,7 @@ class Tiny(nn.Module, PyTorchModelHubMixin):
 
     def __init__(self, width: int = 3, channels: dict | None = None) -> None:
         super().__init__()
-        Tiny.built += 1
+        Tiny.built += torch.get_default_device().type != "meta"  # without numbers it is a sketch
         self.channels = channels
         self.layer = nn.Linear(width, width)
         self.register_buffer("steps", torch.tensor(70_000))
@@ -231,9 +231,9 @@ def test_unknown_name_suggests_the_close_ones(listed: Path) -> None:
 def test_unpinned_is_refused_unless_allowed(listed: Path, capsys: pytest.CaptureFixture) -> None:
     text = listed.read_text().replace(sha256(starter(listed)), "")
     listed.write_text(text)
-    with refused("expected a sha256", "register tiny/net", "allow_unpinned=True"):
+    with refused("expected a sha256", "register tiny/net", "trust=True"):
         weights.load(Tiny, "tiny/net", manifest=listed)
-    assert weights.fetch("tiny/net", allow_unpinned=True, manifest=listed) == starter(listed)
+    assert weights.fetch("tiny/net", trust=True, manifest=listed) == starter(listed)
     assert main(["--manifest", str(listed), "verify"]) == 1
     assert main(["--manifest", str(listed), "register", "tiny/net"]) == 0
     assert weights.fetch("tiny/net", manifest=listed) == starter(listed)
@@ -276,7 +276,7 @@ def test_offline_is_one_sentence_in_seconds(listed: Path, tmp_path: Path, reache
     assert run.returncode == 1 and run.stdout == ""
     (line,) = run.stderr.strip().splitlines()
     assert "nor a connection" in line and "Traceback" not in line and "--mirror" in line
-    assert not [p for p in (tmp_path / "hf").rglob("*") if p.is_file()]
+    assert not left(tmp_path / "hf")
 
 
 def test_published_without_converter_says_so(listed: Path, capsys: pytest.CaptureFixture) -> None:
@@ -334,7 +334,7 @@ def test_pickle_is_refused_and_never_opened(listed: Path, tmp_path: Path) -> Non
         with refused("expected a .safetensors file", "net.pkl", "execute code"):
             weights.load(Tiny, "photo/net", manifest=listed)
         with refused("net.pkl", "execute code"):
-            weights.fetch("photo/net", mirror=tmp_path, allow_unpinned=True, manifest=listed)
+            weights.fetch("photo/net", mirror=tmp_path, trust=True, manifest=listed)
         with refused("net.pkl", "execute code"):
             weights.load_file(Tiny, bomb)
         with refused("net.pkl"):
@@ -381,68 +381,6 @@ def test_checksum_is_computed_once_a_file(listed: Path, monkeypatch) -> None:
     os.utime(starter(listed), (1, 1))
     weights.fetch("tiny/net", manifest=listed)
     assert len(computed) == 2
-
-
-@pytest.fixture
-def hub(tmp_path: Path):
-    """A Hub on this machine that serves tmp_path/served; `cut` ends an answer half-way."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        cut = False
-
-        def do_HEAD(self) -> None:
-            self.answer(body=False)
-
-        def do_GET(self) -> None:
-            self.answer(body=True)
-
-        def answer(self, body: bool) -> None:
-            content = (tmp_path / "served").read_bytes()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", "c" * 40)
-            self.end_headers()
-            if body:
-                self.wfile.write(content[: len(content) // 2] if self.cut else content)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def test_download_is_kept_when_sound_and_removed_when_not(
-    listed: Path, tmp_path: Path, hub
-) -> None:
-    served, cache = weights.save(Tiny(2), tmp_path / "a.safetensors", CARD), tmp_path / "hf"
-    sound = served.rename(tmp_path / "served").read_bytes()
-    add_hub_row(listed, sha256(tmp_path / "served"))
-    there = {"HF_HOME": str(cache), "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}"}
-    ask = ("--manifest", str(listed), "fetch", "photo/net")
-
-    (tmp_path / "served").write_bytes(sound[:-1] + b"\1")
-    damaged = command(*ask, **there)
-    assert damaged.returncode == 1 and "expected sha256" in damaged.stderr
-    assert not list(cache.rglob("*.safetensors")) and not list(cache.rglob("blobs/*"))
-
-    (tmp_path / "served").write_bytes(sound)
-    hub.RequestHandlerClass.cut = True
-    cut = command(*ask, **there)
-    assert cut.returncode == 1 and "Traceback" not in cut.stderr, cut.stderr
-    assert not list(cache.rglob("*.incomplete")) and not list(cache.rglob("*.safetensors"))
-
-    hub.RequestHandlerClass.cut = False
-    good = command(*ask, **there)
-    assert good.returncode == 0 and "photo/net: ready in" in good.stdout, good.stderr
-    again = command(*ask, HF_HOME=str(cache), HF_HUB_OFFLINE="1")
-    assert again.returncode == 0 and again.stdout == good.stdout
-    shown = command("--manifest", str(listed), HF_HOME=str(cache), HF_HUB_OFFLINE="1")
-    assert shown.stdout.splitlines()[-1].endswith("cached")
 
 
 def test_the_list_that_ships() -> None:

@@ -1,4 +1,4 @@
-"""`python -m weights`: list, fetch, pin, verify and register weights.
+"""`python -m weights`: list, fetch, pin, forget, verify and register weights.
 
 Every answer is one line a weight; nothing here opens a pickle or shows a traceback, and only a
 conversion imports torch.
@@ -12,15 +12,17 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from weights.catalogue import Domain, Page, domains, needed, optional
 from weights.conversion import converted, is_converted
+from weights.errors import Offline, WeightsError, printable
 from weights.files import check, check_digest, digest, is_safetensors
+from weights.lockfile import forget, known
 from weights.manifest import (
     MANIFEST,
     Row,
-    WeightsError,
     find,
     pin,
     read,
@@ -28,7 +30,8 @@ from weights.manifest import (
     register,
     starter_file,
 )
-from weights.store import MIRROR, Offline, Progress, fetch, located, source, status
+from weights.store import MIRROR, fetch, located, source, stated, status, untrusted
+from weights.transfer import Progress
 
 HEADINGS = ("component", "domain", "state", "where", "size", "licence", "cached", "runs now")
 
@@ -41,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     except WeightsError as error:
         print(error, file=sys.stderr)
     except KeyboardInterrupt:
-        print("Stopped; no unfinished file was left.", file=sys.stderr)
+        print("Stopped; what has arrived is kept, and the next fetch goes on.", file=sys.stderr)
     return 1
 
 
@@ -68,13 +71,15 @@ def fetch_domain(options: argparse.Namespace) -> int:
     1 if any is not usable, extras apart.
     """
     extras = optional(options.domain, options.paper, options.manifest)
+    rows = _chosen(options.domain, options.paper, options.manifest)
+    trust = options.trust or _consent(rows)
     failed, offline = False, False
-    for row in _chosen(options.domain, options.paper, options.manifest):
+    for row in rows:
         try:
             with _bar() as on_progress:
                 path = fetch(
                     row.name,
-                    allow_unpinned=options.allow_unpinned,
+                    trust=trust,
                     mirror=options.mirror,
                     local_only=offline,
                     on_progress=on_progress,
@@ -104,14 +109,23 @@ def pin_file(options: argparse.Namespace) -> int:
     return 0
 
 
+def forget_file(options: argparse.Namespace) -> int:
+    """Drop the checksum that was kept when a file first arrived; the next one counts as the first.
+
+    1 if none was kept."""
+    found = forget(find(options.name, options.manifest).name)
+    print(f"{options.name}: {'forgotten' if found else 'nothing was kept'}.")
+    return int(not found)
+
+
 def verify(options: argparse.Namespace) -> int:
     """Check the SHA-256 of every file present; one line a bad file, 1 if there is any."""
-    rows = read(options.manifest)
+    rows = {name: known(row) for name, row in read(options.manifest).items()}
     faults = [fault for row in rows.values() if (fault := _fault(row))]
     faults += _strays(rows.values(), options.manifest.parent)
     present = sum(_present(row) for row in rows.values())
     for fault in faults:
-        print(fault, file=sys.stderr)
+        print(printable(fault), file=sys.stderr)
     absent = len(rows) - present
     print(f"{present} present, {len(faults)} bad, {absent} not on this machine.")
     return int(bool(faults))
@@ -155,7 +169,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("domain", help="such as clay-heads, or one weight: clay-heads/generator")
     command.add_argument("--paper", default="", help="only what this page needs, such as editgan")
     command.add_argument(
-        "--allow-unpinned", action="store_true", help="accept files without a known checksum"
+        "--trust",
+        action="store_true",
+        help="accept files for whose checksum nobody vouches, and keep it: a later change is "
+        "refused; nothing in a file is ever executed",
     )
     command.set_defaults(run=fetch_domain)
 
@@ -165,6 +182,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("name", help="such as lsun-car/generator")
     command.add_argument("--file", type=Path, help="this file, instead of downloading it now")
     command.set_defaults(run=pin_file)
+
+    command = commands.add_parser("forget", help="drop the checksum kept of a file's first arrival")
+    command.add_argument("name", help="such as lsun-car/generator")
+    command.set_defaults(run=forget_file)
 
     command = commands.add_parser("verify", help="check the checksum of every file present")
     command.set_defaults(run=verify)
@@ -194,6 +215,21 @@ def _chosen(domain: str, paper: str, manifest: Path) -> list[Row]:
     raise WeightsError(
         f"expected a domain of the manifest; got {domain!r}; did you mean {' or '.join(close)}?"
     )
+
+
+def _consent(rows: Iterable[Row]) -> bool:
+    """Ask once, where somebody is there to answer, about files for which nobody vouches."""
+    strange = [row for row in rows if untrusted(row) and located(row) is None]
+    if not strange or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    for row in strange:
+        print(f"{row.name}: {row.where}, licence: {row.licence}", file=sys.stderr)
+    print(
+        "Nobody states checksums for these files. Nothing in them is executed; the checksum of "
+        "what arrives now is kept, and a later change refused.\nTrust their publishers? [y/N] ",
+        end="", file=sys.stderr, flush=True,
+    )  # fmt: skip
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 @contextlib.contextmanager
@@ -256,6 +292,8 @@ def _fault(row: Row) -> str | None:
     path = located(row)
     if path is None:
         return None
+    if not row.sha256 and (found := stated(row, path)):
+        row = replace(row, sha256=found[1])
     try:
         (check_digest if row.state == "published" else check)(row, path)
     except WeightsError as error:

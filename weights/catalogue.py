@@ -6,12 +6,16 @@ network, so a page may call it at every visit.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from weights import download
+from weights.errors import WeightsError
 from weights.files import place
+from weights.lockfile import known
 from weights.manifest import DomainRow, Row, read, read_domains
 from weights.store import status
 
@@ -20,7 +24,8 @@ from weights.store import status
 class Missing:
     """One weight that a page cannot use now: `reason` is a few words, `cure` a sentence.
 
-    `fetchable`: whether a program can get it as it stands, pinned and with a known converter.
+    `fetchable`: whether a program can get it as it stands: its converter is known, and somebody
+    vouches for what arrives.
     """
 
     name: str
@@ -100,10 +105,22 @@ class Domain:
         return tuple(dict.fromkeys(lack.recipe for lack in self.missing if lack.recipe))
 
 
-def domains(manifest: Path | None = None) -> list[Domain]:
-    """All domains of the manifest, in its order, as they stand on this machine."""
+def domains(manifest: Path | None = None, *, trust: bool = False) -> list[Domain]:
+    """All domains of the manifest, in its order, as they stand on this machine.
+
+    trust: who runs the program trusts the publishers' addresses, as `store.fetch` takes it.
+    """
     rows = read(manifest)
-    return [_domain(domain, rows) for domain in read_domains(manifest).values()]
+    return [_domain(domain, rows, trust) for domain in read_domains(manifest).values()]
+
+
+def sizes(names: Iterable[str], manifest: Path | None = None) -> dict[str, int]:
+    """Bytes of weights by name, as their publishers say within seconds; without those that do not.
+
+    This asks the network, but for nothing of the files.
+    """
+    rows = read(manifest)
+    return download.sizes(known(rows[name]) for name in names if name in rows)
 
 
 def needed(domain: str, paper: str = "", manifest: Path | None = None) -> list[str]:
@@ -127,11 +144,11 @@ def optional(domain: str, paper: str = "", manifest: Path | None = None) -> set[
     return set(needed(domain, paper, manifest)) - needs
 
 
-def _domain(domain: DomainRow, rows: Mapping[str, Row]) -> Domain:
+def _domain(domain: DomainRow, rows: Mapping[str, Row], trust: bool) -> Domain:
     lists = [*domain.needs.values(), *domain.extras.values()]
     names = dict.fromkeys(name for some in lists for name in some)
-    lacks = {name: lack for name in names if (lack := _missing(rows[name]))}
-    coming = [rows[name] for name in lacks if _direct(rows[name])]
+    lacks = {name: lack for name in names if (lack := _missing(rows[name], trust))}
+    coming = [lack for name, lack in lacks.items() if _direct(rows[name])]
 
     def lacking(names: tuple[str, ...]) -> tuple[Missing, ...]:
         return tuple(lacks[name] for name in names if name in lacks)
@@ -149,17 +166,20 @@ def _domain(domain: DomainRow, rows: Mapping[str, Row]) -> Domain:
         title=domain.title,
         pixels=domain.pixels,
         licences=licences(names),
-        download=sum(row.bytes for row in coming),
-        unknown_sizes=sum(not row.bytes for row in coming),
+        download=sum(lack.bytes for lack in coming),
+        unknown_sizes=sum(not lack.bytes for lack in coming),
         pages=tuple(pages),
     )
 
 
-def _missing(row: Row) -> Missing | None:
+def _missing(row: Row, trust: bool) -> Missing | None:
     ready, reason = status(row)
     if ready:
         return None
-    fetchable = _direct(row) and bool(row.sha256) and reason != "damaged"
+    with contextlib.suppress(WeightsError):  # a damaged lock file, which is the reason then
+        row = known(row)
+    vouched = bool(row.sha256 or row.repo or trust)
+    fetchable = _direct(row) and vouched and reason not in ("damaged", "lock file damaged")
     return Missing(row.name, reason, _cure(row), row.recipe, row.bytes, fetchable)
 
 
@@ -180,4 +200,6 @@ def _cure(row: Row) -> str:
     if row.page:
         then = f", then run {pin}" if pin else ""
         return f"Take {os.path.basename(row.file)} from {row.page}, put it at {place(row)}{then}."
-    return f"Run {pin} once, if you trust {row.where}." if pin else f"Fetch it: {row.where}."
+    if row.sha256 or row.repo:
+        return f"Fetch it: {row.where}."
+    return f"Run python -m weights fetch {row.name} --trust once, if you trust {row.where}."

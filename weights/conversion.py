@@ -15,8 +15,10 @@ import threading
 from pathlib import Path
 from types import ModuleType
 
+from weights.errors import WeightsError, cause
 from weights.files import cache, digest, is_safetensors
-from weights.manifest import Row, WeightsError, write_atomically
+from weights.lockfile import alone
+from weights.manifest import Row, write_atomically
 
 VERSION = 2  # raise it whenever a converter writes other tensors or another configuration
 _ONE_AT_A_TIME = threading.Lock()  # two tabs would hold the same gigabyte twice
@@ -58,7 +60,7 @@ def convert(row: Row, source: Path, sha256: str) -> Path:
     Raises `WeightsError` when the converter is unknown or refuses the file; nothing half-written
     is left.
     """
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, alone(_place(row, sha256)):
         if done := converted(row, sha256):
             return done
         package = converters()
@@ -85,13 +87,13 @@ def convert(row: Row, source: Path, sha256: str) -> Path:
 def _run(package: ModuleType, row: Row, source: Path, part: Path) -> None:
     try:
         package.convert_file(row.converter, source, part)
-    except WeightsError:
-        raise
+    except WeightsError as error:
+        raise type(error)(f"{row.name}: {error}") from cause(error)
     except Exception as error:
         raise WeightsError(
             f"{row.name}: expected the layout {row.converter!r} in {source}; got "
             f"{type(error).__name__}: {error}; name another converter in the manifest."
-        ) from error
+        ) from cause(error)
     if not part.is_file() or not is_safetensors(part):
         raise WeightsError(
             f"{row.name}: expected safetensors from the converter {row.converter!r}; got "

@@ -8,10 +8,11 @@ import json
 import os
 from pathlib import Path
 
-from weights.manifest import Row, WeightsError
+from weights.errors import Altered, WeightsError
+from weights.manifest import Row
 
 CACHE = "GAN_INVERSION_CACHE"
-_HEADER_LIMIT = 100_000_000  # bytes, the limit of the safetensors format itself
+_HEADER_LIMIT = 10_000_000  # bytes; the format allows ten times as much, which is gigabytes as JSON
 
 
 def cache() -> Path:
@@ -24,7 +25,7 @@ def cache() -> Path:
 
 
 def place(row: Row) -> Path:
-    """Where a file that no Hub repository holds belongs: downloaded, trained, or put by hand."""
+    """Where a file from elsewhere belongs: downloaded, trained, or put there by hand."""
     if row.state == "recipe":
         return cache() / "trained" / row.file
     return cache() / "sources" / row.name / row.file
@@ -43,15 +44,15 @@ def _digest(path: Path, mtime_ns: int, size: int) -> str:
 
 
 def check_digest(row: Row, path: Path) -> None:
-    """Raise `WeightsError` unless `path` has the row's size and SHA-256; it is not interpreted."""
+    """Raise `Altered` unless `path` has the row's size and SHA-256; it is not interpreted."""
     size = path.stat().st_size
     told = f"{row.name}: expected sha256 {row.sha256[:12] or 'unknown'}…"
     if row.bytes and size != row.bytes:  # no need to read gigabytes to see this
-        raise WeightsError(
+        raise Altered(
             f"{told} in {row.bytes} bytes; got {size} bytes in {path}; {_repair(row, path)}"
         )
     if row.sha256 and digest(path) != row.sha256:
-        raise WeightsError(
+        raise Altered(
             f"{told}; got {digest(path)[:12]}… ({size} bytes, {row.bytes or 'unknown'} expected) "
             f"in {path}; {_repair(row, path)}"
         )
@@ -81,7 +82,7 @@ def is_safetensors(path: Path) -> bool:
             return False
         try:
             return isinstance(json.loads(stream.read(length)), dict)
-        except ValueError:
+        except (ValueError, RecursionError):  # JSON may nest as deep as the header is long
             return False
 
 

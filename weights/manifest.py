@@ -30,6 +30,8 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from weights.errors import WeightsError
+
 MANIFEST = Path(__file__).with_name("manifest.toml")
 STATES = ("starter", "hub", "published", "recipe")
 NO_CONVERTER = "published, converter not written yet"
@@ -37,10 +39,6 @@ NO_CONVERTER = "published, converter not written yet"
 _HEADER = re.compile(r"^\s*\[")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]*(/[a-z0-9][a-z0-9.-]*)?")
-
-
-class WeightsError(RuntimeError):
-    """A weight cannot be used; the message says what was expected, what was got, and the cure."""
 
 
 @dataclass(frozen=True)
@@ -233,6 +231,9 @@ def _row(name: str, table: object, folder: Path) -> Row:
 
 def _problem(row: Row) -> str | None:
     """What contradicts itself in a row, None if nothing does."""
+    texts = (*(value for value in vars(row).values() if isinstance(value, str)), *row.beside)
+    if wrong := [text for text in texts if not text.isprintable()]:  # they stand in tables
+        return f"expected text of one line without control characters; got {wrong[0]!r}"
     if row.state not in STATES:
         return f"expected state in {STATES}; got {row.state!r}"
     if row.sha256 and not _SHA256.fullmatch(row.sha256):
@@ -268,6 +269,8 @@ def _domain(name: str, table: Any, rows: Mapping[str, Row], manifest: Path) -> D
         raise fault(f"expected a title, pixels and needs; got {sorted(table)}")
     if not (isinstance(table["title"], str) and isinstance(table["needs"], dict)):
         raise fault("expected a text as title and a table as needs; got another type")
+    if not table["title"].isprintable():
+        raise fault(f"expected a title of one line; got {table['title']!r}")
     width_height = table["pixels"]
     if len(width_height) != 2 or not all(isinstance(n, int) and n > 0 for n in width_height):
         raise fault(f"expected pixels = [width, height]; got {width_height}")

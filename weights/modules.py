@@ -16,8 +16,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weights.configs import read_config, refuse_sizes, sketched
+from weights.errors import WeightsError, cause
 from weights.files import is_safetensors, refuse_other_formats
-from weights.manifest import WeightsError, write_atomically
+from weights.manifest import write_atomically
 from weights.store import fetch
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def load(
     name: str,
     device: str | torch.device = "cpu",
     *,
-    allow_unpinned: bool = False,
+    trust: bool = False,
     manifest: Path | None = None,
 ) -> nn.Module:
     """Build `network_class` from the configuration saved with the weight `name`, and fill it.
@@ -43,7 +45,7 @@ def load(
     Returned in float32, on `device`, in evaluation mode, without gradients. Raises `WeightsError`
     if the file is missing or damaged, or if its tensors are not exactly the network's.
     """
-    path = fetch(name, allow_unpinned=allow_unpinned, manifest=manifest)
+    path = fetch(name, trust=trust, manifest=manifest)
     return load_file(network_class, path, device)
 
 
@@ -51,41 +53,53 @@ def load_file(
     network_class: type[nn.Module], path: str | Path, device: str | torch.device = "cpu"
 ) -> nn.Module:
     """`load` for a safetensors file that is in no manifest, such as a training checkpoint."""
-    import torch
-
     tensors, metadata = read(path)
     if "config" not in metadata:
         raise WeightsError(
             f"expected a network with its config in {path}; got plain tensors; "
             "read it with load_tensors, or save it with weights.save(network, ...)."
         )
-    config = json.loads(metadata["config"], object_hook=_integer_keys)
-    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's seed alone
-        try:
-            network = network_class(**config)
-        except TypeError as error:
-            raise WeightsError(
-                f"expected {network_class.__name__} to accept the config of {path}; got: {error}; "
-                f"load it as {metadata.get('network', 'the class it was saved from')}."
-            ) from error
-    _check_tensors(network, tensors, Path(path), metadata)
+    config = read_config(metadata["config"], path)
+    refuse_sizes(config, path)
+    # First without numbers: what a config states beyond the file's own tensors costs no memory.
+    with sketched(len(tensors)):
+        sketch = _built(network_class, config, path, metadata)
+    _check_tensors(sketch, tensors, Path(path), metadata)
+    network = _built(network_class, config, path, metadata)
     network.load_state_dict(tensors)
     return network.float().to(device).eval().requires_grad_(False)
 
 
+def _built(
+    network_class: type[nn.Module],
+    config: Mapping[str, Any],
+    path: str | Path,
+    metadata: Mapping[str, str],
+) -> nn.Module:
+    import torch
+
+    with torch.random.fork_rng(devices=[]):  # building draws weights: leave the caller's seed alone
+        try:
+            return network_class(**config)
+        except Exception as error:  # a constructor may fail in any way on what a file states
+            raise WeightsError(
+                f"expected {network_class.__name__} to accept the config of {path}; got: "
+                f"{type(error).__name__}: {error}; "
+                f"load it as {metadata.get('network', 'the class it was saved from')}."
+            ) from cause(error)
+
+
 def load_tensors(
-    name: str, *, allow_unpinned: bool = False, manifest: Path | None = None
+    name: str, *, trust: bool = False, manifest: Path | None = None
 ) -> dict[str, Tensor]:
     """The tensors of a plain file such as boundaries or statistics: CPU, fp16 raised to float32."""
-    return read(fetch(name, allow_unpinned=allow_unpinned, manifest=manifest))[0]
+    return read(fetch(name, trust=trust, manifest=manifest))[0]
 
 
-def load_config(
-    name: str, *, allow_unpinned: bool = False, manifest: Path | None = None
-) -> dict[str, Any]:
+def load_config(name: str, *, trust: bool = False, manifest: Path | None = None) -> dict[str, Any]:
     """The configuration saved with a weight, {} if there is none."""
-    metadata = read(fetch(name, allow_unpinned=allow_unpinned, manifest=manifest))[1]
-    return json.loads(metadata.get("config", "{}"), object_hook=_integer_keys)
+    path = fetch(name, trust=trust, manifest=manifest)
+    return read_config(read(path)[1].get("config", "{}"), path)
 
 
 def shared(
@@ -125,7 +139,7 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except SafetensorError as error:
         raise WeightsError(
             f"expected a whole safetensors file; got {error} in {path}; fetch or save it again."
-        ) from error
+        ) from cause(error)
     half = torch.float16
     return {k: v.float() if v.dtype == half else v for k, v in tensors.items()}, metadata
 
@@ -198,11 +212,6 @@ def _as_json(config: Mapping[str, Any]) -> str:
             f"expected a config of plain numbers, texts, lists and dictionaries; got: {error}; "
             "pass config={...} with the constructor arguments alone."
         ) from error
-
-
-def _integer_keys(mapping: dict[str, Any]) -> dict[Any, Any]:
-    """JSON has text keys only: a table such as {resolution: channels} gets its integers back."""
-    return {int(key) if key.isdecimal() else key: value for key, value in mapping.items()}
 
 
 def _check_tensors(

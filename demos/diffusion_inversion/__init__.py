@@ -1,6 +1,7 @@
 """Diffusion-driven GAN inversion (Kim et al. 2024)."""
 
 from demos.kit.paper import Paper
+from examples.diffusion_inversion.results import STORED
 
 PAPER = Paper(
     slug="diffusion_inversion",
@@ -18,5 +19,10 @@ PAPER = Paper(
   booktitle = {IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
   year      = {2024}
 }""",
+    pipeline="pipelines.diffusion_inversion:DiffusionInversion",
+    # page="demos.diffusion_inversion.page:build" as soon as its networks are shipped
     places={"picture": "Start from"},
+    api="demos.diffusion_inversion.api:functions",
+    kinds=STORED.kinds,
+    networks=STORED.weights,
 )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 
-from demos.diffusion_inversion.session import Subject, held
+from demos.diffusion_inversion.session import Asked, Subject, held
 from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import refuse
 from demos.kit.inputs import FOLLOW, GPU
@@ -41,9 +42,12 @@ class _Part:
             with spoken_errors():
                 measures = self.load().measure(other.resize(size), ours)
             words += compared(measures, NAMES[side].lower(), "ours")
-        label = f"{NAMES[side]}  |  Ours"
-        shown = gr.update(value=(other.resize(size), ours), visible=True, label=label)
+        shown = gr.update(value=(other.resize(size), ours), visible=True, label=label(side))
         return {"pair": shown, "words": words}
+
+
+def label(side: str) -> str:
+    return f"{NAMES[side]}  |  Ours"
 
 
 def _other(subject: Subject, side: str) -> tuple[Any, str]:
@@ -56,8 +60,19 @@ def _other(subject: Subject, side: str) -> tuple[Any, str]:
     true = asked.true_picture()
     if true is None:
         return None, NO_TRUTH
+    return true, _whose(asked)
+
+
+def _whose(asked: Asked) -> str:
     same = "of exactly this mask" if asked.untouched else f"that the {asked.task} started from"
-    return true, f"On the left what the renderer drew, the portrait {same}."
+    return f"On the left what the renderer drew, the portrait {same}."
+
+
+def shown(subject: Subject, measures: Any) -> Values:
+    """The part with the true picture, whose likeness to ours is known already."""
+    words = said(_whose(subject.asked)) + compared(measures, NAMES[TRUE].lower(), "ours")
+    pair = (subject.asked.true_picture(), subject.reading.image)
+    return {"side": TRUE, "pair": pair, "words": words}
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,8 @@ class AnswerControls:
         return {"pair": self.pair, "words": self.words}
 
 
-def build(rendered: bool) -> AnswerControls:
-    """What stands on the left, and the slider."""
+def build(rendered: bool, first: Values = MappingProxyType({})) -> AnswerControls:
+    """What stands on the left, and the slider; first: the pair and words of a stored example."""
     sides = SIDES if rendered else SIDES[1:]
     side = gr.Radio(
         sides,
@@ -84,11 +99,12 @@ def build(rendered: bool) -> AnswerControls:
         elem_id="diffusion-side",
     )
     pair = gr.ImageSlider(
-        label="The other  |  Ours", format="png", height=420, interactive=False,
-        elem_classes="filled",
-        buttons=["download", "fullscreen"], elem_id="diffusion-pair",
+        first.get("pair"), label=label(TRUE) if first else "The other  |  Ours", format="png",
+        height=420, interactive=False, elem_classes="filled", buttons=["download", "fullscreen"],
+        elem_id="diffusion-pair",
     )  # fmt: skip
-    return AnswerControls(side, pair, gr.HTML(elem_id="diffusion-answer-words"))
+    words = gr.HTML(first.get("words"), elem_id="diffusion-answer-words")
+    return AnswerControls(side, pair, words)
 
 
 def cleared() -> Values:

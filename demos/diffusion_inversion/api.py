@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import numpy as np
 from PIL import Image
 
-from demos.diffusion_inversion.setting import CLAY_HEADS, FIRST, MASK, NAMES, SCRIBBLE, STEPS
+from demos.diffusion_inversion.setting import CLAY_HEADS, FIRST, NAMES, STEPS
 from demos.kit import part_masks
 from demos.kit.api import Results, run
 from demos.kit.arguments import Choice, File, PictureIn, Real, Text, Whole
@@ -22,6 +22,7 @@ from demos.kit.downloads import fresh_folder
 from demos.kit.imaging import squared
 from demos.kit.prompts import MOST
 from examples.clay.parts import PALETTE
+from examples.diffusion_inversion.results import MASK, SCRIBBLE
 
 PICTURE, PLAIN = "picture", "none"
 Prompt = Annotated[str, Text(MOST)]
@@ -55,7 +56,8 @@ class _Calls:
             style: none, or one that has its own modulation
 
         Returns:
-            the picture, its seconds, calls and words, the latent file
+            the picture, its seconds, calls and words and what drew the strokes of a picture, the
+            latent file, which the edits of the other papers take
         """
         pipeline = self.load()
         condition = _condition(pipeline, drawing, kind)
@@ -66,6 +68,7 @@ class _Calls:
         )
         path = pipeline.keep(fresh_folder() / "latent.safetensors", {"code": reading})
         told = {"t": reading.t, "words": list(reading.words), **_counted(reading)}
+        told |= {"strokes_by": pipeline.tracer} if kind == PICTURE else {}
         return reading.image, told, Path(path)
 
     def denoise(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -14,11 +15,11 @@ from PIL import Image
 
 from demos.diffusion_inversion import truth
 from demos.diffusion_inversion.session import Asked
-from demos.diffusion_inversion.setting import MASK, NAMES, PAPER_AND_INK, SCRIBBLE, Setting
+from demos.diffusion_inversion.setting import NAMES, Setting
 from demos.kit import painter
 from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import refuse, squared
-from demos.kit.inputs import FOLLOW, QUIET, Dial, PortraitInput, portrait_input
+from demos.kit.inputs import FOLLOW, GPU, QUIET, Dial, PortraitInput, portrait_input
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import MaskPainter, Painting, mask_painter
 from demos.kit.portraits import never_seen, seed_of
@@ -26,10 +27,21 @@ from demos.kit.prompts import Prompt, prompt_box
 from demos.kit.runs import mark
 from demos.kit.words import said
 from examples.clay.parts import PALETTE
+from examples.diffusion_inversion.results import MASK, PAPER_AND_INK, SCRIBBLE
 
 KINDS = [("Mask", MASK), ("Scribble", SCRIBBLE)]
 WORDS = {MASK: ("hair", "Paint where each part of the head shall be."),
          SCRIBBLE: ("ink", "Draw what shall be seen, in a few strokes.")}  # fmt: skip
+# What found the mask or the strokes of a picture.
+TRUE, PARSER, NOBODY = "true", "parser", "nobody"
+FOUND = {
+    TRUE: "It begins as the renderer’s own mask of this portrait.",
+    PARSER: "A network read it off the picture, with mistakes: paint over them.",
+    NOBODY: "Nobody has read the parts of this picture: paint them.",
+    "canny": "They begin as edges of the picture’s brightness (Canny’s), by no network.",
+    "pidinet": "They begin as the edges that PiDiNet, a network, sees in the picture.",
+    "hed": "They begin as the edges that HED, a network, sees in the picture.",
+}
 MOST_NOISE = 2**31 - 1
 
 
@@ -69,44 +81,43 @@ class _Part:
             return {}
         square = squared(picture, x, y, zoom, self.at.canvas) if picture is not None else None
         with spoken_errors():
-            labels = self._labels(square, picture, (x, y, zoom), seed, kind)
-        return {kind: self._opened(square, labels, kind), "of": {**of, kind: now}}
+            labels, found = self._labels(square, picture, (x, y, zoom), seed, kind)
+        return {
+            kind: gr.update(**opened(self.at, kind, labels, square)), "of": {**of, kind: now},
+            f"{kind} words": told(kind, found),
+        }  # fmt: skip
 
-    def _labels(self, square, picture, crop: tuple, seed: int | None, kind: str) -> np.ndarray:
-        """A portrait's true mask, or the strokes of any picture; nothing where neither is known."""
+    def _labels(
+        self, square, picture, crop: tuple, seed: int | None, kind: str
+    ) -> tuple[np.ndarray, str]:
+        """A portrait's true mask, else what networks read, or the strokes; and what found them."""
         side = self.at.canvas
+        nothing = np.zeros((side, side), np.uint8)
         if square is None:
-            return np.zeros((side, side), np.uint8)
+            return nothing, ""
+        portrait = seed_of(picture, seed) if self.at.rendered and kind == MASK else None
+        if portrait is not None:
+            return truth.mask_of(portrait, crop, side), TRUE
+        pipeline = self.load()
         if kind == SCRIBBLE:
-            return self.load().traced(square, side).astype(np.uint8)
-        portrait = seed_of(picture, seed) if self.at.rendered else None
-        if portrait is None:
-            return np.zeros((side, side), np.uint8)
-        return truth.mask_of(portrait, crop, side)
-
-    def _opened(self, square: Image.Image | None, labels: np.ndarray, kind: str) -> Any:
-        """An update of a painter; a scribble is drawn on paper, a mask over its picture."""
-        blank = Image.new("RGB", (self.at.canvas,) * 2, "white")
-        names, palette = _legend(kind)
-        part = names.index(WORDS[kind][0])
-        return painter.begun(square or blank, labels, names, palette, part)
+            return pipeline.traced(square, side).astype(np.uint8), pipeline.tracer
+        if pipeline.parser is None:
+            return nothing, NOBODY
+        return pipeline.parsed(square, side), PARSER
 
     def example(self, name: str) -> Values:
         """An example: its prompt, and its portrait, whose mask or scribble follows."""
         found = next((e for e in EXAMPLES if e.name == name), None)
         if found is None:
             raise refuse(f"The example must be one of {', '.join(e.name for e in EXAMPLES)}.")
-        shown = {MASK: gr.update(visible=_shown(found.task == MASK)),
-                 SCRIBBLE: gr.update(visible=_shown(found.task == SCRIBBLE))}  # fmt: skip
-        columns = {f"{task} column": update for task, update in shown.items()}
         return {
             "picture": never_seen(found.seed), "seed": found.seed, "kind": found.task,
-            "prompt": found.prompt, **columns,
+            "prompt": found.prompt, **showing(found.task),
         }  # fmt: skip
 
     def first(self, request: gr.Request) -> Values:
         """The first example on a fresh page, unless its address brings a picture."""
-        if request and "take" in dict(request.query_params):
+        if request and {"take", "seed"} & set(request.query_params):
             return {}
         return self.example(EXAMPLES[0].name)
 
@@ -139,18 +150,42 @@ class _Part:
         )
 
 
+def told(kind: str, found: str = "") -> str:
+    """What is to be painted, and what found that with which the painter begins, of FOUND."""
+    words = f"{WORDS[kind][1]} {FOUND.get(found, '')}".strip()
+    return said(f'<span class="quiet">{words}</span>')
+
+
+def opened(
+    at: Setting, kind: str, labels: np.ndarray | None = None, square: Image.Image | None = None
+) -> dict[str, Any]:
+    """What a painter holds of labels over a picture, or of nothing over paper."""
+    blank, (names, palette) = (at.canvas,) * 2, _legend(kind)
+    labels = np.zeros(blank, np.uint8) if labels is None else labels
+    square = square or Image.new("RGB", blank, "white")
+    return painter.opened(square, labels, names, palette, names.index(WORDS[kind][0]))
+
+
+def showing(kind: str) -> Values:
+    """Which painter is seen."""
+    return {f"{task} column": gr.update(elem_classes=_away(task != kind)) for task in WORDS}
+
+
 def _legend(kind: str) -> tuple[list[str], np.ndarray]:
     return (list(NAMES), PALETTE) if kind == MASK else (["paper", "ink"], PAPER_AND_INK)
 
 
-def _shown(whether: bool) -> bool | str:
-    """Hidden, and not taken away: what was painted stays in the browser."""
-    return True if whether else "hidden"
+def _away(whether: bool) -> list[str]:
+    """Hidden, and not taken away: what was painted stays in the browser.
+
+    By a class: Gradio shows a column that is `visible="hidden"` from the start.
+    """
+    return ["away"] if whether else []
 
 
 @dataclass(frozen=True)
 class AskControls:
-    """The controls; `of` says of which picture each painter was filled."""
+    """The controls; `of` says of which picture each painter was filled, `words` how."""
 
     prompt: Prompt
     portrait: PortraitInput
@@ -158,6 +193,7 @@ class AskControls:
     mask: MaskPainter
     scribble: MaskPainter
     columns: tuple[gr.Column, gr.Column]
+    words: tuple[gr.HTML, gr.HTML]
     noise: gr.Number
     strength: Dial
     caption: gr.Button
@@ -175,74 +211,99 @@ class AskControls:
         return [*self.deciding, *self.portrait.origin]
 
     @property
+    def painters(self) -> dict[str, Any]:
+        """What another picture fills."""
+        words = zip(WORDS, self.words, strict=True)
+        named = {f"{task} words": component for task, component in words}
+        return {MASK: self.mask, SCRIBBLE: self.scribble, "of": self.of, **named}
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """The columns, of which one is seen."""
+        return {f"{task} column": c for task, c in zip(WORDS, self.columns, strict=True)}
+
+    @property
     def outputs(self) -> dict[str, Any]:
+        """What an example without results fills: the painters follow."""
         return {
             "prompt": self.prompt, "picture": self.portrait.picture, "seed": self.portrait.seed,
-            "kind": self.kind, "mask column": self.columns[0], "scribble column": self.columns[1],
+            "kind": self.kind, **self.seen,
         }  # fmt: skip
 
+    @property
+    def stored(self) -> dict[str, Any]:
+        """What an example with results fills."""
+        dials = {"noise": self.noise, "strength": self.strength}
+        return self.outputs | self.portrait.named | self.painters | dials
 
-def build(at: Setting) -> AskControls:
-    """The prompt above; below it the picture to start from beside the painter."""
+
+def build(at: Setting, first: Values = MappingProxyType({})) -> AskControls:
+    """The prompt above; below it the picture to start from beside the painter.
+
+    first: what stands there at the start, by name; nothing where no example is stored.
+    """
     examples = gr.Radio(
         [e.name for e in EXAMPLES], value=None, label="Examples", elem_classes="pills",
-        elem_id="diffusion-examples", visible=at.rendered,
+        elem_id="diffusion-examples", visible=at.rendered and not first,
     )  # fmt: skip
-    prompt = prompt_box(elem_id="diffusion-prompt")
+    prompt = prompt_box(first.get("prompt", ""), elem_id="diffusion-prompt")
     with gr.Row():
         with gr.Column(scale=5, min_width=280):
             portrait = portrait_input(
                 "Start from", "The picture whose mask or scribble is taken.",
-                "diffusion_never_seen_portrait", domain=at.name, side=at.canvas, faces=at.faces,
+                "diffusion_never_seen_portrait", first.get("picture"), first.get("seed"), at.name,
+                side=at.canvas, faces=at.faces,
             )  # fmt: skip
             caption = gr.Button("Write its own caption", size="md", visible=at.rendered)
         with gr.Column(scale=13, min_width=280):
-            kind = gr.Radio(KINDS, value=MASK, label="Paint a", elem_classes="pills")
-            columns, painters = zip(*(_canvas(at, task) for _, task in KINDS), strict=True)
+            kind = gr.Radio(
+                KINDS, value=first.get("kind", MASK), label="Paint a", elem_classes="pills"
+            )
+            parts = [_canvas(at, task, kind.value, first) for _, task in KINDS]
     with gr.Row():
         noise = gr.Number(
-            0, label="Noise", info="Another number, another person.", precision=0, min_width=140,
-            minimum=0, maximum=MOST_NOISE,
+            first.get("noise", 0), label="Noise", info="Another number, another person.",
+            precision=0, min_width=140, minimum=0, maximum=MOST_NOISE,
         )  # fmt: skip
         strength = Dial(
-            0, 2, 1, step=0.1, label="Strength of what is painted", info="0: the prompt alone."
-        )
+            0, 2, first.get("strength", 1), step=0.1, label="Strength of what is painted",
+            info="0: the prompt alone.",
+        )  # fmt: skip
+    columns, words, painters = zip(*parts, strict=True)
+    of = gr.State(first.get("of", {}))
     return AskControls(
-        prompt, portrait, kind, *painters, columns, noise, strength, caption, examples, gr.State({})
+        prompt, portrait, kind, *painters, columns, words, noise, strength, caption, examples, of
     )
 
 
-def _canvas(at: Setting, kind: str) -> tuple[gr.Column, MaskPainter]:
-    names, palette = _legend(kind)
-    with gr.Column(visible=_shown(kind == MASK), min_width=280) as column:
-        gr.HTML(said(f'<span class="quiet">{WORDS[kind][1]}</span>'))
-        blank = np.zeros((at.canvas,) * 2, np.uint8)
-        white = Image.new("RGB", blank.shape, "white")
-        holds = painter.opened(white, blank, names, palette, names.index(WORDS[kind][0]))
+def _canvas(
+    at: Setting, kind: str, chosen: str, first: Values
+) -> tuple[gr.Column, gr.HTML, MaskPainter]:
+    with gr.Column(elem_classes=_away(kind != chosen), min_width=280) as column:
+        words = gr.HTML(
+            first.get(f"{kind} words", told(kind)), elem_id=f"diffusion-{kind}-words"
+        )  # fmt: skip
+        holds = first.get(kind, opened(at, kind))
         canvas = mask_painter(holds, elem_id=f"diffusion-{kind}", elem_classes="free")
-        canvas.side, canvas.parts = at.canvas, len(names)
-    return column, canvas
+        canvas.side, canvas.parts = at.canvas, len(_legend(kind)[0])
+    return column, words, canvas
 
 
 def wire(load: Callable, at: Setting, ui: AskControls) -> Callable[..., Asked]:
     """Let painters follow the picture; returns what makes one thing of the controls."""
     part, portrait = _Part(load, at), ui.portrait
-    painters = {MASK: ui.mask, SCRIBBLE: ui.scribble, "of": ui.of}
     changes = [portrait.picture.change, ui.kind.change]
     changes += [dial.input for dial in (portrait.x, portrait.y, portrait.zoom)]
     gr.on(
-        changes, **filling(part.refill, painters), inputs=[*portrait.origin, ui.kind, ui.of],
-        api_name="diffusion_refill", show_progress="hidden", **FOLLOW,
+        changes, **filling(part.refill, ui.painters), inputs=[*portrait.origin, ui.kind, ui.of],
+        api_name="diffusion_refill", **GPU | FOLLOW,
     )  # fmt: skip
-    ui.kind.input(
-        lambda kind: [gr.update(visible=_shown(kind == task)) for _, task in KINDS], ui.kind,
-        list(ui.columns), **QUIET,
-    )  # fmt: skip
+    ui.kind.input(**filling(showing, ui.seen), inputs=ui.kind, **QUIET)
     ui.caption.click(
         part.caption, [portrait.picture, portrait.seed], ui.prompt, api_name="diffusion_caption",
         show_progress="hidden",
     )  # fmt: skip
-    if at.rendered:
+    if ui.examples.visible:
         filled = filling(part.example, ui.outputs)
         ui.examples.input(
             **filled, inputs=ui.examples, api_name="diffusion_example", show_progress="hidden"

@@ -24,9 +24,9 @@ class Clock(gr.HTML):
         return True
 
 
-def clock(elem_id: str) -> Clock:
+def clock(elem_id: str, value: dict[str, Any] | None = None) -> Clock:
     return Clock(
-        STOPPED, html_template=_TEMPLATE, js_on_load=_SCRIPT, apply_default_css=False,
+        value or STOPPED, html_template=_TEMPLATE, js_on_load=_SCRIPT, apply_default_css=False,
         elem_id=elem_id,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -59,9 +60,12 @@ class _Part:
         if which not in SAYS:
             raise refuse(f"The switch must be one of {', '.join(SAYS)}; got {which!r}.")
         with spoken_errors():
-            made = self._switched(self.load(), subject, which, keep)
+            pipeline = self.load()
+            subject = subject.opened(pipeline)
+            made = self._switched(pipeline, subject, which, keep)
         told = f" {keep:.0%} of T counts." if which == FULL and keep < 1 else ""
-        return {"switched": made.image, "switch_words": said(SAYS[which] + told)}
+        words = said(SAYS[which] + told)
+        return {"switched": made.image, "switch_words": words, "subject": subject}
 
     def _switched(self, pipeline: Any, subject: Subject, which: str, keep: float) -> Any:
         asked, reading = subject.asked, subject.reading
@@ -113,60 +117,71 @@ class InsideControls:
     seen: gr.HTML
     layers: gr.HTML
     which: gr.Radio
-    keep: Dial
+    share: Dial
     switched: gr.Image
     switch_words: gr.HTML
 
     @property
     def outputs(self) -> dict[str, Component]:
-        names = ("what", "overlay", "seen", "layers", "which", "switched", "switch_words")
+        names = ("what", "overlay", "seen", "layers", "which", "share", "switched", "switch_words")
         return {name: getattr(self, name) for name in names}
 
 
-def build() -> InsideControls:
-    """Maps on the left, switches on the right, the codes by layer below."""
+def build(first: Values = MappingProxyType({})) -> InsideControls:
+    """Maps on the left, switches on the right, the codes by layer below; first: as `shown` has
+    them."""
     with gr.Row():
         with gr.Column(min_width=280):
             what = gr.Radio(
-                [], label="Words and features", elem_classes="pills", elem_id="diffusion-words"
-            )
-            overlay = _image("Where it is seen", "A map laid over our picture.", "overlay")
-            seen = gr.HTML(elem_id="diffusion-seen")
+                first.get("choices", []), value=first.get("what"), label="Words and features",
+                elem_classes="pills", elem_id="diffusion-words",
+            )  # fmt: skip
+            overlay = _image(first, "overlay", "Where it is seen", "A map laid over our picture.")
+            seen = gr.HTML(first.get("seen"), elem_id="diffusion-seen")
         with gr.Column(min_width=280):
             which = gr.Radio(SWITCHES, value=FULL, label="Made of (Fig. 8)", elem_classes="pills")
-            switched = _image("The picture of it", "Our picture from fewer parts.", "switched")
-            keep = Dial(0, 1, 1, step=0.05, label="How much of T counts")
-            words = gr.HTML(elem_id="diffusion-switch-words")
-    plots = gr.HTML(elem_id="diffusion-layers")
-    return InsideControls(what, overlay, seen, plots, which, keep, switched, words)
+            switched = _image(
+                first, "switched", "The picture of it", "Our picture from fewer parts."
+            )
+            share = Dial(0, 1, 1, step=0.05, label="How much of T counts")
+            words = gr.HTML(first.get("switch_words"), elem_id="diffusion-switch-words")
+    plots = gr.HTML(first.get("layers"), elem_id="diffusion-layers")
+    return InsideControls(what, overlay, seen, plots, which, share, switched, words)
 
 
-def _image(label: str, alt: str, name: str) -> gr.Image:
+def _image(first: Values, name: str, label: str, alt: str) -> gr.Image:
     return gr.Image(
-        label=label, alt_text=alt, interactive=False, format="png", height=380,
+        first.get(name), label=label, alt_text=alt, interactive=False, format="png", height=380,
         elem_classes="filled", buttons=["download", "fullscreen"], elem_id=f"diffusion-{name}",
     )  # fmt: skip
 
 
-def filled(subject: Subject) -> Values:
-    """The part for a new reading: its words to choose from, the first one shown."""
+def shown(subject: Subject) -> Values:
+    """The part for a new reading: its words, `choices` of `what`, one of which is laid over it."""
     reading = subject.reading
     found = _maps(reading)
     words = range(len(reading.words))  # the longest first: it says more than "a"
     name, key, field = found[max(words, key=lambda i: len(reading.words[i]), default=0)]
     return {
-        "what": gr.update(choices=[(name, key) for name, key, _ in found], value=key),
+        "choices": [(name, key) for name, key, _ in found], "what": key,
         "overlay": laid_over(reading.image, field), "seen": said(_words(key, name, field)),
-        "layers": layers.figure(reading.sizes), "which": FULL, "switched": reading.image,
-        "switch_words": said(SAYS[FULL]),
+        "layers": layers.figure(reading.sizes), "which": FULL, "share": 1,
+        "switched": reading.image, "switch_words": said(SAYS[FULL]),
     }  # fmt: skip
+
+
+def filled(subject: Subject) -> Values:
+    """The same as updates of a page that is there."""
+    values = dict(shown(subject))
+    return values | {"what": gr.update(choices=values.pop("choices"), value=values["what"])}
 
 
 def cleared() -> Values:
     """The part before there is a reading."""
     empty = dict.fromkeys(("overlay", "switched"))
     words = dict.fromkeys(("seen", "layers", "switch_words"), "")
-    return empty | words | {"what": gr.update(choices=[], value=None), "which": FULL}
+    nothing = gr.update(choices=[], value=None)
+    return empty | words | {"what": nothing, "which": FULL, "share": 1}
 
 
 def wire(load: Callable, ui: InsideControls, subject: gr.State) -> None:
@@ -177,8 +192,8 @@ def wire(load: Callable, ui: InsideControls, subject: gr.State) -> None:
         **filling(part.look, shown), inputs=[subject, ui.what], api_name="diffusion_look",
         show_progress="hidden", **FOLLOW,
     )  # fmt: skip
-    changed = {"switched": ui.switched, "switch_words": ui.switch_words}
+    changed = {"switched": ui.switched, "switch_words": ui.switch_words, "subject": subject}
     gr.on(
-        [ui.which.input, ui.keep.release], **filling(part.switch, changed),
-        inputs=[subject, ui.which, ui.keep], api_name="diffusion_switch", **GPU, **FOLLOW,
+        [ui.which.input, ui.share.release], **filling(part.switch, changed),
+        inputs=[subject, ui.which, ui.share], api_name="diffusion_switch", **GPU, **FOLLOW,
     )  # fmt: skip

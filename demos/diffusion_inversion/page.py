@@ -11,16 +11,18 @@ from typing import Any
 
 import gradio as gr
 
-from demos.diffusion_inversion import PAPER, answer, ask, inside, race, styles, times
+from demos.diffusion_inversion import PAPER, answer, ask, example, inside, race, styles, times
 from demos.diffusion_inversion.session import Subject
 from demos.diffusion_inversion.setting import CLAY_HEADS, Setting, setting_of
 from demos.header.readiness import Source
+from demos.kit.address import follow, into_portrait
 from demos.kit.by_domain import by_domain
 from demos.kit.downloads import take_home
 from demos.kit.handover import exchange_of
 from demos.kit.introduction import introduction
 from demos.kit.outputs import Values
 from demos.kit.runs import Belonging, wire_run
+from demos.kit.stored import choice
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true"><mi mathvariant="bold">w</mi>
 <mo>=</mo><msup><mi mathvariant="bold">w</mi><mi>m</mi></msup><mo>⊙</mo>
@@ -48,19 +50,23 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
 def _parts(load: Callable, at: Setting) -> None:
     """All parts of the page for one domain, from the prompt to the files to take home."""
     exchange = exchange_of(PAPER, at.side, at.rendered)
-    asked = ask.build(at)
-    result = race.build()
-    with gr.Tabs(overflow_behavior="wrap"):
+    found = [entry for kind in PAPER.kinds if at.rendered for entry in PAPER.stored.read(kind)]
+    names = choice(found, f"{PAPER.slug}_stored", ("asked", "edited"))
+    first = example.page(found[0]) if found else {}
+    asked = ask.build(at, first)
+    result = race.build(first)
+    with gr.Tabs(overflow_behavior="wrap") as tabs:
         with gr.Tab("Inside", id="inside"):
-            within = inside.build()
+            within = inside.build(first)
         with gr.Tab("Steps", id="steps"):
             steps = times.build()
         with gr.Tab("Styles", id="styles"):
-            styled = styles.build(at)
+            styled = styles.build(at, first)
         with gr.Tab("True answer", id="answer"):
-            truth = answer.build(at.rendered)
-    keep, _ = take_home("diffusion_files", offer=exchange.offer)
-    exchange.receive("picture", "", asked.portrait)
+            truth = answer.build(at.rendered, first)
+    keep, _ = take_home("diffusion_files", first.get("keep"), exchange.offer)
+    exchange.receive("picture", "", asked.portrait, codes=False)
+    exchange.build_reader(load, "diffusion_read_latent")
     exchange.wire(None)
 
     def after(subject: Subject, pipeline: Any) -> Values:
@@ -73,8 +79,8 @@ def _parts(load: Callable, at: Setting) -> None:
         return parts | race.cleared() | {"keep": None}
 
     rest = within.outputs | steps.outputs | styled.outputs | truth.outputs | {"keep": keep}
-    outputs = result.outputs | rest
-    results = Belonging(asked.deciding, gr.State(), outputs, cleared)
+    outputs, of = result.outputs | rest, gr.State(first.get("made_of"))
+    results = Belonging(asked.deciding, of, outputs, cleared)
     handler = race.handler(load, ask.wire(load, at, asked), after)
     inputs = [*asked.inputs, result.run.steps]
     ran = wire_run(result.run, handler, outputs, inputs, "diffusion_generate", results)
@@ -84,3 +90,7 @@ def _parts(load: Callable, at: Setting) -> None:
     inside.wire(load, within, result.subject)
     times.wire(load, steps, result.subject)
     styles.wire(load, at, styled, result.subject, keep)
+    fills = outputs | asked.stored | {"side": truth.side, "made_of": of, "tabs": tabs}
+    example.wire(names, found, fills)
+    if at.rendered:
+        follow(None, {"generate": into_portrait(asked.portrait)})

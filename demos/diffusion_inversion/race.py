@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import gradio as gr
@@ -59,11 +60,24 @@ class _Part:
 
 
 def _ours(subject: Subject) -> Values:
-    r = subject.reading
-    words = f"Ours: {_told(r)}."
     return {
-        "subject": subject, "ours": r.image, "verdict": "", "theirs": None,
-        "ours_clock": clocks.at(r.seconds, r.calls, r.calls, words=words),
+        "subject": subject, "ours": subject.reading.image, "verdict": "", "theirs": None,
+        "ours_clock": _stopped("Ours", subject.reading),
+    }  # fmt: skip
+
+
+def _stopped(name: str, result: Any) -> dict[str, Any]:
+    """The clock of a finished run."""
+    words = f"{name}: {_told(result)}."
+    return clocks.at(result.seconds, result.calls, result.calls, words=words)
+
+
+def shown(subject: Subject) -> Values:
+    """The part with both pictures of a finished run."""
+    theirs = subject.denoised
+    return _ours(subject) | {
+        "theirs": theirs.image, "theirs_clock": _stopped("ControlNet", theirs),
+        "verdict": _said(subject),
     }  # fmt: skip
 
 
@@ -100,8 +114,8 @@ def _said(subject: Subject) -> str:
     ours, theirs = subject.reading, subject.denoised
     times = theirs.seconds / max(ours.seconds, 1e-9)
     return said(
-        f"Ours took <b>{_told(ours)}</b>; ControlNet <b>{_told(theirs)}</b>, its pictures on the "
-        f"way included: {times:.3g} times as long. Both read the same prompt, the same "
+        f"Ours took <b>{_told(ours)}</b>; ControlNet <b>{_told(theirs)}</b>, without its pictures "
+        f"on the way: {times:.3g} times as long. Both read the same prompt, the same "
         f"{subject.asked.task} and the same noise."
     )
 
@@ -124,8 +138,8 @@ class RaceControls:
         return {name: getattr(self, name) for name in names}
 
 
-def build() -> RaceControls:
-    """The button; below it two pictures, each above its clock."""
+def build(first: Values = MappingProxyType({})) -> RaceControls:
+    """The button; below it two pictures, each above its clock; first: as `shown` has them."""
     steps = Dial(
         0, MOST_STEPS, STEPS, step=5, label="ControlNet's steps", info="0: ours alone."
     )  # fmt: skip
@@ -134,18 +148,20 @@ def build() -> RaceControls:
         "ours": ("Ours: G(w), read from the first call", "Our picture, by the GAN."),
         "theirs": ("ControlNet: I₀ᵈ, denoised to the end", "ControlNet's picture."),
     }  # fmt: skip
-    images, shown = {}, {}
+    images, timed = {}, {}
     with gr.Row():
         for name, (label, alt) in described.items():
             with gr.Column(min_width=280):
                 images[name] = gr.Image(
-                    label=label, alt_text=alt, interactive=False, format="png", height=410,
-                    elem_classes="filled", buttons=["download", "fullscreen"],
+                    first.get(name), label=label, alt_text=alt, interactive=False, format="png",
+                    height=410, elem_classes="filled", buttons=["download", "fullscreen"],
                     elem_id=f"diffusion-{name}",
                 )  # fmt: skip
-                shown[f"{name}_clock"] = clocks.clock(f"diffusion-{name}-clock")
-    verdict = gr.HTML(elem_id="diffusion-verdict")
-    return RaceControls(run, **images, **shown, verdict=verdict, subject=gr.State())
+                clock = f"{name}_clock"
+                timed[clock] = clocks.clock(f"diffusion-{name}-clock", first.get(clock))
+    verdict = gr.HTML(first.get("verdict"), elem_id="diffusion-verdict")
+    subject = gr.State(first.get("subject"))
+    return RaceControls(run, **images, **timed, verdict=verdict, subject=subject)
 
 
 def cleared() -> Values:

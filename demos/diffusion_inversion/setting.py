@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from demos.kit.bridge import CLAY
 from demos.kit.imaging import SIDE
 from examples.clay.parts import CLASSES
 from examples.clay.styles import STYLES
 
-MASK, SCRIBBLE = "mask", "scribble"  # the pipeline's tasks
 LARGEST = 256  # px of a mask or pad; more is more than a hand can tell apart
 STEPS = 20  # of ControlNet
 FIRST = 999  # the step that is read
@@ -24,7 +21,6 @@ CLASS_NAMES = {
     "cloth": "clothes",
 }  # fmt: skip
 NAMES = tuple(CLASS_NAMES.get(name, name) for name in CLASSES)
-PAPER_AND_INK = np.array([(255, 255, 255), (20, 20, 24)], np.uint8)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
+from PIL import Image
 
 from demos.diffusion_inversion.session import Subject, held
 from demos.diffusion_inversion.setting import Setting
@@ -36,11 +39,16 @@ class _Part:
             condition = asked.condition(pipeline)
             made = pipeline.read(asked.prompt, condition, style=style, **asked.options)
             true = asked.true_style(style)
-            keep = subject.keepsake(pipeline, **{style: made.image})
-        why = "" if true is not None else f' <span class="quiet">{NO_TRUTH}</span>'
-        words = f"<b>{style.capitalize()}</b>, {made.calls} call, {made.seconds:.2f} s.{why}"
-        shown = gr.update(value=true, visible=true is not None)
-        return {"styled": made.image, "true_style": shown, "style_words": said(words), "keep": keep}
+            keep = subject.keepsake(pipeline, **{style: made})
+        true_style = gr.update(value=true, visible=true is not None)
+        return shown(style, made, true) | {"true_style": true_style, "keep": keep}
+
+
+def shown(style: str, made: Any, true: Image.Image | None) -> Values:
+    """The part with a style's picture beside the renderer's."""
+    why = "" if true is not None else f' <span class="quiet">{NO_TRUTH}</span>'
+    words = f"<b>{style.capitalize()}</b>, {made.calls} call, {made.seconds:.2f} s.{why}"
+    return {"styled": made.image, "true_style": true, "style_words": said(words)}
 
 
 @dataclass(frozen=True)
@@ -60,27 +68,28 @@ class StyleControls:
         }  # fmt: skip
 
 
-def build(at: Setting) -> StyleControls:
-    """The styles that this domain has, and two pictures."""
+def build(at: Setting, first: Values = MappingProxyType({})) -> StyleControls:
+    """The styles that this domain has, and two pictures; first: as `shown` has them."""
     offered = [(style.capitalize(), style) for style in at.styles]
     style = gr.Radio(
-        offered, value=None, label="Style", elem_classes="pills", elem_id="diffusion-style",
-        visible=bool(offered),
+        offered, value=first.get("style"), label="Style", elem_classes="pills",
+        elem_id="diffusion-style", visible=bool(offered),
     )  # fmt: skip
-    words = gr.HTML(said(NONE if offered else "No T of a style is there for these pictures."))
+    none = said(NONE if offered else "No T of a style is there for these pictures.")
+    words = gr.HTML(first.get("style_words", none))
     described = {
-        "styled": ("Ours in this style", "Our picture in the style."),
-        "true": ("The renderer's picture", "The renderer's picture of the portrait in the style."),
+        "styled": ("styled", "Ours in this style", "Our picture in the style."),
+        "true": ("true_style", "The renderer’s picture", "The renderer’s picture of the portrait."),
     }
     with gr.Row():
         images = {
             name: gr.Image(
-                label=label, alt_text=alt, interactive=False, format="png", height=380,
-                min_width=240, elem_classes="filled", buttons=["download", "fullscreen"],
+                first.get(key), label=label, alt_text=alt, interactive=False, format="png",
+                height=380, min_width=240, elem_classes="filled",
+                buttons=["download", "fullscreen"], elem_id=f"diffusion-{name}",
                 visible=bool(offered) and (at.rendered or name == "styled"),
-                elem_id=f"diffusion-{name}",
             )
-            for name, (label, alt) in described.items()
+            for name, (key, label, alt) in described.items()
         }  # fmt: skip
     return StyleControls(style, **images, words=words)
 

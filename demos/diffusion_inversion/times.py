@@ -114,8 +114,9 @@ def build() -> TimeControls:
             )  # fmt: skip
     every = run_button("Read at five steps")
     strip = gr.Gallery(
-        label="From T to 0", columns=len(STRIP), height=260, object_fit="contain", format="png",
+        label="From T to 0", columns=len(STRIP), height="auto", object_fit="contain", format="png",
         interactive=False, buttons=["download", "fullscreen"], elem_id="diffusion-strip",
+        elem_classes="row-of-five",
     )  # fmt: skip
     return TimeControls(t, one, at_t, words, every, strip)
 

@@ -8,6 +8,7 @@ visitor's own browser for the other pages, with the extras that the visitor did 
 from __future__ import annotations
 
 import html
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +17,17 @@ import gradio as gr
 from gradio.context import Context
 
 from demos.header import readiness
-from demos.header.readiness import Papers, Source
+from demos.header.readiness import Papers, Sizes, Source
 from demos.kit.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
-from demos.kit.inputs import QUIET, stop_button
+from demos.kit.inputs import FOLLOW, QUIET, stop_button
 from demos.kit.outputs import Values, filling
 from demos.kit.runs import waiting
 from demos.kit.words import said
 from weights import Domain, Missing, Offline, WeightsError
+from weights.errors import printable
 
 SECONDS = 4  # between two looks at what runs
-STOPPED = "Stopped. Nothing of the unfinished file is left."
+STOPPED = "Stopped. What has arrived is kept: the next download goes on from there."
 # Gradio's own BrowserState leaves the page at "Loading..." where a browser denies storage, as it
 # may to a page framed in another site. Here each page then starts in the default domain.
 _KEY = "gan-inversion-domain"
@@ -37,6 +39,11 @@ _RECALL = f"""(choice, ...others) => {{
     return [choice, ...others]
 }}"""
 WITHOUT = "It does without what was left out when it was chosen."
+LEFT_OUT = "An extra of it is left out. "
+
+
+class Refusal(ValueError):
+    """Why nothing is changed, in words for the visitor."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,11 @@ class _Desk:
     papers: Papers
     load: Callable | None
     source: Source
+    sizes: Sizes
 
     def listed(self) -> dict[str, Domain]:
         """The domains that this page can be for, by name, in the manifest's order."""
-        found = {entry.name: entry for entry in self.source.domains()}
+        found = {entry.name: self.sizes.fill(entry) for entry in self.source.domains()}
         return {n: d for n, d in found.items() if n == CLAY or readiness.pages_of(d, self.papers)}
 
     def choices(self, listed: dict[str, Domain] | None = None) -> list[tuple[str, str]]:
@@ -69,7 +77,18 @@ class _Desk:
         return [(f"{e.title}: {readiness.state(e, self.papers)}", e.name) for e in entries]
 
     def show(self, name: str) -> Values:
-        """A domain before anything of it is downloaded: its card, and what the button would do."""
+        """A domain before anything of it is downloaded: its card, and what the button would do.
+
+        Sizes that the list does not know are asked of the publishers, for two seconds at most.
+        """
+        self.sizes.ask(readiness.coming(readiness.pages_of(self._entry(name), self.papers)))
+        return self._listed() | self._shown(name)
+
+    def _listed(self) -> dict[str, Any]:
+        """The list as it stands: it was written into the page when the app started."""
+        return {"choice": gr.update(choices=self.choices())}
+
+    def _shown(self, name: str) -> dict[str, Any]:
         entry = self._entry(name)
         label, can = readiness.action(entry, self.papers), readiness.usable(entry, self.papers)
         card = readiness.card(entry, self.papers)
@@ -96,7 +115,7 @@ class _Desk:
                     yield self._in_use(entry) | {"words": _changed(entry, news)}
         except gr.Error as error:
             stays = html.escape(self._entry(now).title)
-            words = f"<b>{stays}</b> stays in use. {html.escape(str(error.message))}"
+            words = f"<b>{stays}</b> stays in use. {html.escape(_why(name, error))}"
             yield {"words": said(words, outside=True)}
 
     def restore(self, remembered: dict[str, Any], now: str, stop: Stop) -> Iterator[Values]:
@@ -108,7 +127,7 @@ class _Desk:
         name, forgone = _read_choice(remembered)
         entry = self.listed().get(name)
         if name == now or entry is None:
-            yield {}
+            yield self._listed()
             return
         pages = readiness.pages_of(entry, self.papers)
         without = forgone if self._loaded(name) else ()
@@ -121,7 +140,7 @@ class _Desk:
             here = f"{price} to download" if price else readiness.state(entry, self.papers)
             title = html.escape(entry.title)
             words = f"{title}, chosen before, is not {lacks} on this page: {here}."
-            yield {"words": said(words)}
+            yield self._listed() | {"words": said(words)}
 
     def _entry(self, name: str) -> Domain:
         listed = self.listed()
@@ -139,7 +158,7 @@ class _Desk:
         if entry.name != CLAY:
             pages = readiness.pages_of(entry, self.papers)
             if not readiness.usable(entry, self.papers):
-                raise ValueError(_out_of_reach(entry, pages))
+                raise Refusal(_out_of_reach(entry, pages))
             needs = {name for page in pages for name in page.needs}
             coming = readiness.coming(pages)
             absent = [WITHOUT] if any(lack.name in without for lack in coming) else []
@@ -157,7 +176,7 @@ class _Desk:
 
             def report(_: str, done: int, total: int, stage: str = stage, size: int = lack.bytes):
                 if on_step(Moment(stage, done, total or size)):
-                    raise ValueError(STOPPED)
+                    raise Refusal(STOPPED)
 
             report("", 0, 0)
             try:
@@ -165,7 +184,8 @@ class _Desk:
             except WeightsError as error:
                 if lack.name in needs:
                     raise
-                absent.append(str(error))
+                _log(lack.name, error)
+                absent.append(LEFT_OUT + readiness.failure(error))
                 if isinstance(error, Offline):  # the others would only wait as long
                     break
         return absent
@@ -179,8 +199,21 @@ class _Desk:
             "remembered": remembered,
             "header": gr.update(label=_header(entry), open=False),
             "choice": gr.update(choices=self.choices(), value=entry.name),
-            **self.show(entry.name),
+            **self._shown(entry.name),
         }
+
+
+def _why(domain: str, error: gr.Error) -> str:
+    """What a visitor is told of a failure, whose own words go to the log."""
+    cause = error.__cause__
+    if cause is None or isinstance(cause, Refusal):
+        return str(error.message)
+    _log(domain, cause)
+    return readiness.failure(cause)
+
+
+def _log(name: str, error: BaseException) -> None:
+    logging.getLogger(__name__).warning("%s is not had: %s", name, printable(str(error)))
 
 
 def _choice(name: str, without: Sequence[str] = ()) -> dict[str, Any]:
@@ -235,7 +268,7 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
 
     papers: whose pages the domains are for; load: of the page's paper, None on the first page.
     """
-    desk = _Desk(papers, load, source)
+    desk = _Desk(papers, load, source, Sizes(source))
     listed = desk.listed()
     entry = listed.get(CLAY)
     label = _header(entry) if entry else "Domain"
@@ -257,12 +290,11 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
     gr.Timer(SECONDS).tick(now_running, None, line, queue=False, **QUIET)
     domain, stop = gr.State(CLAY), gr.State(Stop())
     remembered = gr.JSON(_choice(CLAY), visible="hidden")
-    shown = {"card": card, "run": run}
+    shown = {"choice": choice, "card": card, "run": run}
     outputs = {
-        "words": words, "domain": domain, "remembered": remembered, "header": header,
-        "choice": choice, **shown,
+        "words": words, "domain": domain, "remembered": remembered, "header": header, **shown,
     }  # fmt: skip
-    choice.input(**filling(desk.show, shown), inputs=choice, **QUIET)
+    choice.input(**filling(desk.show, shown), inputs=choice, **QUIET | FOLLOW)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
     stop_button(halt, stop, run)
     used = run.click(**filling(desk.use, outputs), inputs=[choice, domain, stop], **options)

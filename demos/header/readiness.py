@@ -5,16 +5,18 @@ Nothing is loaded or downloaded here: `weights.domains` looks for files by name.
 
 from __future__ import annotations
 
+import functools
 import html
+import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import weights
 from demos.kit.bridge import CLAY
 from demos.kit.paper import Paper
-from weights import Domain, Missing, Page
+from weights import Altered, Domain, Missing, NoRoom, Offline, Page, WeightsError
 
 # The README says the same of photographs.
 PHOTOGRAPHS = (
@@ -22,14 +24,74 @@ PHOTOGRAPHS = (
     "its download before anything is fetched, and what it still lacks."
 )
 Papers = Sequence[Paper]  # those that a header is for: one page's, or on the first page all
+PATIENCE = 60.0  # s until a publisher that did not say how large a file is, is asked again
+# What no download brings, by the reason of `weights.domains`: after "1 network is".
+_LACKS = {
+    "not trained yet": "not trained yet",
+    "nobody publishes it, no recipe yet": "published by nobody",
+    weights.UNTRUSTED: "to be allowed by whoever runs this app",
+    "damaged": "damaged on this machine",
+}
+_BY_HAND = "to be installed by hand"
+_IN_THE_LOG = "Whoever runs this app finds the reason in its log."
+_FAILURES = {
+    Offline: "There is no connection to where its files are. What has arrived is kept.",
+    Altered: "One of its files is not the one that was expected, so that it is not used.",
+    NoRoom: "There is no room for its files on this machine.",
+    WeightsError: f"One of its files cannot be had or cannot be used. {_IN_THE_LOG}",
+    Exception: f"Its networks cannot be loaded here. {_IN_THE_LOG}",
+}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the list of domains and their files come from; a test brings its own."""
+    """Where the list of domains, their files and the sizes of these come from; a test brings its
+    own."""
 
     domains: Callable[[], Sequence[Domain]] = weights.domains
     fetch: Callable[..., Any] = weights.fetch
+    sizes: Callable[[Sequence[str]], Mapping[str, int]] = weights.sizes
+
+    @classmethod
+    def trusting(cls) -> Source:
+        """For whoever runs the app and trusts the addresses of publishers: also files for which
+        nobody states a checksum. The first one is kept, a later change refused."""
+        trusted = (functools.partial(do, trust=True) for do in (weights.domains, weights.fetch))
+        return cls(*trusted)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What publishers said of the sizes of files, in bytes by name: asked once, for all visitors.
+
+    A publisher that gave no answer is asked again after a minute.
+    """
+
+    source: Source
+    said: dict[str, int] = field(default_factory=dict)
+    _asked: dict[str, float] = field(default_factory=dict)
+
+    def ask(self, lacks: Iterable[Missing]) -> None:
+        """Ask for the sizes among these that are not known."""
+        now = time.monotonic()
+        names = [lack.name for lack in lacks if not lack.bytes and lack.name not in self.said]
+        names = [name for name in names if now - self._asked.get(name, -PATIENCE) >= PATIENCE]
+        if names:
+            self._asked.update(dict.fromkeys(names, now))
+            self.said.update(self.source.sizes(names))
+
+    def fill(self, domain: Domain) -> Domain:
+        """A domain whose lacks have the sizes that were said."""
+
+        def filled(lacks: Iterable[Missing]) -> tuple[Missing, ...]:
+            sizes = ((lack, lack.bytes or self.said.get(lack.name, 0)) for lack in lacks)
+            return tuple(replace(lack, bytes=size) for lack, size in sizes)
+
+        pages = (
+            replace(page, missing=filled(page.missing), without=filled(page.without))
+            for page in domain.pages
+        )
+        return replace(domain, pages=tuple(pages))
 
 
 def pages_of(domain: Domain, papers: Papers) -> list[Page]:
@@ -151,8 +213,13 @@ def lacking(lacks: Iterable[Missing]) -> str:
         if lack.name.startswith("demos."):
             reasons.append(lack.reason)
         else:
-            counts["not trained yet" if lack.recipe else "to be installed by hand"] += 1
+            counts[_LACKS.get(lack.reason, _BY_HAND)] += 1
     for words, count in counts.items():
         what = "network is" if count == 1 else "networks are"
         reasons.append(f"{count} {what} {words}")
     return ", ".join(reasons)
+
+
+def failure(error: BaseException) -> str:
+    """Why a domain was not had, in a visitor's words; those of `error` are for the log."""
+    return next(words for kind, words in _FAILURES.items() if isinstance(error, kind))

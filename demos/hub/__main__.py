@@ -39,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--manifest", type=Path, default=MANIFEST, help="another list of weights")
     parser.add_argument("--out", type=Path, required=True, help="an empty folder, or a new clone")
     parser.add_argument("--hardware", choices=sorted(HARDWARE), default="cpu")
-    parser.add_argument("--domain", action="append", help="preload its pinned Hub weights")
+    parser.add_argument("--domain", action="append", help="preload its weights on the Hub")
     parser.add_argument("--check", action="store_true", help="only check the files in --out")
     return parser
 

@@ -30,8 +30,8 @@ def assemble(
 ) -> None:
     """Write into `out` the files of a Space for `hardware` (a key of HARDWARE).
 
-    `domains` are preloaded while the Space is built, as far as their files are pinned. `out` must
-    be empty but for a `.git` folder; otherwise `WeightsError`.
+    The files of `domains` that the Hub has are preloaded while the Space is built. `out` must be
+    empty but for a `.git` folder; otherwise `WeightsError`.
     """
     if out.exists() and (found := sorted(p.name for p in out.iterdir() if p.name != ".git")):
         raise WeightsError(
@@ -70,13 +70,13 @@ def preload(rows: Iterable[Row]) -> list[str]:
 
 
 def _preloaded(domains: Iterable[str], manifest: Path | None) -> list[Row]:
-    """The pinned Hub rows of the domains; others would be refused when they are used."""
+    """The Hub rows of the domains that the app can use; the Hub vouches for them."""
     rows, known, domains = read(manifest), read_domains(manifest), list(domains)
     if unknown := [domain for domain in domains if domain not in known]:
         raise WeightsError(f"expected a domain of {', '.join(known)}; got {', '.join(unknown)}.")
     names = dict.fromkeys(name for domain in domains for name in needed(domain, "", manifest))
-    usable = [rows[n] for n in names if rows[n].repo and rows[n].sha256]
-    return [row for row in usable if row.state == "hub" or row.converter]
+    found = [rows[n] for n in names if rows[n].repo]
+    return [row for row in found if row.state == "hub" or row.converter]
 
 
 def _copy_tree(out: Path) -> None:

@@ -20,7 +20,7 @@ PAPER = Paper(
   year   = {2022}
 }""",
     pipeline="pipelines.sam_inversion:SAMInversion",
-    # page="demos.sam_inversion.page:build" as soon as its networks are shipped
+    page="demos.sam_inversion.page:build",
     places={"picture": "Picture"},
     api="demos.sam_inversion.api:functions",
     comparison="demos.sam_inversion.comparison:METHOD",

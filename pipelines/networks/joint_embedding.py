@@ -56,6 +56,7 @@ class JointEmbedding(nn.Module, PyTorchModelHubMixin):
         deviation: Sequence[float] = (0.5, 0.5, 0.5),
     ) -> None:
         super().__init__()
+        text_config, vision_config = _plain(text_config), _plain(vision_config)
         from transformers import (  # here: it takes seconds
             CLIPTextConfig,
             CLIPTextModelWithProjection,
@@ -231,6 +232,18 @@ class JointEmbedding(nn.Module, PyTorchModelHubMixin):
         longest = int(lengths.max())
         ids = torch.tensor([row + [self.end] * (longest - len(row)) for row in rows])
         return ids, torch.arange(longest) < lengths[:, None]
+
+
+def _plain(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A tower's configuration, which anybody may have written into a file: numbers, and the name of
+    the activation. With other settings transformers fetches code and runs it."""
+    wrong = [k for k, v in config.items() if k != "hidden_act" and not isinstance(v, int | float)]
+    if wrong or not isinstance(config.get("hidden_act", ""), str):
+        raise ValueError(
+            f"a tower's configuration must hold numbers, and hidden_act as text; got others under "
+            f"{', '.join(map(repr, wrong)) or 'hidden_act'}. Remove them."
+        )
+    return config
 
 
 def vocabulary_of(merges: Sequence[str]) -> dict[str, int]:

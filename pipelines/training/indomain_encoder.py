@@ -66,7 +66,7 @@ def given(network: type[nn.Module], path: Path | None, name: str, device: torch.
     if path is not None:
         loaded = weights.load_file(network, path, device)
     else:
-        loaded = weights.load(network, name, device, allow_unpinned=True)
+        loaded = weights.load(network, name, device, trust=True)
     return fast(loaded)
 
 

@@ -4,12 +4,13 @@
                                                    [--denoised FILE] [--truth FILE] [--json FILE]
 
 Table 1: pictures of held-out captions with masks, and with scribbles, by the method, by ControlNet
-alone (the same noise, all of its steps) and by MM2Latent where it is trained: Frechet distance to
-other portraits, LPIPS, MS-SSIM and identity beside the portrait itself, accuracy and mean
-intersection over union of the parser's classes with the mask, and the share of a caption's facts
-that the judge sees. Table 2: (a) M alone, (b) T without attention, (c) and (d) trained on I_0^d and
-on the portraits alone (--denoised and --truth name their M, beside which lies their T), (e) all.
-Seconds and calls of the U-Net beside ControlNet's, in one run.
+alone (the same noise, all of its steps) and by MM2Latent where it is trained, whose own sketch of
+the same portrait, of thinner lines, takes the scribble's place: Frechet distance to other
+portraits, LPIPS, MS-SSIM and identity beside the portrait itself, accuracy and mean intersection
+over union of the parser's classes with the mask, and the share of a caption's facts that the judge
+sees; median seconds, and peak memory beside the networks' own (`memory.peak`), in one run. Table 2:
+(a) M alone, (b) T without attention, (c) and (d) trained on I_0^d and on the portraits alone
+(--denoised and --truth name their M, beside which lies their T), (e) all.
 
 A claim of the paper "holds" or "does not hold" by these numbers, and is "undecided" where a mean
 difference over pictures is within two standard errors. --quick: 8 portraits, 3 steps: whether
@@ -19,15 +20,17 @@ everything runs, no more. --keep: a folder for finished pictures, from which a s
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 import weights
 from examples.clay.facts import facts
@@ -45,8 +48,12 @@ from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.networks.parser import FaceParser
 from pipelines.training.loop import to_tensor
 from pipelines.training.threads import use_threads
-from tests.benchmarks.indomain import table, verdict
+from tests.benchmarks import mm2latent_bench
+from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, points
+from tests.benchmarks.indomain import table
 from tests.benchmarks.kept import PIPELINES, Kept
+from tests.benchmarks.memory import peak
 from tests.benchmarks.mm2latent_bench import named_right
 
 OURS, CONTROLNET, MM2LATENT = "ours", "controlnet", "mm2latent"
@@ -58,6 +65,8 @@ ROWS = {
     "e": "(e) all",
 }
 BETTER_BELOW = ("lpips",)
+SOURCES = ("diffusion_inversion", "latent_diffusion", "conditions")
+RIVALS = {MASK: "mask", SCRIBBLE: "sketch"}  # conditions of MM2Latent
 Row = dict[str, Tensor]
 
 
@@ -85,12 +94,18 @@ class Bench:
             MASK: [Condition.mask(labels, PALETTE) for labels in self.classes.numpy()],
             SCRIBBLE: [Condition.scribble_of(p, self.pipeline.size) for p in pictures],
         }
-        p = self.pipeline
-        networks = [p.generator, p.autoencoder, *p.encoders.values(), p.mapping, p.modulation]
+        sources = [PIPELINES / f"{name}.py" for name in (*SOURCES, *mm2latent_bench.SOURCES)]
+        self.kept = Kept(self.keep, self._networks(), sources)
+
+    def _networks(self) -> list[nn.Module]:
+        """What pictures depend on."""
+        p, rival = self.pipeline, self.rival
+        networks = [p.generator, p.autoencoder, *p.encoders.values(), p.text.texts, p.mapping,
+                    p.modulation, p.ablated]  # fmt: skip
         networks += [net for pair in (self.other or {}).values() for net in pair]
-        networks += [p.ablated] if p.ablated is not None else []
-        sources = [PIPELINES / f"{name}.py" for name in ("diffusion_inversion", "conditions")]
-        self.kept = Kept(self.keep, networks, sources)
+        if rival is not None:
+            networks += [rival.embedding, *rival.mappings.values(), *rival.codes.modules]
+        return [net for net in networks if net is not None]
 
     def pictures(self, name: str, task: str, draw_one: Callable) -> tuple[Tensor, Tensor]:
         """Pictures of all portraits' inputs by one method, and the seconds that each took."""
@@ -153,9 +168,9 @@ def overlap(labels: Tensor, truth: Tensor) -> Float[Tensor, " n"]:
 # ---- the methods -------------------------------------------------------------------------------
 
 
-def ways(bench: Bench) -> dict[str, Callable]:
+def ways(bench: Bench, task: str) -> dict[str, Callable]:
     """Table 1: a picture and its seconds of a caption, a condition and a number."""
-    p = bench.pipeline
+    p, kind = bench.pipeline, RIVALS[task]
 
     def ours(text: str, condition: Condition, seed: int):
         found = p.read(text, condition, seed=seed)
@@ -166,25 +181,32 @@ def ways(bench: Bench) -> dict[str, Callable]:
         return found.image, found.seconds
 
     def rival(text: str, condition: Condition, seed: int):
-        found = bench.rival.generate(text, mask=bench.classes[seed].numpy().astype(np.uint8))
+        given = bench.classes[seed].numpy().astype(np.uint8)
+        if task == SCRIBBLE:
+            given = bench.rival.read(as_images(bench.x[seed : seed + 1])[0], kind)
+        found = bench.rival.generate(text, **{kind: given})
         return found.image, found.seconds
 
-    return {OURS: ours, CONTROLNET: controlnet} | ({MM2LATENT: rival} if bench.rival else {})
+    there = bench.rival is not None and kind in bench.rival.conditions
+    return {OURS: ours, CONTROLNET: controlnet} | ({MM2LATENT: rival} if there else {})
 
 
 def table_1(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
     """Figures of each picture, and Frechet distances, by task and method."""
     rows, distances = {}, {}
     for task in (MASK, SCRIBBLE):
-        for name, draw_one in ways(bench).items():
-            if name == MM2LATENT and task == SCRIBBLE:
-                continue  # its sketches are Canny's edges, another condition
+        for name, draw_one in ways(bench, task).items():
             x, seconds = bench.pictures(name, task, draw_one)
-            key = f"{task}: {name}"
-            rows[key] = bench.figures(x, task) | {"seconds": seconds}
+            key, first = f"{task}: {name}", (bench.captions[0].text, bench.conditions[task][0], 0)
+            most = peak(functools.partial(draw_one, *first), bench.pipeline.device)
+            rows[key] = bench.figures(x, task) | {"seconds": seconds, "peak MB": megabytes(most)}
             distances[key] = bench.frechet(x)
             print(".", end="", flush=True)
     return rows, distances
+
+
+def megabytes(size: int) -> Float[Tensor, " 1"]:
+    return torch.tensor([size / 1e6])
 
 
 def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
@@ -230,28 +252,25 @@ def trained_otherwise(
 
 
 def claims(
-    rows: Mapping[str, Row], ablated: Mapping[str, Row], distances: Mapping[str, float]
-) -> Iterator[tuple[str, str]]:
-    """The paper's claims and whether they hold here."""
+    rows: Mapping[str, Row], ablated: Mapping[str, Row], distances: Mapping[str, float],
+    steps: int = STEPS,
+) -> Iterator[Claim]:  # fmt: skip
+    """The paper's claims; steps: of ControlNet."""
     for task, names in ((MASK, ("lpips", "ms-ssim", "identity", "accuracy", "miou", "text")),
                         (SCRIBBLE, ("lpips", "ms-ssim", "identity", "text"))):  # fmt: skip
         ours, theirs = rows[f"{task}: {OURS}"], rows[f"{task}: {CONTROLNET}"]
         for name in names:
-            pair = (
-                (theirs[name], ours[name]) if name in BETTER_BELOW else (ours[name], theirs[name])
-            )
-            yield f"{task}: better than ControlNet alone in {name}", verdict(*pair)
+            text = f"{task}: better than ControlNet alone in {name}"
+            yield claim(text, ours[name], theirs[name], below=name in BETTER_BELOW)
         frechet = distances[f"{task}: {OURS}"], distances[f"{task}: {CONTROLNET}"]
-        yield f"{task}: Frechet distance below ControlNet's", verdict(-frechet[0], -frechet[1])
-        times = ours["seconds"].median(), theirs["seconds"].median()
-        held = "holds" if times[1] >= 10 * times[0] else "does not hold"
-        yield f"{task}: ten times faster than ControlNet's {STEPS} steps", held
+        yield claim(f"{task}: Frechet distance below ControlNet's", *frechet, below=True)
+        times = [row["seconds"].median().item() for row in (ours, theirs)]
+        text = f"{task}: ten times faster than ControlNet's {steps} steps (tenfold seconds)"
+        yield claim(text, 10 * times[0], times[1], below=True)
     for row, figures in ablated.items():
         if row != ROWS["e"]:
-            yield (
-                f"Table 2: (e) above {row} in identity",
-                verdict(ablated[ROWS["e"]]["identity"], figures["identity"]),
-            )
+            text = f"Table 2: (e) above {row} in identity"
+            yield claim(text, ablated[ROWS["e"]]["identity"], figures["identity"])
 
 
 def report(bench: Bench) -> dict[str, object]:
@@ -260,15 +279,15 @@ def report(bench: Bench) -> dict[str, object]:
     ablated, further = table_2(bench)
     ablated |= {ROWS["e"]: rows[f"{MASK}: {OURS}"]}
     further |= {ROWS["e"]: distances[f"{MASK}: {OURS}"]}
-    said = dict(claims(rows, ablated, distances))
+    compared = list(claims(rows, ablated, distances, bench.steps))
     shown = {
         "Table 1": means(rows, distances),
         "Table 2": means(ablated, further),
     }
     for name, found in shown.items():
         print(f"\n\n{name}\n{table(found)}")
-    print("\n" + "\n".join(f"{held:14} {claim}" for claim, held in said.items()))
-    return {"count": bench.count, **shown, "claims": said}
+    print(*compared, sep="\n")
+    return {"portraits": bench.count, **shown, "claims": said(compared)}
 
 
 def means(rows: Mapping[str, Row], distances: Mapping[str, float]) -> dict[str, dict[str, float]]:
@@ -287,6 +306,11 @@ def trained(file: Path | None) -> tuple[MappingNetwork, StyleModulation] | None:
         return None
     beside = file.with_name(file.name.replace("mapping", "modulation"))
     return weights.load_file(MappingNetwork, file), weights.load_file(StyleModulation, beside)
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """What each method takes, and what it keeps of the person (Table 1)."""
+    return points(found["Table 1"], "seconds", "identity"), "seconds", "identity"
 
 
 def main() -> None:

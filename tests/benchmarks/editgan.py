@@ -29,9 +29,10 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,8 +53,9 @@ from pipelines.semantic_editor import Strengths
 from pipelines.training.loop import to_tensor
 from pipelines.training.segmentation_branch import LABELLED, confusion, masks_of, overlaps
 from pipelines.training.threads import use_threads
-from tests.benchmarks.figure import draw_curves
-from tests.benchmarks.indomain import means, table, verdict
+from tests.benchmarks.claims import NOT_JUDGED, Claim, claim, said
+from tests.benchmarks.figure import Drawn, draw_curves
+from tests.benchmarks.indomain import means, table
 from tests.benchmarks.kept import PIPELINES, Kept, marked
 
 SMILE = "smile"
@@ -340,39 +342,34 @@ def timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def claims(rows: dict[str, dict], times: dict[str, float], verifies: bool) -> Iterator:
-    """Each claim with its verdict; those on identity only count where the judge knows people."""
+def claims(rows: dict[str, dict], times: dict[str, float], verifies: bool) -> Iterator[Claim]:
+    """Each claim of the paper; those on identity only count where the judge knows people."""
     row = means(rows)
     vector, refined, boundary = (row[n] for n in ("EditGAN", "EditGAN +30", MATCHED))
-    yield (
-        f"the vector alone reaches {AIM_ACCURACY:.1%} accuracy with 16 labels",
-        verdict(vector["accuracy"], AIM_ACCURACY - 1e-9),
-    )
+    text = f"the vector alone reaches {AIM_ACCURACY:.1%} accuracy with 16 labels"
+    yield claim(text, vector["accuracy"], AIM_ACCURACY - 1e-9)
     if verifies:
         aim = f"and identity {AIM_IDENTITY:.2f} with it"
-        yield aim, verdict(vector["identity"], AIM_IDENTITY - 1e-9)
+        yield claim(aim, vector["identity"], AIM_IDENTITY - 1e-9)
         pair = rows["EditGAN +30"]["identity"], rows["EditGAN"]["identity"]
-        yield "refinement improves identity (+30 steps)", verdict(*pair)
+        yield claim("refinement improves identity (+30 steps)", *pair)
         pair = rows["EditGAN +30"]["identity"], rows[MATCHED]["identity"]
         text = "EditGAN +30 keeps identity better than InterFaceGAN at equal accuracy"
-        yield text, verdict(*pair)
+        yield claim(text, *pair)
     else:
-        yield "claims on identity: the judge cannot tell people apart", "not judged"
+        text = "claims on identity: the judge cannot tell people apart"
+        yield Claim(text, None, None, NOT_JUDGED)
     for name in (MATCHED, "style mixing"):
         for key in ("accuracy", "psnr to truth", "psnr outside")[name == MATCHED :]:
             pair = rows["EditGAN +30"][key], rows[name][key]
-            yield f"EditGAN +30 is better than {name} ({key})", verdict(*pair)
-    yield (
-        "refinement removes change outside the region (+30 steps)",
-        verdict(rows["EditGAN +30"]["psnr outside"], rows["EditGAN"]["psnr outside"]),
-    )
+            yield claim(f"EditGAN +30 is better than {name} ({key})", *pair)
+    pair = rows["EditGAN +30"]["psnr outside"], rows["EditGAN"]["psnr outside"]
+    yield claim("refinement removes change outside the region (+30 steps)", *pair)
     for key in ("frechet", "kernel"):
-        yield (
-            f"EditGAN +30 is more realistic than {MATCHED} ({key})",
-            verdict(boundary[key], refined[key]),
-        )
+        text = f"EditGAN +30 is more realistic than {MATCHED} ({key})"
+        yield claim(text, refined[key], boundary[key], below=True)
     text = f"a picture with a vector applied is there within {AIM_APPLY} s"
-    yield text, verdict(AIM_APPLY, times["apply"])
+    yield claim(text, times["apply"], AIM_APPLY, below=True)
 
 
 def report(bench: Bench, arg: argparse.Namespace) -> dict[str, object]:
@@ -390,15 +387,19 @@ def report(bench: Bench, arg: argparse.Namespace) -> dict[str, object]:
     print(f"\nSeconds on {arg.threads} threads, and the paper's on a V100")
     for name, value in times.items():
         print(f"  {name:18}{value:8.2f}" + (f"{V100[name]:8.1f}" if name in V100 else ""))
-    verdicts = dict(claims(rows, times, bench.pipeline.judge.verifies))
+    compared = list(claims(rows, times, bench.pipeline.judge.verifies))
     if arg.quick:
         print(f"\n--quick: {bench.count} portraits decide nothing; this only ran it all.")
-    for text, word in verdicts.items():
-        print(f"{word.upper():15}{text}")
+    print(*compared, sep="\n")
     return {
         "portraits": bench.count, "smile": means(rows), "curves": curves, "segmentation": parts,
-        "seconds": times, "threads": arg.threads, "claims": verdicts,
+        "seconds": times, "threads": arg.threads, "claims": said(compared),
     }  # fmt: skip
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """Accuracy against identity along scales of the edit (Fig. 11)."""
+    return found["curves"], "identity (cosine)", "smile accuracy"
 
 
 def main() -> None:
@@ -426,8 +427,7 @@ def main() -> None:
     if arg.json:
         arg.json.write_text(json.dumps(figures_found, indent=2) + "\n")
     if arg.figure:
-        curves = figures_found["curves"]
-        draw_curves(curves, "identity (cosine)", "smile accuracy").save(arg.figure)
+        draw_curves(*curves(figures_found)).save(arg.figure)
 
 
 if __name__ == "__main__":

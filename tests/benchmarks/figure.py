@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 SIZE, MARGIN = (760, 520), (70, 36, 200, 52)  # pixels; margins left, top, right, bottom
 COLOURS = ("#d1495b", "#00798c", "#3a6ea5", "#7a5195", "#2f2f2f", "#e39802")
 Curve = Sequence[tuple[float, float]]
+Drawn = tuple[Mapping[str, Curve], str, str]  # curves by name, and the names of both axes
 
 
 def draw_curves(curves: Mapping[str, Curve], x_name: str, y_name: str) -> Image.Image:
@@ -48,6 +49,16 @@ def draw_curves(curves: Mapping[str, Curve], x_name: str, y_name: str) -> Image.
         pen.line([(box[2] + 14, row), (box[2] + 38, row)], colour, 3)
         pen.text((box[2] + 46, row), name, "black", font, anchor="lm")
     return image
+
+
+def mean_curve(curves: Sequence[Curve]) -> list[tuple[float, ...]]:
+    """The mean of curves of equally many points, point by point."""
+    return [tuple(np.mean(points, axis=0).tolist()) for points in zip(*curves, strict=True)]
+
+
+def points(table: Mapping[str, Mapping[str, float]], x: str, y: str) -> dict[str, Curve]:
+    """Each row of a table as a curve of one point, where it has both figures."""
+    return {name: [(row[x], row[y])] for name, row in table.items() if x in row and y in row}
 
 
 def ticks(low: float, high: float, most: int = 7) -> list[float]:

@@ -21,9 +21,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +43,8 @@ from pipelines.training.boundaries import judged
 from pipelines.training.indomain_encoder import fast
 from pipelines.training.loop import to_tensor
 from pipelines.training.sharding import here
+from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, mean_curve
 from tests.benchmarks.kept import PIPELINES, Kept, marked
 
 RIVALS = ("image2stylegan", "in-domain")
@@ -293,19 +296,8 @@ def cropped(x: Float[Tensor, "n 3 h w"], mask: Tensor) -> Float[Tensor, "n 3 h w
     return F.interpolate(part, x.shape[2:], mode="bilinear", align_corners=False)
 
 
-def verdict(better: Tensor | float, worse: Tensor | float) -> str:
-    """Whether `better` is above `worse`: by two standard errors of pairs, or at all for numbers."""
-    gap = torch.as_tensor(better, dtype=torch.float64) - torch.as_tensor(worse, dtype=torch.float64)
-    if gap.ndim == 0:
-        return "holds" if gap > 0 else "does not hold"
-    error = gap.std() / len(gap) ** 0.5
-    if gap.mean().abs() <= 2 * error:
-        return "undecided"
-    return "holds" if gap.mean() > 0 else "does not hold"
-
-
-def claims(rows: dict, equal: dict, midpoints: dict, fused: dict) -> Iterator:
-    """Each claim of the paper with its verdict."""
+def claims(rows: dict, equal: dict, midpoints: dict, fused: dict) -> Iterator[Claim]:
+    """Each claim of the paper."""
     conventional, guided, free, ours = METHODS
     for text, better, worse in (
         ("the domain-guided encoder rebuilds better than the conventional", guided, conventional),
@@ -313,30 +305,27 @@ def claims(rows: dict, equal: dict, midpoints: dict, fused: dict) -> Iterator:
         ("in-domain inversion rebuilds better than Image2StyleGAN", ours, free),
     ):
         a, b = rows[better], rows[worse]
-        yield f"{text} (PSNR)", verdict(a["psnr"], b["psnr"])
-        yield f"{text} (LPIPS)", verdict(-a["lpips"], -b["lpips"])
-        yield f"{text} (identity)", verdict(a["identity"], b["identity"])
+        yield claim(f"{text} (PSNR)", a["psnr"], b["psnr"])
+        yield claim(f"{text} (LPIPS)", a["lpips"], b["lpips"], below=True)
+        yield claim(f"{text} (identity)", a["identity"], b["identity"])
     if PATIENT in rows:
         text = "in-domain inversion rebuilds better than Image2StyleGAN in 5 x the steps"
-        few = len(rows[PATIENT]["psnr"])
-        yield f"{text} (PSNR)", verdict(rows[ours]["psnr"][:few], rows[PATIENT]["psnr"])
-        yield f"{text} (LPIPS)", verdict(-rows[ours]["lpips"][:few], -rows[PATIENT]["lpips"])
-    yield (
-        "in-domain codes stay nearer to the domain (by the term they were optimised for)",
-        verdict(-rows[ours]["outside"], -rows[free]["outside"]),
-    )
+        patient = rows[PATIENT]
+        yield claim(f"{text} (PSNR)", rows[ours]["psnr"], patient["psnr"])
+        yield claim(f"{text} (LPIPS)", rows[ours]["lpips"], patient["lpips"], below=True)
+    text = "in-domain codes stay nearer to the domain (by the term they were optimised for)"
+    yield claim(text, rows[ours]["outside"], rows[free]["outside"], below=True)
     ranks = [torch.tensor([row[method] for row in equal.values()]) for method in (ours, free)]
-    text = "manipulation is more accurate at equal identity"
-    yield text, verdict(*ranks) if len(equal) > 1 else "not comparable"
+    yield claim("manipulation is more accurate at equal identity", *ranks)
     for key in ("frechet", "kernel"):
         text = f"interpolation midpoints are more realistic ({key})"
-        yield text, verdict(-midpoints[ours][key], -midpoints[free][key])
+        yield claim(text, midpoints[ours][key], midpoints[free][key], below=True)
         text = f"semantic diffusion is more realistic ({key})"
-        yield text, verdict(-fused[ours][key], -fused[free][key])
+        yield claim(text, fused[ours][key], fused[free][key], below=True)
     for key in ("crop identity", "crop psnr", "context psnr"):
         for other in ("encoder alone", free):
             text = f"semantic diffusion keeps more of its pictures than {other} ({key})"
-            yield text, verdict(fused[ours][key], fused[other][key])
+            yield claim(text, fused[ours][key], fused[other][key])
 
 
 def table(rows: dict[str, dict]) -> str:
@@ -371,18 +360,24 @@ def report(bench: Bench) -> dict[str, object]:
     print(f"\nInterpolation midpoints\n{table(midpoints)}")
     fused = diffusion(bench)
     print(f"\n\nSemantic diffusion\n{table(means(fused))}\n")
-    verdicts = dict(claims(rows, equal, midpoints, fused))
+    found = list(claims(rows, equal, midpoints, fused))
     small = bench.count < RELIABLE
     if bench.quick:
         print(f"--quick: {bench.count} portraits, {bench.steps} steps: this only ran it all.")
-    for text, word in verdicts.items():
-        note = f" (unreliable: {bench.count} pictures)" if small and "frechet" in text else ""
-        print(f"{word.upper():15}{text}{note}")
+    for each in found:
+        note = f" (unreliable: {bench.count} pictures)" if small and "frechet" in each.text else ""
+        print(f"{each}{note}")
     return {
         "portraits": bench.count, "bfloat16": bench.bfloat16, "threshold": bench.threshold,
         "reconstruction": means(rows), "manipulation": edits, "equal identity": equal,
-        "interpolation": midpoints, "diffusion": means(fused), "claims": verdicts,
+        "interpolation": midpoints, "diffusion": means(fused), "claims": said(found),
     }  # fmt: skip
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """Accuracy against likeness along the strengths of edits, the mean of all attributes."""
+    edits = [row["curves"] for row in found["manipulation"].values() if row["curves"]]
+    return {m: mean_curve([edit[m] for edit in edits]) for m in RIVALS}, "identity", "accuracy"
 
 
 def main() -> None:

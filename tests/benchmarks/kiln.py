@@ -89,7 +89,8 @@ def speed(out: Path, perceptual: PerceptualDistance, turns: int) -> dict[str, fl
     trainer = recipe.Trainer(data, perceptual, out / "speed", "cpu", BATCH)
     loop = trainer.loop("steps", 1.0)
     batch = next(iter(trainer.batches(loop)))
-    ws = trainer.generator.mapping(batch.z) - recipe.OFFSET
+    with torch.no_grad():  # as the recipe does
+        ws = trainer.generator.mapping(batch.z) - recipe.OFFSET
     learned = [*trainer.generator.synthesis.parameters(), *trainer.head.parameters()]
     optimizer = torch.optim.Adam(learned, 1e-4, fused=True)
     random = np.random.default_rng(0)

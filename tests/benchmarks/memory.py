@@ -14,11 +14,13 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.profiler import ProfilerActivity, profile
 
 import weights
 from pipelines.editgan import EditGAN
@@ -76,6 +78,22 @@ def samples(pipeline: Placed, count: int = 2) -> list[Image.Image]:
     pictures = as_images(generator.synthesis(ws.to(pipeline.device)))
     pipeline.rest()
     return pictures
+
+
+def peak(work: Callable[[], object], device: torch.device) -> int:
+    """Bytes that work needs at once beside what is there already.
+
+    On a GPU by its allocator's count; on the CPU by torch's record of every tensor's memory, in
+    which what other libraries take for themselves is missing.
+    """
+    if device.type == "cuda":
+        before = Gauge(device).waiting()
+        return Gauge(device).of(work)[0] - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as record:
+        work()
+    events = record.profiler.kineto_results.events()
+    changes = sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]")
+    return max(accumulate((change for _, change in changes), initial=0))
 
 
 def indomain(pipeline: InDomain, steps: int) -> Iterator[Stage]:

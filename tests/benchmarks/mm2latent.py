@@ -26,6 +26,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from time import perf_counter as now
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,9 @@ from pipelines.training import mm_mapping
 from pipelines.training.loop import Loop
 from pipelines.training.mm_samples import kept
 from pipelines.training.threads import use_threads
-from tests.benchmarks.indomain import table, verdict
+from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, points
+from tests.benchmarks.indomain import table
 from tests.benchmarks.mm2latent_bench import Bench, Pictures, Project, Row
 from tests.benchmarks.mm2latent_edits import edits
 
@@ -210,8 +213,8 @@ def milliseconds(bench: Bench, repeats: int = 5) -> dict[str, float]:
     return found
 
 
-def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[tuple[str, str]]:
-    """Each claim of the paper with its verdict."""
+def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[Claim]:
+    """Each claim of the paper."""
     pairs = [
         (f"MM2Latent beats {other} (Table 1, {key})", rows, OURS, other, key)
         for other in (TEDIGAN, NEAREST)
@@ -239,10 +242,7 @@ def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[tupl
             ("12 layers beat 8 (Table 3, mask)", ablated, "12 layers", full, "mask"),
         ]
     for text, found, better, worse, key in pairs:
-        a, b = found[better][key], found[worse][key]
-        a, b = a[: len(b)], b[: len(a)]
-        known = ~(a.isnan() | b.isnan())
-        yield text, verdict(a[known], b[known]) if known.sum() > 1 else "not comparable"
+        yield claim(text, found[better][key], found[worse][key])
 
 
 def report(bench: Bench) -> dict[str, object]:
@@ -250,6 +250,7 @@ def report(bench: Bench) -> dict[str, object]:
     start = now()
     rows, distances, masks = table_1(bench)
     ablated, ablated_distances = ablations(bench) if bench.samples is not None else ({}, {})
+    compared = list(claims(rows, ablated))
     found = {
         "portraits": bench.count,
         "table 1": _with(rows, distances),
@@ -258,7 +259,7 @@ def report(bench: Bench) -> dict[str, object]:
         "edits": edits(bench),
         "milliseconds": milliseconds(bench),
         "left out": [kind for kind in CONDITIONS if kind not in bench.pipeline.conditions],
-        "claims": dict(claims(rows, ablated)),
+        "claims": said(compared),
         "minutes": (now() - start) / 60,
     }
     for name in ("table 1", "tables 2 and 3", "conditions", "edits"):
@@ -271,8 +272,7 @@ def report(bench: Bench) -> dict[str, object]:
         print("Not trained, hence left out:", ", ".join(found["left out"]))
     if bench.quick:
         print(f"--quick: {bench.count} portraits, few steps: this only ran it all.")
-    for text, word in found["claims"].items():
-        print(f"{word.upper():15}{text}")
+    print(*compared, sep="\n")
     return found
 
 
@@ -283,6 +283,11 @@ def _with(rows: Mapping[str, Row], distances: Mapping[str, float]) -> dict[str, 
         | ({"cmmd": distances[name]} if name in distances else {})
         for name, row in rows.items()
     }
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """What each method keeps of the text and of the mask (Table 1)."""
+    return points(found["table 1"], "text", "mask"), "text score", "mask accuracy"
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,8 +41,9 @@ from pipelines.training import hard_portraits as hard
 from pipelines.training.boundaries import judged
 from pipelines.training.loop import to_tensor
 from pipelines.training.threads import use_threads
-from tests.benchmarks.figure import draw_curves
-from tests.benchmarks.indomain import means, table, verdict
+from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.figure import Drawn, draw_curves
+from tests.benchmarks.indomain import means, table
 from tests.benchmarks.kept import PIPELINES, Kept
 
 OURS, ENCODER = "sam, optimised", "sam, encoded"
@@ -255,21 +257,21 @@ def hard_ones(bench: Bench, value: Tensor) -> Tensor:
     return value[kinds > 0]
 
 
-def claims(bench: Bench, rows: dict, ablated: dict) -> Iterator[tuple[str, str]]:
-    """Each claim of the paper with its verdict."""
+def claims(bench: Bench, rows: dict, ablated: dict) -> Iterator[Claim]:
+    """Each claim of the paper."""
     for regime, ours, others in (
         ("optimisation", OURS, OPTIMISED), ("an encoder", ENCODER, ENCODED)
     ):  # fmt: skip
         for other in others if ours in rows else ():
             if other in rows:
                 text = f"SAM by {regime} rebuilds hard portraits better than {other}"
-                for key, sign in (("psnr", 1), ("lpips", -1)):
-                    pair = (sign * hard_ones(bench, rows[name][key]) for name in (ours, other))
-                    yield f"{text} ({key})", verdict(*pair)
+                for key, below in (("psnr", False), ("lpips", True)):
+                    pair = (hard_ones(bench, rows[name][key]) for name in (ours, other))
+                    yield claim(f"{text} ({key})", *pair, below=below)
     layers = [SINGLE.format(name) for name in bench.pipeline.latents]
     for early, late in zip(layers[:-1], layers[1:], strict=True):
-        text = f"{late} rebuilds better than {early}"
-        yield f"{text} (Fig. 3.2)", verdict(ablated[late]["psnr"], ablated[early]["psnr"])
+        text = f"{late} rebuilds better than {early} (Fig. 3.2)"
+        yield claim(text, ablated[late]["psnr"], ablated[early]["psnr"])
     for text, key, better, worse in (
         (f"{layers[0]} is edited better than {layers[-1]} (Fig. 3.2)", "edit right", layers[0],
          layers[-1]),
@@ -281,9 +283,7 @@ def claims(bench: Bench, rows: dict, ablated: dict) -> Iterator[tuple[str, str]]
         ("the predicted map rebuilds better than classes (Fig. 4.7)", "psnr", OURS, CLASS_MAP),
         ("true segments rebuild better than parser and superpixels", "psnr", TRUE_SEGMENTS, OURS),
     ):  # fmt: skip
-        a, b = ablated[better][key], ablated[worse][key]
-        known = ~(a.isnan() | b.isnan())
-        yield text, verdict(a[known], b[known]) if known.sum() > 1 else "not comparable"
+        yield claim(text, ablated[better][key], ablated[worse][key])
 
 
 def measured(bench: Bench, ways: Mapping[str, Callable], count: int) -> dict[str, dict]:
@@ -331,18 +331,22 @@ def report(bench: Bench) -> dict[str, object]:
         print("Not trained, hence left out:", ", ".join(lacking))
     if bench.quick:
         print(f"--quick: {bench.count} portraits, {bench.steps} steps: this only ran it all.")
-    verdicts = dict(claims(bench, rows, ablated))
-    for text, word in verdicts.items():
-        print(f"{word.upper():15}{text}")
+    found = list(claims(bench, rows, ablated))
+    print(*found, sep="\n")
     return {
         "portraits": bench.count, "steps": bench.steps, "left out": lacking,
         "table": {kind: means(found) for kind, found in kinds.items()},
-        "ablations": _known(ablated), "curves": curves, "seconds": seconds, "claims": verdicts,
+        "ablations": _known(ablated), "curves": curves, "seconds": seconds, "claims": said(found),
     }  # fmt: skip
 
 
 def _known(rows: Mapping[str, Mapping[str, Tensor]]) -> dict[str, dict[str, float]]:
     return {name: {k: v.nanmean().item() for k, v in row.items()} for name, row in rows.items()}
+
+
+def curves(found: Mapping[str, Any]) -> Drawn:
+    """Quality against seconds (Fig. 4.1)."""
+    return found["curves"], "seconds", "PSNR [dB]"
 
 
 def main() -> None:
@@ -364,7 +368,7 @@ def main() -> None:
     if arg.json:
         arg.json.write_text(json.dumps(figures, indent=2) + "\n")
     if arg.figure:
-        picture: Image.Image = draw_curves(figures["curves"], "seconds", "PSNR [dB]")
+        picture: Image.Image = draw_curves(*curves(figures))
         picture.save(arg.figure)
 
 

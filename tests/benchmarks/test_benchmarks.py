@@ -11,6 +11,7 @@ from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from tests.benchmarks import generator as figures
 from tests.benchmarks import indomain
+from tests.benchmarks.claims import FAILS, HOLDS, NOT_COMPARABLE, UNDECIDED, VERDICTS, claim, read
 from tests.benchmarks.kept import Kept
 from tests.pipelines.test_indomain import build
 
@@ -71,10 +72,26 @@ def test_an_interrupted_piece_does_not_count(tmp_path) -> None:
 def test_a_verdict_needs_two_standard_errors() -> None:
     torch.manual_seed(0)
     noise = torch.randn(100)
-    assert indomain.verdict(noise + 1, noise) == "holds"
-    assert indomain.verdict(noise, noise + 1) == "does not hold"
-    assert indomain.verdict(noise, torch.randn(100)) == "undecided"
-    assert indomain.verdict(0.2, 0.1) == "holds" and indomain.verdict(0.1, 0.1) == "does not hold"
+    for better, worse, expected in (
+        (noise + 1, noise, HOLDS), (noise, noise + 1, FAILS),
+        (noise, torch.randn(100), UNDECIDED), (0.2, 0.1, HOLDS), (0.1, 0.1, FAILS),
+    ):  # fmt: skip
+        assert claim("", better, worse).verdict == expected
+        assert claim("", -torch.as_tensor(better), -torch.as_tensor(worse), below=True).verdict == (
+            expected
+        )
+
+
+def test_a_claim_tells_the_figures_of_portraits_that_both_know() -> None:
+    nan = float("nan")
+    few, many = torch.tensor([1.0, nan, 5.0]), torch.tensor([0.0, 7.0, 4.0, 100.0])
+    found = claim("a", few, many)
+    assert (found.better, found.worse) == (3.0, 2.0)
+    assert str(found) == "HOLDS          a: 3 against 2"
+    for better, worse in ((few[:1], many), (few[:2], many), (nan, 1.0)):
+        assert claim("", better, worse).verdict == NOT_COMPARABLE
+    against_an_aim = claim("", torch.tensor([0.1, 0.2]), 0.3, below=True)
+    assert against_an_aim.verdict == HOLDS and against_an_aim.better == pytest.approx(0.15)
 
 
 def test_accuracy_is_compared_where_identities_meet() -> None:
@@ -114,9 +131,7 @@ def test_the_whole_report_on_tiny_networks(monkeypatch, capsys, tmp_path) -> Non
     monkeypatch.setattr(indomain, "PATIENTS", 2)
     bench = indomain.Bench(pipeline, 3, batch=2, bfloat16=False, keep=tmp_path)
     found = indomain.report(bench)
-    assert set(found["claims"].values()) <= {
-        "holds", "does not hold", "undecided", "not comparable",
-    }  # fmt: skip
+    assert {each.verdict for each in read(found["claims"])} <= set(VERDICTS)
     assert set(found["reconstruction"]) == {*indomain.METHODS, indomain.PATIENT}
     masked = {method for method, _, mask in steps if mask}
     assert masked == {"in-domain"}

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from pipelines.images import as_images
 from pipelines.networks.parser import FaceParser
 from tests.benchmarks import diffusion_inversion as benchmark
+from tests.benchmarks.claims import VERDICTS, read
+from tests.benchmarks.memory import peak
+from tests.benchmarks.test_mm2latent import pipeline as mm2latent
 from tests.pipelines.test_diffusion_inversion import build
 
 
@@ -16,13 +22,15 @@ from tests.pipelines.test_diffusion_inversion import build
 def bench() -> benchmark.Bench:
     pipeline = build()
     other = {"c": (pipeline.mapping, pipeline.styles["bronze"])}
-    return benchmark.Bench(pipeline, FaceParser(channels=(8, 8)).eval(), quick=True, other=other)
+    parser = FaceParser(channels=(8, 8)).eval()
+    return benchmark.Bench(pipeline, parser, mm2latent(), quick=True, other=other)
 
 
 def test_every_row_and_claim_is_there(bench, capsys):
     found = benchmark.report(bench)
     assert list(found["Table 1"]) == [
-        "mask: ours", "mask: controlnet", "scribble: ours", "scribble: controlnet",
+        f"{task}: {method}" for task in ("mask", "scribble")
+        for method in ("ours", "controlnet", "mm2latent")
     ]  # fmt: skip
     assert {
         "frechet",
@@ -33,6 +41,7 @@ def test_every_row_and_claim_is_there(bench, capsys):
         "miou",
         "text",
         "seconds",
+        "peak MB",
     } == set(found["Table 1"]["mask: ours"])
     assert "miou" not in found["Table 1"]["scribble: ours"]
     assert list(found["Table 2"]) == [benchmark.ROWS[k] for k in "abce"]
@@ -40,7 +49,9 @@ def test_every_row_and_claim_is_there(bench, capsys):
         found["Table 1"]["mask: ours"]["lpips"]
     )
     assert len(found["claims"]) == 6 + 2 + 4 + 2 + 3
-    assert set(found["claims"].values()) <= {"holds", "does not hold", "undecided"}
+    assert {each.verdict for each in read(found["claims"])} <= set(VERDICTS)
+    assert all(row["peak MB"] > 0 for row in found["Table 1"].values())
+    assert any("than ControlNet's 3 steps" in each["text"] for each in found["claims"])
     json.dumps(found)
     assert "Table 2" in capsys.readouterr().out
 
@@ -55,7 +66,40 @@ def test_claims_can_fail():
         rows = {f"{task}: {name}": row for task in ("mask", "scribble")
                 for name, row in (("ours", ours), ("controlnet", theirs))}  # fmt: skip
         distances = {name: (2.0 if ("ours" in name) == (said == "holds") else 5.0) for name in rows}
-        assert set(dict(benchmark.claims(rows, {}, distances)).values()) == {said}
+        assert {each.verdict for each in benchmark.claims(rows, {}, distances)} == {said}
+
+
+def test_mm2latent_gets_the_same_captions_and_portraits(bench, monkeypatch):
+    """Their masks, and in a scribble's place its own lines of the same portrait."""
+    asked = []
+
+    def generate(text, **condition):
+        asked.append((text, condition))
+        return SimpleNamespace(image=None, seconds=0.0)
+
+    monkeypatch.setattr(bench.rival, "generate", generate)
+    for task in ("mask", "scribble"):
+        benchmark.ways(bench, task)["mm2latent"](bench.captions[2].text, None, 2)
+    (text, mask), (again, lines) = asked
+    assert text == again == bench.captions[2].text
+    assert np.array_equal(mask["mask"], bench.classes[2].numpy()) and list(mask) == ["mask"]
+    portrait = as_images(bench.x[2:3])[0]
+    assert np.array_equal(lines["sketch"], bench.rival.read(portrait, "sketch"))
+    bench.rival.conditions, whole = ("mask",), bench.rival.conditions
+    assert "mm2latent" not in benchmark.ways(bench, "scribble")
+    bench.rival.conditions = whole
+
+
+def test_memory_is_what_is_held_at_once_and_no_more():
+    def held():
+        a = torch.zeros(1000, 1000)
+        b = a + 1
+        del a
+        return b.square().sum()
+
+    once, often = (peak(lambda n=n: [held() for _ in range(n)], torch.device("cpu"))
+                   for n in (1, 9))  # fmt: skip
+    assert 8_000_000 <= once < 8_100_000 and abs(often - once) < 10_000
 
 
 def test_overlap_is_that_of_the_classes_that_occur():

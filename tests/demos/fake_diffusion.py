@@ -11,13 +11,15 @@ import time
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import torch
 from PIL import Image, ImageFilter, ImageOps
-from safetensors.numpy import save_file
 
 from pipelines.conditions import Condition
-from tests.demos.fake_pipeline import FakeInDomain, Measures, Step
+from pipelines.latents import load_codes, only, save_codes
+from tests.demos.fake_pipeline import GENERATOR, FakeInDomain, Measures, Step
 
 WAY = tuple(range(951, 0, -50))  # of DDIM in 20 steps
 LAYERS, SIDE = 12, 16
@@ -61,7 +63,9 @@ class FakeDiffusion:
     seconds_a_call: float = 0.0
     size: int = 128
     guidance: float = 1.0
-    fingerprint: str = "fake generator"
+    fingerprint: str = GENERATOR
+    parser: object | None = None
+    tracer: str = "canny"
     styles: dict = field(default_factory=lambda: dict.fromkeys(STYLES))
     calls: list = field(default_factory=list)
     made: int = 0
@@ -71,6 +75,18 @@ class FakeDiffusion:
 
     def traced(self, picture, side=128) -> np.ndarray:
         return Condition.scribble_of(picture, side).pixels[..., 0] > 0
+
+    def parsed(self, picture, side=128) -> np.ndarray:
+        """Skin where it is dark."""
+        self.calls.append(("parsed",))
+        grey = picture.convert("L").resize((side, side), Image.Resampling.BOX)
+        return (np.asarray(grey) < 128).astype(np.uint8)
+
+    def agreement(self, picture, task, given) -> float:
+        return float(given.mean() / 20)
+
+    def seen(self, picture) -> dict:
+        return {"hair_color": "red"}
 
     def read(
         self, prompt, condition, *, t=None, seed=0, strength=1.0, attentive=True, style=None,
@@ -114,8 +130,9 @@ class FakeDiffusion:
     def redraw(self, reading, *, mapped_only=False, keep=1.0) -> Reading:
         self.calls.append(("redraw", mapped_only, keep))
         blurred = reading.image.filter(ImageFilter.GaussianBlur(5))
-        image = Image.blend(blurred, reading.image, 0.0 if mapped_only else keep)
-        return replace(reading, image=image)
+        share = 0.0 if mapped_only else keep
+        w = reading.mapped + share * (reading.w - reading.mapped)
+        return replace(reading, w=w, image=Image.blend(blurred, reading.image, share))
 
     def _styled(self, prompt, condition, style, **options) -> Reading:
         self.calls.append(("style", style))
@@ -128,9 +145,23 @@ class FakeDiffusion:
     def measure(self, a, b) -> Measures:
         return FakeInDomain().measure(a, b)
 
-    def keep(self, path, readings) -> Path:
-        save_file({name: r.w for name, r in readings.items()}, path)
-        return Path(path)
+    def keep(self, path, results) -> Path:
+        codes = {name: torch.from_numpy(np.asarray(r.w)) for name, r in results.items()}
+        return save_codes(path, codes, self.fingerprint)
+
+    def read_codes(self, path) -> dict:
+        codes = load_codes(path, self.fingerprint, (LAYERS, 512))
+        return {name: self.drawn(w) for name, w in codes.items()}
+
+    def reopen(self, path) -> SimpleNamespace:
+        return self.drawn(only(load_codes(path, self.fingerprint, (LAYERS, 512))))
+
+    def drawn(self, w) -> SimpleNamespace:
+        self.calls.append(("drawn",))
+        w = np.asarray(w)
+        small = (255 * w.ravel()[:192].reshape(8, 8, 3)).clip(0, 255).astype(np.uint8)
+        image = Image.fromarray(small).resize((self.size,) * 2, Image.Resampling.BICUBIC)
+        return SimpleNamespace(w=w, image=image, seconds=0.01)
 
     def _call(self) -> None:
         time.sleep(self.seconds_a_call)

@@ -14,7 +14,7 @@ import numpy as np
 
 from demos.header.readiness import Source
 from tests.demos.fake_pipeline import FakeInDomain, Inversion
-from weights import Domain, Missing, Offline, Page, WeightsError
+from weights import Altered, Domain, Missing, Offline, Page
 
 MB = 1_000_000
 NET = Missing("photos/net", "not downloaded", "Fetch it: hub photos/net.pt.", "", 80 * MB, True)
@@ -34,6 +34,8 @@ class FakeShelf:
     online: bool = True
     damaged: bool = False
     blocks: int = 4
+    told: dict = field(default_factory=dict)  # sizes that publishers state when they are asked
+    sized: list = field(default_factory=list)
     fetched: list = field(default_factory=list)
     asked: list = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
@@ -43,7 +45,11 @@ class FakeShelf:
 
     @property
     def source(self) -> Source:
-        return Source(self.domains, self.fetch)
+        return Source(self.domains, self.fetch, self.sizes)
+
+    def sizes(self, names) -> dict:
+        self.sized.append(list(names))
+        return {name: self.told[name] for name in names if name in self.told}
 
     def domains(self) -> list[Domain]:
         here = {lack.name for lack in (NET, JUDGE) if lack.name in self.fetched}
@@ -78,7 +84,7 @@ class FakeShelf:
             self.gate.wait(20)
             time.sleep(0.01)
         if self.damaged:
-            raise WeightsError(f"{name}: expected sha256 1234; got 5678; fetch it again.")
+            raise Altered(f"{name}: expected sha256 1234; got 5678; fetch it again.")
         self.fetched.append(name)
 
 

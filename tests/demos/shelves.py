@@ -21,8 +21,11 @@ from demos.kit.paper import Paper
 from demos.kit.shelf import NOTHING, Scene
 from demos.papers import PAPERS
 from examples import choosing, stored
+from examples.clay import captions
 from examples.clay.parameters import draw, latent
 from examples.clay.parts import PARTS
+from examples.diffusion_inversion import __main__ as diffusion
+from examples.diffusion_inversion import results as diffusion_results
 from examples.editgan import __main__ as editgan
 from examples.indomain import __main__ as indomain
 from examples.indomain import results
@@ -32,6 +35,7 @@ from examples.portraits import TEST
 from examples.sam_inversion import __main__ as sam
 from examples.sam_inversion import results as sam_results
 from pipelines.training import editing_vectors
+from tests.demos.fake_diffusion import FakeDiffusion
 from tests.demos.fake_editgan import FakeEditGAN, face, vector
 from tests.demos.fake_mm2latent import FakeMM2Latent, oval
 from tests.demos.fake_pipeline import FakeInDomain
@@ -56,7 +60,14 @@ def changed(seed: int, **overrides: object) -> SimpleNamespace:
     mask, thing = oval(len(image)).astype(np.uint8), np.zeros(image.shape[:2], bool)
     thing[90:120, 50:80] = overrides.get("prop", "none") != "none"
     numbers |= {"parameters": draw(latent(seed)), "parts": mask * ~thing, "prop_mask": thing}
-    return SimpleNamespace(image=image, mask=mask, **numbers)
+    told = captions.attributes(numbers["parameters"])
+    told = {"attributes": told, "caption": captions.captions(told)[0]}
+    return SimpleNamespace(image=image, mask=mask, **numbers, **told)
+
+
+def bronzed(parameters: np.ndarray, style: str) -> np.ndarray:
+    """A portrait in a style: the same whoever it is."""
+    return np.full((1, 128, 128, 3), 90 + 10 * len(style), np.uint8)
 
 
 def drawn_scene(scene: Scene, edit: str = "", change: float = 0.0) -> SimpleNamespace:
@@ -125,9 +136,12 @@ def make_all(folder: Path) -> None:
         patch.setattr(editing_vectors, "truth", drawn_truth)
         patch.setattr(mm2latent_results, "changed", changed)
         patch.setattr(sam_results, "changed", changed)
+        patch.setattr(diffusion_results, "changed", changed)
+        patch.setattr(diffusion_results, "styled", bronzed)
         indomain.make(FakeInDomain())
         editgan.make(FakeEditGAN())
         mm2latent.make(FakeMM2Latent())
         sam.make(FakeSAM())
+        diffusion.make(FakeDiffusion())
         patch.setattr(shelf, "_rendered", drawn_scene)
         comparison.make(taking_part())

@@ -5,21 +5,20 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
+from demos.diffusion_inversion import PAPER
 from demos.diffusion_inversion.ask import EXAMPLES
-from demos.kit import theme
 from tests.demos.browsing import CHROMIUM, LONG, overhang, panel, picture, press
 from tests.demos.fake_diffusion import FakeDiffusion
-from tests.demos.test_diffusion_page import build
+from tests.demos.preparation import serving, started
+from tests.demos.test_diffusion_page import PAGE, build
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
 
 
 @pytest.fixture(scope="module")
 def served():
-    demo = build(FakeDiffusion(seconds_a_call=0.1))
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(FakeDiffusion(seconds_a_call=0.1))) as url:
+        yield url
 
 
 def opened(visit, served: str, width: int = 1280, **options) -> Page:
@@ -73,7 +72,11 @@ def test_a_painted_mask_is_raced_and_looked_into(visit, served) -> None:
     expect(page.locator("#diffusion-true img")).to_be_visible(timeout=LONG)
     press(panel(page, "Steps"), "Read at t")
     expect(page.locator("#diffusion-t-words")).to_contain_text("10 calls", timeout=LONG)
-    # A stroke makes another question of it: what was made of the old one goes.
+    emptied_by_a_stroke(page)
+
+
+def emptied_by_a_stroke(page: Page) -> None:
+    """A stroke makes another question of it: what was made of the old one goes."""
     canvas = page.locator("#diffusion-mask canvas")
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
@@ -83,6 +86,29 @@ def test_a_painted_mask_is_raced_and_looked_into(visit, served) -> None:
     page.mouse.up()
     expect(page.locator("#diffusion-ours img")).to_have_count(0, timeout=LONG)
     expect(page.locator("#generate-state")).to_contain_text("no result yet")
+
+
+def test_stored_examples_are_chosen_by_their_thumbnails(visit, shelves) -> None:
+    fake = FakeDiffusion()
+    with serving(started(PAPER, PAGE, fake, shelves)) as url:
+        page = visit(f"{url}/diffusion_inversion")
+        mask, pad = (page.locator(f"#diffusion-{kind} canvas") for kind in ("mask", "scribble"))
+        expect(mask).to_be_visible()
+        expect(pad).to_be_hidden()
+        examples = page.locator(".examples label")
+        expect(examples).to_have_count(3)
+        first = picture(page, "#diffusion-ours")
+        examples.get_by_text("Words and a scribble").click()
+        expect(pad).to_be_visible()
+        expect(mask).to_be_hidden()
+        expect(page.locator("#diffusion-scribble-words")).to_contain_text("by no network")
+        assert picture(page, "#diffusion-ours") != first
+        examples.get_by_text("In another style").click()
+        expect(page.get_by_role("tab", name="Styles")).to_have_attribute("aria-selected", "true")
+        assert picture(page, "#diffusion-styled") != picture(page, "#diffusion-true")
+        expect(page.locator("#diffusion-verdict")).to_contain_text("20 calls")
+        assert fake.calls == []  # nothing of it was taken for another question
+        emptied_by_a_stroke(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,38 +8,45 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import gradio as gr
 import numpy as np
 import pytest
+import torch
 from gradio_client import handle_file
 from PIL import Image
 from safetensors.numpy import load_file
 
 from demos.diffusion_inversion import PAPER, inside, layers, truth
 from demos.diffusion_inversion.ask import EXAMPLES
-from demos.diffusion_inversion.setting import CLAY_HEADS, MASK, NAMES, SCRIBBLE, setting_of
-from demos.kit import theme
+from demos.diffusion_inversion.session import Asked, Subject
+from demos.diffusion_inversion.setting import CLAY_HEADS, NAMES, setting_of
 from demos.kit.bridge import BOARD
+from demos.kit.downloads import Keepsake
+from demos.kit.handover import Exchange
 from demos.kit.imaging import psnr
+from demos.kit.inputs import portrait_input
 from demos.kit.painter import Painting
 from demos.kit.prompts import CLAY_GROUPS, MOST, prompt_box
 from demos.kit.runs import mark
+from demos.papers import PAPERS
 from examples.clay.parts import PALETTE
+from examples.diffusion_inversion.results import MASK, SCRIBBLE
+from pipelines.latents import save_codes
 from tests.demos.fake_diffusion import STYLES, FakeDiffusion
-from tests.demos.preparation import switched_on
+from tests.demos.fake_mm2latent import FakeMM2Latent
+from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.preparation import serving, started
 from tests.demos.visitor import until
 
 WHOLE = (0.5, 0.5, 1)
+MASKED = np.eye(128, dtype=np.uint8)
 SEED = EXAMPLES[0].seed
-PAGE = {
-    "page": "demos.diffusion_inversion.page:build",
-    "pipeline": "pipelines.diffusion_inversion:DiffusionInversion",
-    "api": "demos.diffusion_inversion.api:functions",
-}
+PAGE = {"page": "demos.diffusion_inversion.page:build"}
 
 
 def build(fake: FakeDiffusion):
-    """The app with this page switched on."""
-    return switched_on(PAPER, PAGE, fake)
+    """The app with this page switched on, and no stored results."""
+    return started(PAPER, PAGE, fake, Path("nothing is stored here"))
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +56,8 @@ def fake_diffusion() -> FakeDiffusion:
 
 @pytest.fixture(scope="module")
 def served(fake_diffusion):
-    demo = build(fake_diffusion)
-    _, url, _ = demo.launch(**theme.LAUNCH, prevent_thread_lock=True, quiet=True)
-    yield url.rstrip("/")
-    demo.close()
+    with serving(build(fake_diffusion)) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
@@ -132,18 +137,37 @@ def test_chips_of_a_group_exclude_each_other() -> None:
         assert len(set(chips.values())) == len(chips) > 1
 
 
-def test_a_portrait_brings_its_true_mask(client, portrait, picture) -> None:
-    mask, *_ = refill(client, portrait, SEED, MASK)
+def test_a_portrait_brings_its_true_mask(client, portrait) -> None:
+    mask, _, words, _ = refill(client, portrait, SEED, MASK)
     assert shown_labels(mask).tobytes() == truth.mask_of(SEED, WHOLE).tobytes()
     assert mask["props"]["names"][1] == "skin" and len(mask["props"]["palette"]) == 19
-    mask, *_ = refill(client, picture, None, MASK)  # nobody knows an own picture's parts
-    assert not shown_labels(mask).any()
+    assert "the renderer’s own mask" in words
 
 
-def test_any_picture_brings_its_strokes(client, picture) -> None:
-    _, pad, *_ = refill(client, picture, None, SCRIBBLE)
+def test_nobody_knows_the_parts_of_an_own_picture(client, picture) -> None:
+    mask, _, words, _ = refill(client, picture, None, MASK)
+    assert not shown_labels(mask).any() and "Nobody has read" in words
+
+
+def test_a_parser_reads_the_mask_of_an_own_picture(client, picture, fake_diffusion) -> None:
+    fake_diffusion.parser = object()
+    mask, _, words, _ = refill(client, picture, None, MASK)
+    fake_diffusion.parser = None
+    read = shown_labels(mask)
+    assert read[60:68, 60:68].all() and not read[:20].any() and "read it off" in words
+
+
+@pytest.mark.parametrize(
+    ("tracer", "said"), [("canny", "by no network"), ("pidinet", "PiDiNet, a"), ("hed", "HED, a")]
+)
+def test_any_picture_brings_its_strokes(client, picture, fake_diffusion, tracer, said) -> None:
+    """And the page says what drew them."""
+    fake_diffusion.tracer = tracer
+    _, pad, _, words = refill(client, picture, None, SCRIBBLE)
+    fake_diffusion.tracer = "canny"
     drawn = shown_labels(pad)
     assert 0.01 < drawn.mean() < 0.2 and not drawn[60:68, 60:68].any()
+    assert said in words and tracer[:4].lower() in words.lower()
 
 
 def refill(client, path, seed, kind):
@@ -370,10 +394,70 @@ def test_everything_can_be_taken_home(client, portrait) -> None:
     client.predict("drawing", api_name="/diffusion_restyle")
     paths = {Path(path).name: path for path in client.predict(True, api_name="/diffusion_files")}
     assert {"mask.png", "ours.png", "controlnet.png", "true.png", "drawing.png"} <= set(paths)
-    assert load_file(paths["latent.safetensors"])["ours"].shape == (1, 12, 512)
+    codes = load_file(paths["latent.safetensors"])
+    assert set(codes) == {"ours", "drawing"} and codes["ours"].shape == (1, 12, 512)
+    assert Image.open(paths["mask.png"]).mode == "P"  # labels as numbers, in their colours
     told = json.loads(Path(paths["parameters.json"]).read_text())
     assert (told["prompt"], told["noise"], told["portrait"]) == ("red hair", 4, SEED)
     assert told["controlnet"]["calls"] == 5 and told["ours"]["calls"] == 1
+
+
+# ---- to and from other pages --------------------------------------------------------------------
+
+
+def test_results_go_to_this_page_and_to_others_with_their_codes(
+    fake_diffusion, monkeypatch
+) -> None:
+    papers = tuple(replace(p, **PAGE) if p is PAPER else p for p in PAPERS)
+    monkeypatch.setattr("demos.papers.PAPERS", papers)
+    demo = build(fake_diffusion)
+    own = [b for b in demo.blocks.values() if getattr(b, "page", None) == PAPER.slug]
+    places = [b.choices for b in own if getattr(b, "label", None) == "Use in"]
+    assert len(places) == 2 and all(("Start from", "picture") in found for found in places)
+    assert any(address == "indomain/manipulate" for _, address in places[0])
+    others = [b for b in demo.blocks.values() if getattr(b, "page", None) == "indomain"]
+    words = ("Diffusion-driven inversion: Start from", "diffusion_inversion/picture")
+    assert any(words in getattr(b, "choices", ()) for b in others)
+    reading = fake_diffusion.read("red hair", fake_diffusion.condition(MASK, MASKED, PALETTE))
+    asked = Asked(CLAY_HEADS, "red hair", MASK, MASKED, 0, 1.0, None, WHOLE)
+    styled = fake_diffusion.read("", asked.condition(fake_diffusion), style="bronze")
+    keep = Subject(asked, reading).keepsake(fake_diffusion, bronze=styled)
+    assert keep.sendable == ["ours", "bronze"]  # a mask is no portrait
+    for name, made in (("ours", reading), ("bronze", styled)):
+        sent = keep.sent(name)
+        assert (sent.w == made.w).all() and sent.generator == FakeInDomain().fingerprint
+
+
+def test_a_latent_is_read_again_and_edited_elsewhere(client, fake_diffusion) -> None:
+    generate(client, prompt="red hair", steps=0)
+    paths = client.predict(False, api_name="/diffusion_files")
+    latent = next(path for path in paths if path.endswith(".safetensors"))
+    before = len(fake_diffusion.calls)
+    (shown,) = client.predict(handle_file(latent), api_name="/diffusion_read_latent")
+    assert shown["caption"] == "ours" and Path(shown["image"]).exists()
+    assert [call[0] for call in fake_diffusion.calls[before:]] == ["drawn"]
+    w = load_file(latent)["ours"]
+    assert (FakeInDomain().reopen(latent).w == w).all()
+    assert (FakeMM2Latent().reopen(latent).w == w).all()
+    other = Path(latent).with_name("other.safetensors")
+    save_codes(other, {"ours": torch.from_numpy(w)}, "0" * 64)
+    refused(
+        lambda: client.predict(handle_file(str(other)), api_name="/diffusion_read_latent"),
+        "must be for the generator",
+    )
+
+
+def test_a_picture_that_is_sent_here_is_read_anew(client, fake_diffusion, picture) -> None:
+    """Its code is of no use: a mask or strokes are taken of the picture."""
+    exchange = Exchange(PAPER.places, {}, 128, True)
+    with gr.Blocks():
+        exchange.receive("picture", "", portrait_input("Start from", "A picture."), codes=False)
+    keep = Keepsake({"edited": Image.open(picture)}, {"edited": np.zeros((1, 12, 512))}, {})
+    shown = exchange.send(keep, "edited", "picture", {})
+    assert shown["picture 0"].size == (160, 160) and "code" not in shown["words"]
+    before = len(fake_diffusion.calls)
+    _, pad, _, _ = refill(client, picture, None, SCRIBBLE)
+    assert shown_labels(pad).any() and len(fake_diffusion.calls) == before
 
 
 # ---- documented functions ------------------------------------------------------------------------
@@ -386,7 +470,10 @@ def test_a_mask_file_becomes_a_picture_and_a_latent(client, tmp_path, fake_diffu
     shown, told, latent = client.predict("red hair", handle_file(path), api_name=name)
     assert Path(shown).exists() and (told["t"], told["calls"]) == (951, 1)
     assert told["words"] == ["red", "hair"] and load_file(latent)["code"].shape == (1, 12, 512)
-    client.predict("", handle_file(path), "picture", 999, 0, 1.0, "marble", api_name=name)
+    _, told, _ = client.predict(
+        "", handle_file(path), "picture", 999, 0, 1.0, "marble", api_name=name
+    )
+    assert told["strokes_by"] == "canny"
     assert fake_diffusion.calls[-2] == ("style", "marble")
     assert fake_diffusion.calls[-1][2] == SCRIBBLE
     shown, told = client.predict("red hair", handle_file(path), api_name=f"/{PAPER.slug}_denoise")

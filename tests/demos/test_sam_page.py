@@ -31,14 +31,11 @@ WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
 FACE = 56  # the number of the segment in the middle of the fake's pictures
 MUG = ("mug", 0.5, 0.3, 0.0)
-PAGE = {
-    "page": "demos.sam_inversion.page:build",
-    "pipeline": "pipelines.sam_inversion:SAMInversion",
-}
+PAGE = {"page": PAPER.page, "pipeline": PAPER.pipeline}
 
 
 def build(fake: FakeSAM):
-    """The app with this page switched on."""
+    """The app with this page's pipeline replaced."""
     return switched_on(PAPER, PAGE, fake)
 
 
@@ -92,13 +89,6 @@ def refused(call, *words: str) -> None:
 
 
 # ---- the page ------------------------------------------------------------------------------------
-
-
-def test_the_page_is_in_preparation_and_one_line_switches_it_on() -> None:
-    on = replace(PAPER, **PAGE)
-    assert not PAPER.page and on.build.__module__ == "demos.sam_inversion.page"
-    pages = [path for path, *_ in build(FakeSAM()).pages]
-    assert PAPER.slug in pages
 
 
 def test_methods_are_those_of_the_pipeline() -> None:

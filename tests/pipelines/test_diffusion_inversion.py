@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.conditions import MASK, SCRIBBLE, Condition
 from pipelines.diffusion_inversion import DiffusionInversion
-from pipelines.latent_diffusion import SCHEDULE
+from pipelines.latent_diffusion import SCHEDULE, Text
 from pipelines.latents import load_codes
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
@@ -45,8 +45,15 @@ class LetterText(torch.nn.Module):
         return list(prompt[: TOKENS - 1])
 
 
-def build(**given) -> DiffusionInversion:
+def build(size: int = SIZE, text: Text | None = None, **given) -> DiffusionInversion:
+    """The pipeline on networks that nobody trained; size: of its pictures [px]."""
     torch.manual_seed(0)
+    sides = [2**i for i in range(2, size.bit_length())]
+    layers, shape = 2 * len(sides), (16, 8)
+
+    def modulation(**options) -> StyleModulation:
+        return StyleModulation(shape, 16, layers, 512, width=8, **options)
+
     unet = UNet2DConditionModel(
         sample_size=16, in_channels=4, out_channels=4, block_out_channels=(8, 16),
         layers_per_block=1, norm_num_groups=4, cross_attention_dim=WIDTH, attention_head_dim=4,
@@ -66,14 +73,13 @@ def build(**given) -> DiffusionInversion:
     )  # fmt: skip
     networks = {
         "judge": PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8), embedding=16),
-        "ablated": StyleModulation((16, 8), 16, LAYERS, 512, width=8, attentive=False),
-        "styles": {"bronze": StyleModulation((16, 8), 16, LAYERS, 512, width=8)},
-    } | given
+        "ablated": modulation(attentive=False), "styles": {"bronze": modulation()},
+    } | given  # fmt: skip
+    channels = {side: 16 if side < 16 else 8 for side in sides}
     return DiffusionInversion(
-        Generator(SIZE, mapping_layers=2, channels={4: 16, 8: 16, 16: 8, 32: 8}), autoencoder,
-        encoders, LetterText(), MappingNetwork(16, 8, LAYERS, 512, width=8),
-        StyleModulation((16, 8), 16, LAYERS, 512, width=8), PerceptualDistance(), device="cpu",
-        **networks,
+        Generator(size, mapping_layers=2, channels=channels), autoencoder, encoders,
+        text or LetterText(), MappingNetwork(16, 8, layers, 512, width=8), modulation(),
+        PerceptualDistance(), device="cpu", **networks,
     )  # fmt: skip
 
 

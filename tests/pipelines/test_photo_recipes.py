@@ -138,7 +138,7 @@ def test_a_domain_names_its_networks(monkeypatch, domain, option, network, name)
     asked = []
 
     def load(network_class, name, device, **options):
-        asked.append((network_class, name, options.get("allow_unpinned", False)))
+        asked.append((network_class, name, options.get("trust", False)))
         return nn.Conv2d(3, 3, 1)
 
     monkeypatch.setattr(weights, "load", load)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,8 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
-from weights import download
+from tests.weights.hub import Hub
+from weights import transfer
 from weights.manifest import WeightsError
 
 SOURCE = b"a file in the layout of its authors"
@@ -88,12 +90,33 @@ def https(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
         def client() -> httpx.Client:
             return httpx.Client(transport=httpx.MockTransport(answer), follow_redirects=True)
 
-        monkeypatch.setattr(download, "_client", client)
+        monkeypatch.setattr(transfer, "_client", client)
         return asked
 
     return answer_by
 
 
+@pytest.fixture
+def hub(cache, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A Hub of this machine, that serves SOURCE, instead of the real one."""
+    server = Hub(SOURCE)
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    monkeypatch.setattr(constants, "ENDPOINT", server.address)
+    template = server.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(transfer, "PAUSE", 0.01)
+    yield server
+    server.gate.set()
+    server.shutdown()
+    server.server_close()
+
+
 def left(folder: Path) -> list[Path]:
-    """Every file under a folder, hidden ones too; [] if there is no folder."""
-    return [path for path in folder.rglob("*") if path.is_file()]
+    """Every file under a folder but locks, hidden ones too; [] if there is no folder."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return [path for path in found if ".locks" not in path.parts]
+
+
+def parts(folder: Path) -> list[Path]:
+    """What is kept of unfinished downloads under a folder."""
+    return [path for path in left(folder) if path.suffix == ".part"]

@@ -11,6 +11,7 @@ import pytest
 import weights
 from tests.test_weights import Tiny, refused
 from tests.weights.conftest import SOURCE
+from weights import lockfile
 from weights import manifest as manifests
 from weights.__main__ import main
 
@@ -44,8 +45,8 @@ def test_a_domain_says_what_it_lacks(manifest, cache, converters, tmp_path) -> N
     assert (photo.title, photo.pixels, photo.licences) == ("Photographs", (64, 48), ("MIT", "BSD"))
     assert not photo.ready and (photo.download, photo.unknown_sizes) == (0, 2)
     mixing, editing = photo.pages
-    assert [m.reason for m in mixing.missing] == ["not pinned"]
-    assert "pin photo/net" in mixing.missing[0].cure
+    assert [m.reason for m in mixing.missing] == [weights.UNTRUSTED]
+    assert "fetch photo/net --trust" in mixing.missing[0].cure
     assert [m.name for m in editing.missing] == ["photo/net", "shared/other", "photo/branch"]
     assert photo.recipes == ("python -m branch",) and len(photo.missing) == 3
 
@@ -119,6 +120,25 @@ def test_what_can_be_fetched_is_within_reach(manifest) -> None:
     assert not editing.within_reach
 
 
+def test_what_somebody_vouches_for_is_within_reach(manifest, cache) -> None:
+    """The Hub does for its own files, and for a publisher's address who runs the program may."""
+    assert not weights.domains(manifest)[0].page("mixing").within_reach
+    mixing, editing = weights.domains(manifest, trust=True)[0].pages
+    assert mixing.within_reach and not editing.within_reach, "a branch is to be trained"
+    text = manifest.read_text()
+    manifest.write_text(text.replace('url = "https://example.org/net.pt"', 'repo = "a/nets"', 1))
+    mixing = weights.domains(manifest)[0].page("mixing")
+    assert mixing.within_reach and mixing.missing[0].reason == "not downloaded"
+    assert mixing.missing[0].cure == "Fetch it: a/nets net.pt."
+    row = manifests.read(manifest)["photo/net"]
+    lockfile.keep(row, "2" * 64, 500, "hub", "c" * 40)
+    (photo,) = weights.domains(manifest)
+    assert (photo.download, photo.unknown_sizes) == (500, 1)
+    lockfile.place().write_text("[]")
+    assert weights.domains(manifest)[0].missing[0].reason == "lock file damaged"
+    assert not weights.domains(manifest)[0].page("mixing").within_reach
+
+
 def test_fetch_takes_what_the_pages_need(manifest, cache, capsys) -> None:
     ask = ["--manifest", str(manifest), "fetch", "photo"]
     assert main(ask) == 1
@@ -138,7 +158,7 @@ def test_domains_command(manifest, capsys) -> None:
     assert main(["--manifest", str(manifest), "domains"]) == 0
     first, mixing, editing = capsys.readouterr().out.splitlines()
     assert first == "photo: Photographs, 64 x 48, 2 files of unknown size to download"
-    assert mixing == "  mixing: lacks photo/net (not pinned)"
+    assert mixing == "  mixing: lacks photo/net (not trusted yet)"
     assert "photo/branch (not trained yet: python -m branch)" in editing
 
 
@@ -169,6 +189,19 @@ def test_the_domains_that_ship(cache) -> None:
         assert not found[name].ready and all(lack.cure for lack in found[name].missing)
 
 
+def test_the_readme_says_where_downloads_are_enough(cache) -> None:
+    def reached(trust: bool) -> set[tuple[str, str]]:
+        pages = [(d.name, page) for d in weights.domains(trust=trust) for page in d.pages]
+        return {(n, page.paper) for n, page in pages if n != "clay-heads" and page.within_reach}
+
+    careful, trusting = reached(False), reached(True)
+    assert careful < trusting and {paper for _, paper in trusting} == {"sam_inversion"}
+    names = [[f"`{name}`" for name, _ in sorted(some)] for some in (careful, trusting - careful)]
+    more = " and ".join([", ".join(names[1][:-1]), names[1][-1]])
+    told = f"downloads are enough in {names[0][0]}, and with `--trust` in {more}; all other pages"
+    assert told in " ".join((ROOT / "weights" / "README.md").read_text().split())
+
+
 def test_every_recipe_that_ships_exists() -> None:
     recipes = {row.recipe for row in manifests.read().values() if row.recipe}
     assert recipes
@@ -191,7 +224,7 @@ def test_table_has_a_line_a_weight(manifest, cache, capsys) -> None:
     assert main(["--manifest", str(manifest)]) == 0
     heading, net, other, branch = capsys.readouterr().out.splitlines()
     assert heading.split()[:3] == ["component", "domain", "state"]
-    assert net.endswith("no: not pinned") and other.endswith("no: not downloaded")
+    assert net.endswith("no: not trusted yet") and other.endswith("no: not downloaded")
     assert branch.endswith("no: not trained yet") and "python -m branch" in branch
     card = dict.fromkeys(("recipe", "seeds", "minutes", "device", "held_out"), "none")
     weights.save(Tiny(2), cache / "trained" / "branch.safetensors", card)

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import io
 import sys
-import threading
 import types
-from pathlib import Path
 
 import httpx
 import pytest
@@ -16,8 +13,8 @@ from huggingface_hub import constants
 
 import weights
 from tests.test_weights import command, in_seconds, refused
-from tests.weights.conftest import SOURCE, left
-from weights import download
+from tests.weights.conftest import SOURCE, left, parts
+from weights import lockfile, transfer
 from weights import manifest as manifests
 from weights.__main__ import main
 
@@ -47,12 +44,19 @@ def test_a_terminal_sees_a_bar(cache, converters, listed, https, monkeypatch) ->
     assert "photo/net" in sys.stderr.getvalue() and "100%" in sys.stderr.getvalue()
 
 
-def cut(request: httpx.Request) -> httpx.Response:
-    def parts():
-        yield SOURCE[:10]
+def cut(request: httpx.Request, tag: str = '"one"') -> httpx.Response:
+    def begun():
+        if "Range" not in request.headers:
+            yield SOURCE[:10]
         raise httpx.ReadError("the line went dead")
 
-    return httpx.Response(200, content=parts())
+    headers = {"ETag": tag} if tag else {}
+    return httpx.Response(
+        206 if "Range" in request.headers else 200,
+        headers=headers
+        | ({"Content-Range": "bytes 10-34/35"} if "Range" in request.headers else {}),
+        content=begun(),
+    )
 
 
 def endless(request: httpx.Request) -> httpx.Response:
@@ -72,7 +76,6 @@ def to_http(request: httpx.Request) -> httpx.Response:
 @pytest.mark.parametrize(
     ("handler", "said"),
     [
-        (cut, "the line went dead"),
         (endless, "35 bytes at most.*got more"),
         (unreachable, "neither the file nor a connection"),
         (to_http, "https all the way"),
@@ -80,7 +83,7 @@ def to_http(request: httpx.Request) -> httpx.Response:
         (lambda _: httpx.Response(200, content=SOURCE[1:]), "an offer of 34"),
         (lambda _: httpx.Response(200, content=SOURCE[::-1]), "expected sha256"),
     ],
-    ids=["cut", "endless", "unreachable", "http", "404", "size", "checksum"],
+    ids=["endless", "unreachable", "http", "404", "size", "checksum"],
 )
 def test_a_bad_answer_leaves_nothing(cache, converters, listed, https, handler, said) -> None:
     https(handler)
@@ -89,9 +92,47 @@ def test_a_bad_answer_leaves_nothing(cache, converters, listed, https, handler, 
     assert not left(cache) and not converters.calls
 
 
+@pytest.mark.parametrize("sha256", [hashlib.sha256(SOURCE).hexdigest(), ""], ids=["sum", "tag"])
+def test_what_came_before_a_cut_is_gone_on_from(cache, converters, listed, https, sha256) -> None:
+    """By the checksum, or by the publisher's entity tag where nobody states one."""
+    ranges = []
+
+    def rest(request: httpx.Request) -> httpx.Response:
+        ranges.append((request.headers["Range"], request.headers.get("If-Range", "")))
+        headers = {"Content-Range": f"bytes 10-{len(SOURCE) - 1}/{len(SOURCE)}"}
+        return httpx.Response(206, headers=headers, content=SOURCE[10:])
+
+    manifest = listed(sha256=sha256, bytes=0)
+    for handler in (cut, cut):
+        https(handler)
+        with refused("photo/net", "the line went dead"):
+            weights.fetch("photo/net", trust=True, manifest=manifest)
+        assert [part.read_bytes() for part in parts(cache)] == [SOURCE[:10]]
+        assert not converters.calls
+    https(rest)
+    weights.fetch("photo/net", trust=True, manifest=manifest)
+    assert ranges == [("bytes=10-", "" if sha256 else '"one"')] and not parts(cache)
+    assert (cache / "sources" / "photo" / "net" / "net.pt").read_bytes() == SOURCE
+
+
+def test_without_a_sum_or_a_tag_a_part_is_not_trusted(cache, converters, listed, https) -> None:
+    https(lambda request: cut(request, tag=""))
+    manifest = listed(sha256="", bytes=0)
+    with refused("the line went dead"):
+        weights.fetch("photo/net", trust=True, manifest=manifest)
+
+    def whole_alone(request: httpx.Request) -> httpx.Response:
+        assert "Range" not in request.headers
+        return whole(request)
+
+    https(whole_alone)
+    weights.fetch("photo/net", trust=True, manifest=manifest)
+    assert not parts(cache)
+
+
 def test_a_download_that_would_fill_the_disk_is_refused(cache, listed, https, monkeypatch) -> None:
-    full = types.SimpleNamespace(free=download.SPARED + len(SOURCE) - 1)
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: full)
+    full = types.SimpleNamespace(free=transfer.SPARED + len(SOURCE) - 1)
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda _: full)
     https(whole)
     with refused("photo/net", "2.0 GB free", "got 2.0 GB", "another disk"):
         weights.fetch("photo/net", manifest=listed())
@@ -99,12 +140,12 @@ def test_a_download_that_would_fill_the_disk_is_refused(cache, listed, https, mo
 
 
 def test_size_limit_of_an_unpinned_file(cache, listed, https, monkeypatch) -> None:
-    monkeypatch.setattr(download, "LARGEST", 20)
+    monkeypatch.setattr(transfer, "LARGEST", 20)
     manifest = listed(sha256="", bytes=0)
     for handler in (whole, endless):
         https(handler)
         with refused("photo/net", "20"):
-            weights.fetch("photo/net", allow_unpinned=True, manifest=manifest)
+            weights.fetch("photo/net", trust=True, manifest=manifest)
     assert not left(cache)
 
 
@@ -118,7 +159,7 @@ def test_a_visitor_who_leaves_stops_the_download(cache, listed, https) -> None:
     https(whole)
     with pytest.raises(Gone):
         weights.fetch("photo/net", on_progress=leave, manifest=listed())
-    assert not left(cache)
+    assert left(cache) == parts(cache), "what is named as the file is not the whole of it"
 
 
 def test_full_disk_is_one_sentence(cache, listed, https, monkeypatch) -> None:
@@ -126,7 +167,7 @@ def test_full_disk_is_one_sentence(cache, listed, https, monkeypatch) -> None:
         raise OSError(28, "No space left on device")
 
     https(whole)
-    monkeypatch.setattr(download.tempfile, "mkstemp", full)
+    monkeypatch.setattr(transfer.Transfer, "_copy", full)
     with refused("photo/net", "room for 35 bytes", "No space left"):
         weights.fetch("photo/net", manifest=listed())
 
@@ -147,6 +188,68 @@ def test_pin_downloads_once(cache, converters, listed, https, capsys) -> None:
     assert len(asked) == 1 and not converters.calls[1:]
 
 
+TRUSTED = {"sha256": "", "bytes": 0}
+
+
+def test_a_publishers_address_is_trusted_once(cache, converters, listed, https, capsys) -> None:
+    asked, manifest = https(whole), listed(**TRUSTED)
+    ask = ["--manifest", str(manifest), "fetch", "photo/net"]
+    with refused("photo/net", "expected a sha256", "fetch photo/net --trust", "example.org"):
+        weights.fetch("photo/net", manifest=manifest)
+    assert main(ask) == 1 and not asked
+    assert main([*ask, "--trust"]) == 0
+    kept = lockfile.find("photo/net")
+    assert kept["sha256"] == hashlib.sha256(SOURCE).hexdigest() and kept["vouched"] == "trust"
+    assert main(ask) == 0 and len(asked) == 1, "what was trusted once is trusted"
+    assert weights.domains(manifest) == []
+
+
+def test_a_later_change_at_an_address_is_refused(cache, converters, listed, https, capsys) -> None:
+    manifest = listed(**TRUSTED)
+    https(whole)
+    weights.fetch("photo/net", trust=True, manifest=manifest)
+    for path in (path for path in left(cache) if path != lockfile.place()):
+        path.unlink()
+    https(lambda _: httpx.Response(200, content=SOURCE[::-1]))
+    with pytest.raises(weights.Altered, match="expected sha256.*got.*removed.*forget photo/net"):
+        weights.fetch("photo/net", trust=True, manifest=manifest)
+    https(lambda _: httpx.Response(200, content=SOURCE + b"!"))
+    with pytest.raises(weights.Altered, match="35 bytes.*an offer of 36"):
+        weights.fetch("photo/net", trust=True, manifest=manifest)
+    assert left(cache) == [lockfile.place()] and len(converters.calls) == 1
+
+
+def test_an_answer_without_a_size_is_not_trusted(cache, listed, https) -> None:
+    class Open(httpx.SyncByteStream):
+        def __iter__(self):
+            yield SOURCE[:20]
+
+    https(lambda _: httpx.Response(200, stream=Open()))
+    with refused("photo/net", "how long the file is", "got no size"):
+        weights.fetch("photo/net", trust=True, manifest=listed(**TRUSTED))
+    assert not left(cache)
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("\n", 1), ("no\n", 1), ("", 1)])
+def test_one_question_for_all(cache, converters, listed, https, monkeypatch, answer, code) -> None:
+    class Person(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    asked = https(whole)
+    manifest = listed("photo/a", **TRUSTED)
+    listed("photo/b", **TRUSTED, url="https://example.org/b.pt", licence="unknown")
+    monkeypatch.setattr(sys, "stdin", Person(answer))
+    monkeypatch.setattr(sys, "stderr", Person())
+    assert main(["--manifest", str(manifest), "fetch", "photo"]) == code
+    said = sys.stderr.getvalue()
+    assert said.count("[y/N]") == 1 and "photo/b: example.org" in said and "unknown" in said
+    assert len(asked) == (0 if code else 2)
+    if not code:
+        monkeypatch.setattr(sys, "stdin", Person())
+        assert main(["--manifest", str(manifest), "fetch", "photo"]) == 0
+
+
 def test_one_dead_line_is_asked_once_a_domain(cache, listed, https, capsys) -> None:
     asked = https(unreachable)
     manifest = listed("photo/a")
@@ -156,61 +259,11 @@ def test_one_dead_line_is_asked_once_a_domain(cache, listed, https, capsys) -> N
     assert [line[:7] for line in capsys.readouterr().err.splitlines()] == ["photo/a", "photo/b"]
 
 
-@pytest.fixture
-def hub(tmp_path: Path, cache, monkeypatch):
-    """A Hub on this machine that serves SOURCE, or `server.content`, as every file."""
-
-    class Answer(http.server.BaseHTTPRequestHandler):
-        def do_HEAD(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(server.content)))
-            self.send_header("ETag", f'"{hashlib.sha256(server.content).hexdigest()}"')
-            self.send_header("X-Repo-Commit", "c" * 40)
-            self.end_headers()
-
-        def do_GET(self) -> None:
-            if "/resolve/" in self.path:  # the Hub's client asks for other things too
-                server.served.append(self.path)
-            self.do_HEAD()
-            self.wfile.write(server.content)
-
-        def log_message(self, *arguments: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-    server.content, server.served = SOURCE, []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    template = address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def test_hub_file_is_converted_with_progress(hub, converters, listed) -> None:
-    seen = []
-    manifest = listed(repo="someone/nets", url=None)
-    weights.fetch("photo/net", on_progress=lambda *now: seen.append(now), manifest=manifest)
-    weights.fetch("photo/net", manifest=manifest)
-    assert len(hub.served) == 1 and len(converters.calls) == 1
-    assert seen[-1] == ("photo/net", len(SOURCE), len(SOURCE))
-
-
-def test_hub_offer_of_another_size_is_not_downloaded(hub, tmp_path, listed) -> None:
+def test_hub_offer_of_another_size_is_not_downloaded(hub, cache, listed) -> None:
     hub.content = SOURCE + b"!"
     with refused("photo/net", "an offer of 36", "someone/nets"):
-        weights.fetch("photo/net", manifest=listed(repo="someone/nets", url=None))
-    assert not hub.served and not left(tmp_path / "hub")
-
-
-def test_hub_file_with_another_checksum_is_removed(hub, tmp_path, converters, listed) -> None:
-    hub.content = SOURCE[::-1]
-    with refused("photo/net", "expected sha256"):
-        weights.fetch("photo/net", manifest=listed(repo="someone/nets", url=None))
-    assert not converters.calls
-    assert not [path for path in left(tmp_path / "hub") if path.read_bytes() == hub.content]
+        weights.fetch("photo/net", manifest=listed(repo="someone/nets", url=None, sha256=""))
+    assert not hub.sent and not left(cache)
 
 
 def test_the_photo_domain_offline_is_one_sentence_a_component(tmp_path) -> None:

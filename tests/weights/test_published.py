@@ -75,10 +75,10 @@ def test_wrong_size_is_seen_without_reading(cache, converters, listed, mirror, m
 
 def test_unpinned_is_refused_until_pinned(cache, converters, listed, mirror, capsys) -> None:
     manifest = listed(sha256="", bytes=0)
-    with refused("photo/net", "expected a sha256", "weights pin photo/net", "allow_unpinned"):
+    with refused("photo/net", "expected a sha256", "fetch photo/net --trust", "trust="):
         weights.fetch("photo/net", mirror=mirror, manifest=manifest)
     assert not converters.calls
-    weights.fetch("photo/net", mirror=mirror, allow_unpinned=True, manifest=manifest)
+    weights.fetch("photo/net", mirror=mirror, trust=True, manifest=manifest)
     assert len(converters.calls) == 1
     file = mirror / "photo" / "net" / "net.pt"
     assert main(["--manifest", str(manifest), "pin", "photo/net", "--file", str(file)]) == 0

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weights.manifest import WeightsError
+from weights.configs import refuse_sizes
+from weights.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +31,7 @@ CONVERTERS = {
     "genforce-indomain-encoder": "genforce:indomain_encoder",
     "genforce-boundaries": "genforce:boundaries",
     "e4e": "e4e:convert",
+    "psp": "e4e:psp",
     "irse50": "irse50:convert",
     "bisenet": "bisenet:convert",
     "sam-invertibility": "invertibility:convert",
@@ -37,6 +39,8 @@ CONVERTERS = {
     "biggan-deep": "biggan:convert",
     "nvidia-eg3d": "eg3d:convert",
     "torchvision-vgg16": "torchvision:vgg16",
+    "pidinet": "annotators:pidinet",
+    "controlnet-hed": "annotators:hed",
 }
 _BY_NAME = ("genforce-boundaries",)  # one file an entry: these take contents by name
 _SHOWN = 3  # names an error lists before it only counts
@@ -72,6 +76,7 @@ def convert_file(
     tensors, config = make({source.stem: content} if converter_name in _BY_NAME else content)
     metadata = {"format": "pt", "converter": converter_name, "source": source.name}
     if config:
+        refuse_sizes(config, source)
         metadata["config"] = json.dumps(config)
     _write(_checked(tensors, half), target, metadata)
     return config

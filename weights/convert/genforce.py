@@ -190,7 +190,7 @@ def _boundary(name: str, content: object, layers: int | None) -> tuple[Tensor, s
         )
     if not vector.any():
         raise WeightsError(f"expected {source} to point somewhere; got zeros; fetch it again.")
-    chosen = _indices(told, source)
+    chosen = _indices(told, source, layers)
     if chosen and not 0 <= min(chosen) <= max(chosen) < layers:
         raise WeightsError(
             f"expected layers of {source} in 0 to {layers - 1}; got {sorted(chosen)}; "
@@ -199,17 +199,19 @@ def _boundary(name: str, content: object, layers: int | None) -> tuple[Tensor, s
     return vector[0].float(), chosen, layers
 
 
-def _indices(told: object, source: str) -> set[int]:
-    """Layer indices from a number, numbers, or a text such as "0-3, 7"."""
+def _indices(told: object, source: str, layers: int) -> set[int]:
+    """Layer indices from a number, numbers, or a text such as "0-3, 7"; of a text that goes beyond
+    the last layer the first index beyond it, for the caller to refuse."""
     told = told.tolist() if hasattr(told, "tolist") else told
     try:
         if isinstance(told, str):
             spans = [span.split("-") for span in told.replace(" ", "").split(",") if span]
-            return {i for span in spans for i in range(int(span[0]), int(span[-1]) + 1)}
+            ends = [[min(max(int(end), -1), layers) for end in span] for span in spans]
+            return {i for span in ends for i in range(span[0], span[-1] + 1)}
         if isinstance(told, Sequence | set):
             return {int(i) for i in told}
         return set() if told is None else {int(told)}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise WeightsError(
             f"expected layer numbers of {source}; got {told!r}; check the file."
         ) from error

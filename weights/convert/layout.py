@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from weights.manifest import WeightsError
+from weights.configs import LARGEST_SIDE
+from weights.errors import WeightsError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _SHOWN = 3  # names an error lists before it only counts
+_GROWTH, _SLACK = 8, 64 * 2**20  # bytes of the result for each byte of the file, and at all
 _PARALLEL = "module."  # put before every name by a network that was trained on several devices
 
 
@@ -62,7 +64,7 @@ def need(tensors: Mapping[str, Tensor], names: Iterable[str], source: str) -> No
     if missing:
         raise WeightsError(
             f"expected {source}; got a file without {some(missing)} "
-            f"but with {some(list(tensors))}; check that this is the published file."
+            f"but with {some(list(tensors)) or 'nothing'}; check that this is the published file."
         )
 
 
@@ -77,10 +79,12 @@ def count(tensors: Mapping[str, Tensor], pattern: str) -> int:
 def as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every tensor contiguous, floating ones in float32, every batch normalisation complete.
 
-    Files older than torch 0.4.1 lack the counter of batches, which no evaluation reads.
+    Files older than torch 0.4.1 lack the counter of batches, which no evaluation reads. Raises
+    `WeightsError` for tensors that repeat a few numbers of the file over and over.
     """
     import torch
 
+    _refuse_growth(tensors)
     done: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         tensor = tensor.detach()
@@ -89,6 +93,27 @@ def as_float32(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
             counter = name.removesuffix("running_var") + "num_batches_tracked"
             done.setdefault(counter, tensors.get(counter, torch.tensor(0)))
     return done
+
+
+def side(stated: object, source: str) -> int:
+    """A resolution [px] that a file states beside its tensors, before anything of it is made."""
+    if not isinstance(stated, int) or not 1 <= stated <= LARGEST_SIDE:
+        raise WeightsError(
+            f"expected {source} with a resolution from 1 to {LARGEST_SIDE} px; got {stated!r}; "
+            "do not use this file, fetch it again from its publisher."
+        )
+    return stated
+
+
+def _refuse_growth(tensors: Mapping[str, Tensor]) -> None:
+    stores = {name: tensor.untyped_storage() for name, tensor in tensors.items()}
+    held = {store.data_ptr() or name: store.nbytes() for name, store in stores.items()}
+    made = sum(t.numel() * max(4, t.element_size()) for t in tensors.values())
+    if made > _GROWTH * sum(held.values()) + _SLACK:
+        raise WeightsError(
+            f"expected tensors of about the size of the file; got {made} bytes of "
+            f"{sum(held.values())}; do not use this file, fetch it again from its publisher."
+        )
 
 
 def some(names: list[str]) -> str:

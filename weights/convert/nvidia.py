@@ -95,7 +95,7 @@ def _silence(path: str, state: Mapping[str, object]) -> dict[str, Tensor]:
     """Noise of strength 0 for a layer that was built without noise."""
     import torch
 
-    side = int(state["resolution"])
+    side = layout.side(state.get("resolution"), SOURCE)
     return {
         f"{path}noise_const": torch.zeros(side, side),
         f"{path}noise_strength": torch.zeros(()),

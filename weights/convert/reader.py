@@ -33,6 +33,7 @@ from weights.convert.inert import (
 )
 from weights.convert.machine import run
 from weights.convert.settled import numbers, settle
+from weights.errors import cause
 
 __all__ = ["Record", "UnsafeFile", "read"]
 
@@ -61,7 +62,7 @@ def read(path: str | Path) -> object:
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         return _content(mapped)
     except UnsafeFile as error:
-        raise UnsafeFile(f"{path.name}: {error}") from error
+        raise UnsafeFile(f"{path.name}: {error}") from cause(error)
 
 
 def _content(mapped: mmap.mmap) -> object:

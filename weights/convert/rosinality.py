@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SOURCE = "a StyleGAN2 generator of the PyTorch port"
 _MAPPING = re.compile(r"style\.\d+\.weight")
 SAMPLES = 10_000  # latents whose mean w is the average, where a file has none
+WIDEST = 4096  # features of w, of which so many samples are to be held
 
 
 def convert(
@@ -108,10 +109,17 @@ def _mean_w(tensors: Mapping[str, Tensor], lr_multiplier: float) -> Tensor:
     import torch
     from torch.nn.functional import leaky_relu, linear
 
+    count = layout.count(tensors, "mapping.fc{}.weight")
+    widest = max(max(tensors[f"mapping.fc{index}.weight"].shape) for index in range(count))
+    if widest > WIDEST:
+        raise WeightsError(
+            f"expected {SOURCE} with a mapping of at most {WIDEST} features; got {widest}; "
+            "check that this is the published file."
+        )
     seeded = torch.Generator().manual_seed(0)
     w = torch.randn(SAMPLES, tensors["mapping.fc0.weight"].shape[1], generator=seeded)
     w = w * (w.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
-    for index in range(layout.count(tensors, "mapping.fc{}.weight")):
+    for index in range(count):
         weight, bias = (tensors[f"mapping.fc{index}.{end}"] for end in ("weight", "bias"))
         gain = lr_multiplier / weight.shape[1] ** 0.5
         w = leaky_relu(linear(w, weight * gain, bias * lr_multiplier), 0.2) * 2**0.5
