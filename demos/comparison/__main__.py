@@ -1,8 +1,9 @@
 """Make what the comparison on the first page shows at once, with the real networks.
 
-    python -m demos.comparison
+    python -m demos.comparison [PAPER ...]
 
-Every paper that is switched on and takes part is computed anew. Each scene is the best of several
+Every paper that is switched on and takes part is computed anew; with names, these alone, for the
+scenes that are stored. Each scene is the best of several
 candidates: portraits of the validation split whom every change changes, with the same thing before
 the face. The number is the same for all papers: by how much their edits come nearer to the true
 answers than their inversions are, in LPIPS, the mean of all edits.
@@ -18,6 +19,7 @@ from typing import Any
 from demos.comparison import store
 from demos.comparison.method import CHANGES
 from demos.comparison.session import Entrant, entrants, moved
+from demos.kit.bridge import Pipelines
 from demos.kit.paper import load
 from demos.kit.shelf import NOTHING, Scene
 from demos.papers import PAPERS
@@ -50,12 +52,19 @@ def make(all_of: Sequence[Entrant], chosen: Any = CHOSEN) -> None:
 
 
 def main() -> None:
-    argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m demos.comparison", description="Makes the comparison's stored examples."
-    ).parse_args()
-    loads = {p.slug: functools.cache(functools.partial(load, p.pipeline, "clay-heads"))
-             for p in PAPERS}  # fmt: skip
-    make(entrants(PAPERS, loads))
+    )
+    parser.add_argument("papers", nargs="*", metavar="PAPER", help="for the scenes as they are")
+    asked = parser.parse_args().papers
+    loads = {p.slug: Pipelines(functools.partial(load, p.pipeline)) for p in PAPERS}
+    found = {entrant.paper.slug: entrant for entrant in entrants(PAPERS, loads)}
+    if unknown := set(asked) - found.keys():
+        parser.error(f"PAPER must be one of {', '.join(found)}; got {', '.join(sorted(unknown))}.")
+    for slug in asked:
+        store.renew(found[slug])
+    if not asked:
+        make(tuple(found.values()))
 
 
 def _suits(scene: Scene) -> bool:

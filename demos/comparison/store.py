@@ -99,12 +99,29 @@ def computed(all_of: Sequence[Entrant], scene: Scene, name: str, change: str) ->
 def write(all_of: Sequence[Entrant], found: Sequence[Computed]) -> None:
     """Write scenes in place of what is stored; of a paper that takes no part now nothing is lost,
     and it is shown again where the scenes are still the same."""
-    slugs = [paper.slug for paper in PAPERS] + [entrant.paper.slug for entrant in all_of]
-    kinds = (SCENE, *dict.fromkeys(slugs))
+    kinds = _kinds(all_of)
     scenes(kinds).write({SCENE: [each.scene for each in found]})
     for entrant in all_of:
         slug = entrant.paper.slug
         results_of(entrant, kinds).write({slug: [each.made[slug] for each in found]})
+
+
+def renew(entrant: Entrant) -> None:
+    """Compute and write what one paper makes of the scenes that are stored."""
+    slug, found = entrant.paper.slug, scenes([SCENE]).read(SCENE)
+    parts = [made(entrant, scene_of(entry), entry.name) for entry in found]
+    results_of(entrant, _kinds([entrant])).write({slug: parts})
+
+
+def _kinds(all_of: Sequence[Entrant]) -> tuple[str, ...]:
+    """All that may be stored: scenes, and a part of every paper."""
+    slugs = [paper.slug for paper in PAPERS] + [entrant.paper.slug for entrant in all_of]
+    return (SCENE, *dict.fromkeys(slugs))
+
+
+def scene_of(entry: Stored) -> Scene:
+    """The scene of a stored example."""
+    return Scene(*(entry.values[key] for key in ("seed", "thing", "look", "shift", "focus")))
 
 
 # ---- read -------------------------------------------------------------------------------------
@@ -137,7 +154,6 @@ def read(all_of: Sequence[Entrant]) -> list[Stored]:
 def opened(entry: Stored) -> Subject:
     """A stored example as if the visitor had run it; its inversions cannot be edited further."""
     v, p = entry.values, entry.pictures
-    scene = Scene(*(v[key] for key in ("seed", "thing", "look", "shift", "focus")))
     inverted = {
         slug: Inverted(p[f"{slug}/inverted"], _measures(numbers), numbers["seconds"])
         for slug, numbers in v["made"].items()
@@ -151,7 +167,7 @@ def opened(entry: Stored) -> Subject:
             if numbers is not None
         }
         answers[name] = Answer(p[f"truth-{name}"], edited)
-    return Subject(p[cards.PICTURE], scene, WHOLE, inverted, {}, answers)
+    return Subject(p[cards.PICTURE], scene_of(entry), WHOLE, inverted, {}, answers)
 
 
 def page(handlers: Any, entry: Stored) -> Values:

@@ -23,6 +23,7 @@ PAPER = Paper(
     # page="demos.diffusion_inversion.page:build" as soon as its networks are shipped
     places={"picture": "Start from"},
     api="demos.diffusion_inversion.api:functions",
+    comparison="demos.diffusion_inversion.comparison:METHOD",
     kinds=STORED.kinds,
     networks=STORED.weights,
 )

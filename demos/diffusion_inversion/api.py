@@ -60,7 +60,7 @@ class _Calls:
             latent file, which the edits of the other papers take
         """
         pipeline = self.load()
-        condition = _condition(pipeline, drawing, kind)
+        condition = condition_of(pipeline, drawing, kind)
         options = {"t": t, "seed": noise, "strength": strength}
         options["style"] = None if style == PLAIN else style
         reading = yield from run(
@@ -89,7 +89,7 @@ class _Calls:
             the picture, its seconds and calls
         """
         pipeline = self.load()
-        condition = _condition(pipeline, drawing, kind)
+        condition = condition_of(pipeline, drawing, kind)
         options = {"steps": steps, "seed": noise, "strength": strength}
         made = yield from run(
             lambda on_step: pipeline.denoise(prompt, condition, on_step=on_step, **options)
@@ -103,7 +103,7 @@ class _Calls:
         return {"classes": colours, "styles": list(CLAY_HEADS.styles)}
 
 
-def _condition(pipeline: Any, drawing: Image.Image, kind: str) -> Any:
+def condition_of(pipeline: Any, drawing: Image.Image, kind: str) -> Any:
     """A drawing as the pipeline takes it; ValueError for colours of no class, or no stroke."""
     if kind == MASK:
         labels = part_masks.snapped(np.asarray(drawing), PALETTE)

@@ -83,7 +83,7 @@ def taking_part(papers: Sequence[Paper] = PAPERS, **others: Any) -> tuple[Entran
     """The papers of the comparison with fake pipelines; others: in place of these, by slug."""
     made = {
         "indomain": FakeInDomain, "editgan": with_glasses, "mm2latent": FakeMM2Latent,
-        "sam_inversion": FakeSAM,
+        "sam_inversion": FakeSAM, "diffusion_inversion": FakeDiffusion,
     }  # fmt: skip
     loads = {slug: functools.cache(make) for slug, make in made.items()}
     return entrants(papers, loads | {slug: lambda fake=fake: fake for slug, fake in others.items()})
