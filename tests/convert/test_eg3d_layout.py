@@ -116,6 +116,7 @@ def setting(name: str, value: object):
         (clamped, "planes without a limit"),
         (setting("white_back", True), "'white_back': True"),
         (setting("ray_start", "auto"), "'ray_start': 'auto'"),
+        (setting("depth_resolution", 40_000), "'depth_resolution': 40000"),
         (setting("disparity_space_sampling", True), "'disparity_space_sampling': True"),
         (lambda tree: tree.attributes.pop("rendering_kwargs"), "states its rendering_kwargs"),
         (lambda tree: tree.attributes["rendering_kwargs"].pop("box_warp"), "box_warp.*got image"),

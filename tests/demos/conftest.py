@@ -18,6 +18,7 @@ from demos.papers import PAPERS
 from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
+from tests.demos.fake_sam import FakeSAM
 from tests.demos.preparation import serving
 from tests.demos.shelves import make_all, stocked
 from tests.demos.visitor import Visitor
@@ -37,6 +38,11 @@ def fake_editgan() -> FakeEditGAN:
 
 
 @pytest.fixture(scope="session")
+def fake_sam() -> FakeSAM:
+    return FakeSAM()
+
+
+@pytest.fixture(scope="session")
 def pages() -> gr.Blocks:
     """The real pages with what is stored for them, to look at."""
     return app.build()
@@ -51,14 +57,15 @@ def shelves(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served(fake, fake_editgan, shelves):
+def served(fake, fake_editgan, fake_sam, shelves):
     """The address of the running app, whose pages show stored results at the start.
 
     The renderer is compiled before, as `python app.py` does: no run waits for it.
     """
     warm_up_renderer()
     with stocked(shelves):
-        demo = app.build({"indomain": lambda: fake, "editgan": lambda: fake_editgan})
+        fakes = {"indomain": fake, "editgan": fake_editgan, "sam_inversion": fake_sam}
+        demo = app.build({slug: lambda fake=fake: fake for slug, fake in fakes.items()})
     options = theme.LAUNCH | app.presented(PAPERS)
     _, url, _ = demo.launch(**options, prevent_thread_lock=True, quiet=True)
     yield url.rstrip("/")

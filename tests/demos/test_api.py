@@ -84,6 +84,15 @@ CALLS: dict[str, dict[str, Any]] = {
         "subject": Path("editgan latent"), "mask": Path("painted"), "parts": None, "steps": 5,
     },
     "editgan_lists": {},
+    "sam_inversion_map": {"picture": Path("picture"), "tau": 0.3},
+    "sam_inversion_invert": {
+        "picture": Path("picture"), "how": "optimised", "tau": None, "steps": 5,
+    },
+    "sam_inversion_edit": {
+        "subject": Path("sam latent"), "attribute": "smile", "strength": 0.5, "tau": None,
+        "steps": 5,
+    },
+    "sam_inversion_lists": {},
     "mm2latent_generate": {
         "prompt": "blond hair", "mask": None, "sketch": None, "numbers": {"yaw": 20.0},
         "variety": 1.0, "seed": 3,

@@ -192,7 +192,7 @@ def test_a_real_pipeline_marks_its_stages(monkeypatch) -> None:
     assert stages == {
         "invert", "interpolate", "manipulate", "mix", "diffuse", "inside", "measure",
         "measure_within",
-        "placed",
+        "placed", "seen",
     }  # fmt: skip
 
 

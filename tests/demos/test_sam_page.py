@@ -25,7 +25,7 @@ from examples.clay.parameters import PROPS
 from pipelines.baselines import BASELINES
 from pipelines.invertibility import latent_map
 from tests.demos.fake_sam import LATENTS, FakeSAM
-from tests.demos.preparation import serving, switched_on
+from tests.demos.preparation import serving, started
 
 WHOLE = (0.5, 0.5, 1)
 SEED = TEST.start + 15
@@ -35,8 +35,8 @@ PAGE = {"page": PAPER.page, "pipeline": PAPER.pipeline}
 
 
 def build(fake: FakeSAM):
-    """The app with this page's pipeline replaced."""
-    return switched_on(PAPER, PAGE, fake)
+    """The app with this page's pipeline replaced; the page starts empty."""
+    return started(PAPER, PAGE, fake, Path("nothing is stored here"))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SOURCE = "EG3D's generator for 512 pixels"
+MOST_SAMPLES = 512  # along a ray; our default, 48, is the published one
 UNUSED = ("dataset_label_std",)  # kept by training only
 # Settings of the renderer that change pictures and have one meaning here.
 MEANT = {
@@ -171,6 +172,9 @@ def _refuse(told: Mapping[str, object]) -> None:
     other = {k: told[k] for k, meant in MEANT.items() if k in told and told[k] not in meant}
     for name in ("ray_start", "ray_end"):
         if not isinstance(told[name], int | float):
+            other[name] = told[name]
+    for name in ("depth_resolution", "depth_resolution_importance"):
+        if not isinstance(told[name], int) or not 0 <= told[name] <= MOST_SAMPLES:
             other[name] = told[name]
     if other:
         raise WeightsError(
