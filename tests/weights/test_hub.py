@@ -217,7 +217,7 @@ def fetching(hub, manifest: Path, cache: Path, number: int = 1) -> Iterator[list
     started = [
         subprocess.Popen(
             ask, cwd=ROOT, env=os.environ | chosen, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_interruptible,
         )
         for _ in range(number)
     ]  # fmt: skip
@@ -282,6 +282,11 @@ def test_who_waits_for_another_process_takes_what_that_one_brings(hub, tensors, 
         target.write_bytes(hub.content)
         lockfile.keep(row, hub.sha256, len(hub.content), "hub", COMMIT)
     assert waiting.result(timeout=20) == target and not hub.sent
+
+
+def _interruptible() -> None:
+    """What runs in the background of a shell ignores Ctrl-C, and so do its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(happened: Callable[[], object], *processes: subprocess.Popen) -> None:
