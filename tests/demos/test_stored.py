@@ -77,10 +77,13 @@ STARTED = {  # of each page the endpoints that fill its parts
 def test_every_part_of_the_real_pages_starts_with_a_stored_result(pages):
     parts = filled(pages)
     running = [paper.slug for paper in PAPERS if paper.page]
-    assert set(parts) == {f"{slug}_stored_{part}" for slug in running for part in STARTED[slug]}
+    expected = {f"{slug}_stored_{part}" for slug in running for part in STARTED[slug]}
+    assert set(parts) == expected | {"comparison_stored_scene"}
     for name, outputs in parts.items():
         empty = [component.label for component in outputs if is_empty(component)]
-        assert len(outputs) > 5 and not empty, f"{name}: {empty}"
+        # The comparison has words of a run that went astray, and its state.
+        silent = [None, None] if name == "comparison_stored_scene" else []
+        assert len(outputs) > 5 and empty == silent, f"{name}: {empty}"
     for name in ("indomain_stored_manipulation", "indomain_stored_mixture", "editgan_stored_edit"):
         held = [c.value for c in parts[name] if isinstance(c, gr.State)]
         assert any(isinstance(value, stored.Stored) and value.codes for value in held), name
