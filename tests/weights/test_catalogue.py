@@ -194,11 +194,9 @@ def test_the_readme_says_where_downloads_are_enough(cache) -> None:
         pages = [(d.name, page) for d in weights.domains(trust=trust) for page in d.pages]
         return {(n, page.paper) for n, page in pages if n != "clay-heads" and page.within_reach}
 
-    careful, trusting = reached(False), reached(True)
-    assert careful < trusting and {paper for _, paper in trusting} == {"sam_inversion"}
-    names = [[f"`{name}`" for name, _ in sorted(some)] for some in (careful, trusting - careful)]
-    more = " and ".join([", ".join(names[1][:-1]), names[1][-1]])
-    told = f"downloads are enough in {names[0][0]}, and with `--trust` in {more}; all other pages"
+    names = [f"`{name}`" for name, _ in sorted(reached(True))]
+    assert not reached(False) and {paper for _, paper in reached(True)} == {"sam_inversion"}
+    told = f"downloads are enough for SAM inversion in {', '.join(names[:-1])} and {names[-1]}; all"
     assert told in " ".join((ROOT / "weights" / "README.md").read_text().split())
 
 
