@@ -117,7 +117,7 @@ def condition_of(pipeline: Any, drawing: Image.Image, kind: str) -> Any:
 
 
 def _counted(made: Any) -> Results:
-    return {"calls": made.calls, "u_net_seconds": made.seconds}
+    return {"calls": made.calls, "seconds": made.seconds}
 
 
 def functions(load: Callable) -> tuple[Callable, ...]:

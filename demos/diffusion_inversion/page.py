@@ -51,7 +51,7 @@ def _parts(load: Callable, at: Setting) -> None:
     """All parts of the page for one domain, from the prompt to the files to take home."""
     exchange = exchange_of(PAPER, at.side, at.rendered)
     found = [entry for kind in PAPER.kinds if at.rendered for entry in PAPER.stored.read(kind)]
-    names = choice(found, f"{PAPER.slug}_stored", ("asked", "edited"))
+    names = choice(found, f"{PAPER.slug}_stored_request", ("asked", "edited"))
     first = example.page(found[0]) if found else {}
     asked = ask.build(at, first)
     result = race.build(first)

@@ -29,6 +29,7 @@ from demos.indomain import api as indomain_api
 from demos.kit import api, bridge, part_masks
 from demos.kit.api import PAGE, endpoint
 from demos.kit.arguments import as_file
+from demos.papers import PAPERS
 from demos.sam_inversion import api as sam_api
 from examples.clay.parts import PART_PALETTE, PARTS
 from examples.portraits import TEST
@@ -61,8 +62,8 @@ def inputs(tmp_path_factory) -> dict[str, Path]:
     return found
 
 
-# Every function with arguments; a `Path` stands for one of `inputs`.
-CALLS: dict[str, dict[str, Any]] = {
+# Functions of papers whose networks ship, with arguments; a `Path` stands for one of `inputs`.
+EVERY: dict[str, dict[str, Any]] = {
     "clay_portrait": {"seed": TEST.start, "changes": SMILE},
     "indomain_invert": {"picture": Path("picture"), "method": "in-domain", "steps": 5},
     "indomain_manipulate": {"subject": Path("indomain latent"), "changes": SMILE, "steps": 5},
@@ -102,7 +103,18 @@ CALLS: dict[str, dict[str, Any]] = {
         "sketch": None, "numbers": None, "pivot": "a portrait of a person", "beta": 1.0,
     },
     "mm2latent_lists": {},
+    "diffusion_inversion_generate": {
+        "prompt": "red hair", "drawing": Path("picture"), "kind": "scribble", "t": 999, "noise": 3,
+        "strength": 1.0, "style": "none",
+    },
+    "diffusion_inversion_denoise": {
+        "prompt": "red hair", "drawing": Path("picture"), "kind": "scribble", "noise": 3,
+        "strength": 1.0, "steps": 2,
+    },
+    "diffusion_inversion_lists": {},
 }  # fmt: skip
+RUNNING = ("clay", *(paper.slug for paper in PAPERS if paper.page))
+CALLS = {name: given for name, given in EVERY.items() if name.startswith(RUNNING)}
 
 
 def by_client(url: str, name: str, arguments: dict[str, Any]) -> list:

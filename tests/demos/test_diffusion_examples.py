@@ -37,6 +37,7 @@ SCREEN = ("diffusion-prompt", "diffusion-ours", "diffusion-theirs", "diffusion-v
           "diffusion-overlay", "diffusion-seen", "diffusion-switched", "diffusion-layers",
           "diffusion-pair", "diffusion-answer-words")  # fmt: skip
 KINDS = ("mask", "scribble", "mask")
+STORED_REQUEST = f"{PAPER.slug}_stored_request"
 
 
 def nobody(*_):
@@ -152,8 +153,8 @@ def test_the_page_starts_with_the_first_and_nothing_is_loaded(
     assert "exactly this mask" in found["diffusion-answer-words"].value
     pills = [b for b in demo.blocks.values() if getattr(b, "elem_id", "") == "diffusion-examples"]
     assert [b.visible for b in pills] == [False]  # those without results stand back
-    names = [b for b in demo.blocks.values() if getattr(b, "api", "") == f"{PAPER.slug}_stored"]
-    assert [b.names for b in names] == [tuple(entry.name for entry in entries)]
+    offered = [b.names for b in demo.blocks.values() if getattr(b, "api", "") == STORED_REQUEST]
+    assert offered == [tuple(entry.name for entry in entries)]
 
 
 def test_a_visitor_reads_no_developers_words(demo) -> None:
@@ -192,7 +193,7 @@ def test_choosing_another_shows_all_of_it_and_no_network_runs(
 ) -> None:
     fake_diffusion.calls.clear()
     for entry in entries[::-1]:
-        shown = client.predict(entry.name, api_name=f"/{PAPER.slug}_stored")
+        shown = client.predict(entry.name, api_name=f"/{STORED_REQUEST}")
         texts = " ".join(str(item) for item in shown)
         assert entry.values["prompt"] in texts and "20 calls" in texts
         if "style" in entry.values:

@@ -110,9 +110,9 @@ def refused(call, *words: str) -> None:
 # ---- the page ------------------------------------------------------------------------------------
 
 
-def test_the_page_is_in_preparation_and_one_line_switches_it_on() -> None:
+def test_one_line_switches_the_page_on() -> None:
     on = replace(PAPER, **PAGE)
-    assert not PAPER.page and on.build.__module__ == "demos.diffusion_inversion.page"
+    assert on.build.__module__ == "demos.diffusion_inversion.page" and on.api and on.pipeline
     assert PAPER.slug in [path for path, *_ in build(FakeDiffusion()).pages]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -58,10 +59,11 @@ def filled(demo: gr.Blocks) -> dict[str, list]:
 def is_empty(component) -> bool:
     """Whether a component shows nothing at the start."""
     if isinstance(component, MaskPainter):
-        return not component.props["predicted"] or not component.value["labels"]
+        labels = component.value["labels"]
+        return not component.props["predicted"] or not any(base64.b64decode(labels))
     if isinstance(component, Dials) and component.props["rows"] is not None:
         return False  # the library, whose names come with the networks
-    if isinstance(component, gr.State | gr.Dropdown | gr.Column):
+    if isinstance(component, gr.State | gr.Dropdown | gr.Column | gr.Tabs):
         return False  # asked for by name in the tests below, or only shown and hidden
     return component.value in (None, "", [], ())
 
@@ -71,7 +73,11 @@ STARTED = {  # of each page the endpoints that fill its parts
     "editgan": {"edit"},
     "sam_inversion": {"scene"},
     "mm2latent": {"generate", "edit"},
+    "diffusion_inversion": {"request"},
 }
+# What stays empty until a visitor asks for more than an example shows.
+LATER = {"diffusion-at-t", "diffusion-t-words", "diffusion-strip", "diffusion-style",
+         "diffusion-styled", "diffusion-true", "diffusion-scribble"}  # fmt: skip
 
 
 def test_every_part_of_the_real_pages_starts_with_a_stored_result(pages):
@@ -80,7 +86,8 @@ def test_every_part_of_the_real_pages_starts_with_a_stored_result(pages):
     expected = {f"{slug}_stored_{part}" for slug in running for part in STARTED[slug]}
     assert set(parts) == expected | {"comparison_stored_scene"}
     for name, outputs in parts.items():
-        empty = [component.label for component in outputs if is_empty(component)]
+        shown = [component for component in outputs if component.elem_id not in LATER]
+        empty = [component.label for component in shown if is_empty(component)]
         # The comparison has words of a run that went astray, and its state.
         silent = [None, None] if name == "comparison_stored_scene" else []
         assert len(outputs) > 5 and empty == silent, f"{name}: {empty}"
