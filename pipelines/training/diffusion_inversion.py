@@ -47,13 +47,14 @@ from pipelines.networks.joint_embedding import JointEmbedding
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
-from pipelines.training.indomain_encoder import update
+from pipelines.training.indomain_encoder import fast, update
 from pipelines.training.latent_diffusion import Portraits
 from pipelines.training.loop import Average, Loop, arguments, finish, shuffled, to_tensor
 from pipelines.training.threads import use_threads
 
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
 CHUNK = 32  # portraits denoised at once
+WIDTH = 64  # channels within T
 TARGETS = ("both", "denoised", "truth")
 VALIDATION = 128  # portraits
 
@@ -81,9 +82,9 @@ class Networks:
             },
             weights.load_file(JointEmbedding, options.text, device),
             weights.load_file(AutoencoderKL, options.autoencoder, device),
-            weights.load_file(Generator, options.generator, device),
-            weights.load_file(PerceptualDistance, options.perceptual, device),
-            weights.load_file(PortraitJudge, options.judge, device),
+            fast(weights.load_file(Generator, options.generator, device)),
+            fast(weights.load_file(PerceptualDistance, options.perceptual, device)),
+            fast(weights.load_file(PortraitJudge, options.judge, device)),
         )
 
 
@@ -94,8 +95,8 @@ class Ways:
     bytes; captions: that of each portrait. Making them goes on where it was interrupted.
     """
 
-    def __init__(self, folder: Path, portraits: Portraits, networks: Networks, count: int) -> None:
-        self.portraits, self.task = portraits, portraits.task
+    def __init__(self, folder: Path, portraits: Portraits, networks: Networks) -> None:
+        self.portraits, self.task, count = portraits, portraits.task, len(portraits)
         folder.mkdir(parents=True, exist_ok=True)
         self.scheduler = DDIMScheduler(**SCHEDULE)
         self.scheduler.set_timesteps(STEPS)
@@ -141,9 +142,8 @@ def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Netwo
     return [
         Ways(
             folder / f"{name}-{task}",
-            Portraits(data, networks.autoencoder, device, task),
+            Portraits(data, networks.autoencoder, device, task, min(count, len(data))),
             networks,
-            min(count, len(data)),
         )
         for task in TASKS
     ]
@@ -206,14 +206,15 @@ def train(
         person = None if targets == "denoised" else given.truth
         # M alone draws the portrait itself (Eq. 6).
         mapped = mapping(given.found.h)
-        total, logged["of m"] = loss(networks, mapped, truth, person)
+        with loop.autocast():
+            total, logged["of m"] = loss(networks, mapped, truth, person)
         update(optimizers[0], total)
         # T draws what the diffusion model would, on codes of M as they were (Eq. 7).
         found = given.found
         gamma, beta = modulation(found.f, found.a, found.words, given.spoken, given.t)
-        total, logged["of t"] = loss(
-            networks, modulate(mapped.detach(), gamma, beta), denoised, person
-        )
+        w = modulate(mapped.detach(), gamma, beta)
+        with loop.autocast():
+            total, logged["of t"] = loss(networks, w, denoised, person)
         update(optimizers[1], total)
         averages[0].update(mapping, loop.step)
         averages[1].update(modulation, loop.step)
@@ -303,7 +304,10 @@ def fresh(networks: Networks, plain: bool) -> tuple[MappingNetwork, StyleModulat
     bottom = unet.sample_size // 2 ** (len(unet.block_out_channels) - 1)
     mapping = MappingNetwork(unet.block_out_channels[-1], bottom, layers, dim)
     mapping.w_mean.copy_(networks.generator.mapping.w_avg)
-    return mapping, StyleModulation(channels, unet.sample_size, layers, dim, attentive=not plain)
+    modulation = StyleModulation(
+        channels, unet.sample_size, layers, dim, width=WIDTH, attentive=not plain
+    )
+    return mapping, modulation
 
 
 def main() -> None:

@@ -76,7 +76,8 @@ def train(
     for _, given in zip(loop, drawn(ways, loop, networks, batch), strict=False):
         loop.anneal(optimizer)
         w = codes(mapping, modulation, given)
-        total, pixels = loss(networks, w, to_tensor(targets[given.rows], loop.device), None)
+        with loop.autocast():
+            total, pixels = loss(networks, w, to_tensor(targets[given.rows], loop.device), None)
         update(optimizer, total)
         average.update(modulation, loop.step)
         if loop.due(20):

@@ -75,7 +75,7 @@ def test_the_autoencoder_learns_and_its_file_keeps_the_scale(data, tmp_path):
                          "held_out": {}}, latent_autoencoder.plain(network))  # fmt: skip
     read = weights.load_file(AutoencoderKL, file)
     assert read.config.scaling_factor == network.config.scaling_factor != 0.18215
-    z = latent_diffusion.latents_of(data, network, CPU)
+    z = latent_diffusion.latents_of(data.images, network, CPU)
     assert float(z.float().std()) == pytest.approx(1, abs=0.02)
     measured = latent_autoencoder.evaluate(network, perceptual, data, CPU)
     assert set(measured) == {"psnr", "lpips"} and measured["psnr"] > 3
@@ -138,9 +138,10 @@ def networks(data, autoencoder, text) -> inversion.Networks:
 
 
 def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, monkeypatch):
-    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
+    more = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 6)
     monkeypatch.setattr(inversion, "CHUNK", 2)
-    whole = inversion.Ways(tmp_path / "whole", portraits, networks, 4)
+    whole = inversion.Ways(tmp_path / "whole", portraits, networks)
     assert whole.z.shape[:2] == (4, STEPS) and len(whole) == 4
     assert np.abs(whole.z[:, 0].astype(float)).std() > 0  # noise first
     assert whole.ends.any()
@@ -155,22 +156,23 @@ def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, mon
 
     monkeypatch.setattr(inversion.Ways, "_denoised", failing)
     with pytest.raises(KeyboardInterrupt):
-        inversion.Ways(tmp_path / "part", portraits, networks, 4)
-    part = inversion.Ways(tmp_path / "part", portraits, networks, 4)
+        inversion.Ways(tmp_path / "part", portraits, networks)
+    part = inversion.Ways(tmp_path / "part", portraits, networks)
     assert len(calls) == 3  # two, and the one that failed again
     assert np.array_equal(part.z, whole.z) and np.array_equal(part.ends, whole.ends)
     assert part.captions == whole.captions
     with pytest.raises(ValueError, match="to go on; got"):
-        inversion.Ways(tmp_path / "part", portraits, networks, 6)
+        inversion.Ways(tmp_path / "part", more, networks)
 
 
 @pytest.mark.parametrize("targets", inversion.TARGETS)
 def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targets):
     ways = [
-        inversion.Ways(tmp_path / task, latent_diffusion.Portraits(data, autoencoder, CPU, task),
-                       networks, 4)
+        inversion.Ways(
+            tmp_path / task, latent_diffusion.Portraits(data, autoencoder, CPU, task, 4), networks
+        )
         for task in TASKS
-    ]  # fmt: skip
+    ]
     mapping, modulation = inversion.fresh(networks, plain=False)
     start = [{k: v.clone() for k, v in net.state_dict().items()} for net in (mapping, modulation)]
     loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=3)
@@ -207,8 +209,8 @@ def test_a_style_s_t_goes_on_from_that_of_portraits(
         return np.full((len(parameters), size, size, 3), 255, np.uint8)
 
     monkeypatch.setattr(diffusion_styles, "styled", styled)
-    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK)
-    ways = [inversion.Ways(tmp_path / "ways", portraits, networks, 4)]
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
+    ways = [inversion.Ways(tmp_path / "ways", portraits, networks)]
     for _ in range(2):
         targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", 4)
     assert targets.shape == (4, side, side, 3) and targets.min() == 255 and len(rendered) == 4
