@@ -131,7 +131,8 @@ RECIPES = (
     ),
     Recipe("diffusion_inversion", "diffusion-mapping", 0.10, _INVERTING, through=True),
     Recipe(
-        "diffusion_inversion", "diffusion-mapping-plain", 0.05, _INVERTING, through=True,
+        "diffusion_inversion", "diffusion-modulation-plain", 0.05,
+        _INVERTING | {"mapping": "diffusion-mapping"}, through=True,
         flags=("--plain",), folder="diffusion_inversion_plain",
     ),
     *(
@@ -203,7 +204,7 @@ def command(recipe: Recipe, budget: Budget) -> list[str]:
         line += ["--calibration", str(weight(out / "weights", "indomain-calibration"))]
     if recipe.module == "mm_mapping":  # the three share what is most of their work
         line += ["--samples", str(out / SAMPLES)]
-    if recipe.module == "diffusion_styles":  # and these their ways of denoising
+    if "mapping" in recipe.needs:  # and these their ways of denoising
         line += ["--ways", str(out / "diffusion_inversion")]
     for option, path in reads(recipe, out).items():
         line += [f"--{option}", str(path)]

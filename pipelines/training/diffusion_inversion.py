@@ -13,8 +13,9 @@ frozen, at a step t of a way that is drawn anew (Sec. 3.4):
     L_T = |I_0^d - G(w)|^2 + l1 d(I_0^d, G(w)) + l2 (1 - cos(R(I_gt), R(G(w)))) + l3 ...    (Eq. 7)
 
 with d the perceptual distance and R the judge's embedding. The weights l are not published; these
-are pSp's, with d's own scale. --targets: what the two learn from (Table 2, rows c and d), --plain:
-T without attention (row b). T goes beside M, under the name with "modulation" for "mapping".
+are pSp's, with d's own scale. --targets: what the two learn from (Table 2, rows c and d). T goes
+beside M, under the name with "modulation" for "mapping". --mapping FILE: M as it is there, and T
+alone is trained and written; with --plain it has no attention (row b).
 
 Held out: PSNR [dB] and LPIPS of G(w) against the portrait at the first step of its way.
 """
@@ -191,7 +192,8 @@ def train(
     ways: list[Ways], loop: Loop, mapping: MappingNetwork, modulation: StyleModulation,
     networks: Networks, batch: int, targets: str,
 ) -> tuple[MappingNetwork, StyleModulation]:  # fmt: skip
-    """M and T in turn until the loop ends; the averaged networks."""
+    """M and T in turn until the loop ends, or T alone if M is frozen; the averaged networks."""
+    learns = next(mapping.parameters()).requires_grad
     averages = Average(mapping.to(loop.device)), Average(modulation.to(loop.device))
     optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (mapping, modulation)]
     loop.keep(mapping=mapping, modulation=modulation)
@@ -206,9 +208,10 @@ def train(
         person = None if targets == "denoised" else given.truth
         # M alone draws the portrait itself (Eq. 6).
         mapped = mapping(given.found.h)
-        with loop.autocast():
-            total, logged["of m"] = loss(networks, mapped, truth, person)
-        update(optimizers[0], total)
+        if learns:
+            with loop.autocast():
+                total, logged["of m"] = loss(networks, mapped, truth, person)
+            update(optimizers[0], total)
         # T draws what the diffusion model would, on codes of M as they were (Eq. 7).
         found = given.found
         gamma, beta = modulation(found.f, found.a, found.words, given.spoken, given.t)
@@ -287,8 +290,13 @@ def command_line() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=2000, help="portraits to denoise a task")
     parser.add_argument("--targets", choices=TARGETS, default="both")
     parser.add_argument("--plain", action="store_true", help="T without attention")
+    parser.add_argument("--mapping", type=Path, help="M, safetensors: train T alone")
+    parser.add_argument("--ways", type=Path, help="folder of ways of denoising; --out by default")
     options = parser.parse_args()
-    if options.weights and "mapping" not in options.weights.name:
+    options.ways = options.ways or options.out
+    if options.plain and options.mapping is None:
+        parser.error("--plain must come with --mapping, the M whose T it is; got none.")
+    if options.weights and options.mapping is None and "mapping" not in options.weights.name:
         # T is written beside it under the name with "modulation" instead.
         parser.error(f'--weights must have "mapping" in its name; got {options.weights.name}.')
     return options
@@ -319,14 +327,16 @@ def main() -> None:
 
     data = ClaySet(options.data)
     mapping, modulation = fresh(networks, options.plain)
+    if options.mapping:
+        mapping = weights.load_file(MappingNetwork, options.mapping, loop.device)
     mapping, modulation = train(
-        all_ways(options.out, data, "train", options.count, networks), loop, mapping, modulation,
+        all_ways(options.ways, data, "train", options.count, networks), loop, mapping, modulation,
         networks, options.batch, options.targets,
     )  # fmt: skip
     held_out = {}
     if options.validation:
         data_seen = ClaySet(options.validation)
-        seen = all_ways(options.out, data_seen, "validation", VALIDATION, networks)
+        seen = all_ways(options.ways, data_seen, "validation", VALIDATION, networks)
         held_out = evaluate(seen, mapping, modulation, networks)
     card = {
         "recipe": "python -m pipelines.training.diffusion_inversion",
@@ -334,8 +344,9 @@ def main() -> None:
         "targets": options.targets,
         **loop.facts(),
     }
-    finish(options.out, held_out, mapping, options.weights, **card)
-    if options.weights:
+    product = modulation if options.mapping else mapping
+    finish(options.out, held_out, product, options.weights, **card)
+    if options.weights and options.mapping is None:
         weights.save(
             modulation,
             beside(options.weights),

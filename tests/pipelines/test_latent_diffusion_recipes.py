@@ -185,6 +185,19 @@ def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targ
     assert {"mask m psnr", "mask w psnr", "scribble w lpips"} <= set(found)
 
 
+def test_t_without_attention_learns_beside_an_m_that_stays(data, autoencoder, networks, tmp_path):
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
+    ways = [inversion.Ways(tmp_path / "ways", portraits, networks)]
+    mapping, modulation = inversion.fresh(networks, plain=True)
+    mapping.requires_grad_(False)
+    start = [{k: v.clone() for k, v in net.state_dict().items()} for net in (mapping, modulation)]
+    loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=3)
+    m, t = inversion.train(ways, loop, mapping, modulation, networks, 2, "both")
+    assert all(torch.equal(v, start[0][k]) for k, v in m.state_dict().items())
+    assert any(not torch.equal(v, start[1][k]) for k, v in t.state_dict().items())
+    assert not t.attentive
+
+
 def test_eq_6_grows_with_each_of_its_terms(networks, data):
     like = torch.zeros(2, 3, *data.images.shape[1:3])
     w = networks.generator.mapping.w_avg.expand(2, networks.generator.num_ws, -1)
