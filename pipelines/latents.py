@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,40 @@ class Coded(Protocol):
     """A result with its code."""
 
     w: Float[Tensor, "1 layers dim"]
+
+
+class KeepsCodes(Generic[T]):
+    """A pipeline whose results are kept in files by their codes, and opened as it has them.
+
+    generator: whose codes they are, with `num_ws` and `w_dim`; fingerprint: of its synthesis.
+    """
+
+    generator: nn.Module
+    fingerprint: str
+
+    def placed(self, w: Float[Tensor, "1 layers dim"]) -> T:
+        """The result that a code alone is."""
+        raise NotImplementedError(f"{type(self).__name__} must say what a code is as a result.")
+
+    def keep(self, path: str | Path, results: Mapping[str, Coded]) -> Path:
+        """Write the codes of results by name, for `read_codes` and `reopen`."""
+        return save_codes(path, {name: r.w for name, r in results.items()}, self.fingerprint)
+
+    def read_codes(self, path: str | Path) -> dict[str, T]:
+        """Every code of a file as a result; ValueError for the codes of another generator."""
+        return {name: self.placed(w) for name, w in self.codes_in(path).items()}
+
+    def reopen(self, path: str | Path) -> T:
+        """The result of a file that holds one code.
+
+        ValueError for the code of another generator, and for a file that holds several.
+        """
+        return self.placed(only(self.codes_in(path)))
+
+    def codes_in(self, path: str | Path) -> dict[str, Float[Tensor, "1 layers dim"]]:
+        """The codes of a file by name; ValueError unless they are this generator's."""
+        shape = (self.generator.num_ws, self.generator.w_dim)
+        return load_codes(path, self.fingerprint, shape)
 
 
 def fingerprint(network: nn.Module) -> str:

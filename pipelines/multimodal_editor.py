@@ -13,7 +13,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from pipelines.condition_codes import CONDITIONS
 from pipelines.images import as_images, as_tensor
-from pipelines.latents import Coded, load_codes, only, save_codes
+from pipelines.latents import KeepsCodes
 from pipelines.measures import Measures
 from pipelines.multimodal_reader import MultimodalReader, Request, Scores
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -77,7 +76,7 @@ class Edited:
     notes: tuple[str, ...] = ()
 
 
-class MultimodalEditor(MultimodalReader):
+class MultimodalEditor(MultimodalReader, KeepsCodes[Source]):
     """Edits pictures by words and by conditions, by the mapping networks that generate from both.
 
     encoder gives w_src; generator and fingerprint are those of the domain.
@@ -143,27 +142,6 @@ class MultimodalEditor(MultimodalReader):
             w.cpu(), as_images(x)[0], direction.cpu(), float(beta), identity, kept, scores,
             time.perf_counter() - start, asked.notes,
         )  # fmt: skip
-
-    # ---- results kept in files -------------------------------------------------------------------
-
-    def keep(self, path: str | Path, results: Mapping[str, Coded]) -> Path:
-        """Write the codes of results by name, for `read_codes` and `reopen`."""
-        return save_codes(path, {name: r.w for name, r in results.items()}, self.fingerprint)
-
-    def read_codes(self, path: str | Path) -> dict[str, Source]:
-        """Every code of a file as a source; ValueError for the codes of another generator."""
-        return {name: self.placed(w) for name, w in self._codes(path).items()}
-
-    def reopen(self, path: str | Path) -> Source:
-        """The source of a file that holds one code.
-
-        ValueError for the code of another generator, and for a file that holds several.
-        """
-        return self.placed(only(self._codes(path)))
-
-    def _codes(self, path: str | Path) -> dict[str, Tensor]:
-        shape = (self.generator.num_ws, self.generator.w_dim)
-        return load_codes(path, self.fingerprint, shape)
 
     # ---- the method on tensors -------------------------------------------------------------------
 
