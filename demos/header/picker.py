@@ -18,7 +18,17 @@ from gradio.context import Context
 
 from demos.header import readiness
 from demos.header.readiness import Papers, Sizes, Source
-from demos.kit.bridge import BOARD, CLAY, Done, Pipelines, Progress, Stop, stoppable, stream
+from demos.kit.bridge import (
+    BOARD,
+    CLAY,
+    Done,
+    Pipelines,
+    Progress,
+    Stop,
+    failure,
+    stoppable,
+    stream,
+)
 from demos.kit.inputs import FOLLOW, QUIET, stop_button
 from demos.kit.outputs import Values, filling
 from demos.kit.runs import waiting
@@ -185,7 +195,7 @@ class _Desk:
                 if lack.name in needs:
                     raise
                 _log(lack.name, error)
-                absent.append(LEFT_OUT + readiness.failure(error))
+                absent.append(LEFT_OUT + failure(error))
                 if isinstance(error, Offline):  # the others would only wait as long
                     break
         return absent
@@ -209,7 +219,7 @@ def _why(domain: str, error: gr.Error) -> str:
     if cause is None or isinstance(cause, Refusal):
         return str(error.message)
     _log(domain, cause)
-    return readiness.failure(cause)
+    return failure(cause)
 
 
 def _log(name: str, error: BaseException) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import weights
 from demos.kit.bridge import CLAY
 from demos.kit.paper import Paper
-from weights import Altered, Domain, Missing, NoRoom, Offline, Page, WeightsError
+from weights import Domain, Missing, Page
 
 # The README says the same of photographs.
 PHOTOGRAPHS = (
@@ -33,14 +33,6 @@ _LACKS = {
     "damaged": "damaged on this machine",
 }
 _BY_HAND = "to be installed by hand"
-_IN_THE_LOG = "Whoever runs this app finds the reason in its log."
-_FAILURES = {
-    Offline: "There is no connection to where its files are. What has arrived is kept.",
-    Altered: "One of its files is not the one that was expected, so that it is not used.",
-    NoRoom: "There is no room for its files on this machine.",
-    WeightsError: f"One of its files cannot be had or cannot be used. {_IN_THE_LOG}",
-    Exception: f"Its networks cannot be loaded here. {_IN_THE_LOG}",
-}
 
 
 @dataclass(frozen=True)
@@ -218,8 +210,3 @@ def lacking(lacks: Iterable[Missing]) -> str:
         what = "network is" if count == 1 else "networks are"
         reasons.append(f"{count} {what} {words}")
     return ", ".join(reasons)
-
-
-def failure(error: BaseException) -> str:
-    """Why a domain was not had, in a visitor's words; those of `error` are for the log."""
-    return next(words for kind, words in _FAILURES.items() if isinstance(error, kind))

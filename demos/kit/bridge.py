@@ -21,10 +21,21 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from weights import WeightsError
+from weights import Altered, NoRoom, Offline, WeightsError
+from weights.errors import printable
 
 CLAY = "clay-heads"  # the domain that every page starts in
 SECONDS_BETWEEN_UPDATES = 0.25
+_IN_THE_LOG = "Whoever runs this app finds the reason in its log."
+# What a visitor reads of a failure whose own words name files, networks and commands.
+_FAILURES = {
+    Offline: "There is no connection to where its files are. What has arrived is kept.",
+    Altered: "A file of a network is not the one that was expected, so that it is not used.",
+    NoRoom: "There is no room for its files on this machine.",
+    WeightsError: f"A file of a network cannot be had or cannot be used. {_IN_THE_LOG}",
+    OSError: f"A file cannot be read or written on this machine. {_IN_THE_LOG}",
+    Exception: f"This was not foreseen and cannot be done here. {_IN_THE_LOG}",
+}
 
 
 class Stop:
@@ -221,10 +232,18 @@ def spoken_errors() -> Iterator[None]:
         yield
     except gr.Error:
         raise
-    except (ValueError, OSError, MemoryError, WeightsError) as error:
+    except (ValueError, MemoryError) as error:
         raise gr.Error(str(error), print_exception=False) from error
+    except (WeightsError, OSError) as error:
+        logging.getLogger(__name__).warning("%s", printable(str(error)))
+        raise gr.Error(failure(error), print_exception=False) from error
     except Exception as error:
-        raise gr.Error(f"{type(error).__name__}: {error}") from error
+        raise gr.Error(failure(error)) from error
+
+
+def failure(error: BaseException) -> str:
+    """What a visitor is told of an error whose own words are for the log."""
+    return next(words for kind, words in _FAILURES.items() if isinstance(error, kind))
 
 
 def stream(work: Callable[[Callable], Any], stop: Stop) -> Iterator[Progress | Done]:

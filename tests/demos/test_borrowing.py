@@ -6,6 +6,7 @@ import contextvars
 import importlib.machinery
 import multiprocessing
 import pickle
+import re
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -21,6 +22,7 @@ from pipelines.indomain import InDomain
 from pipelines.runtime import Placed, stage
 from tests.pipelines.test_indomain import build as build_indomain
 from tests.pipelines.test_indomain import portrait
+from weights import WeightsError
 
 ENDLESS = 200_000  # steps
 VISITOR = contextvars.ContextVar("visitor", default="nobody")
@@ -214,3 +216,20 @@ def test_out_of_memory_is_a_readable_error() -> None:
     words = caught.value.message
     assert "must fit into the memory of cpu" in words and "smaller domain" in words
     assert "Tried to allocate" not in words and not caught.value.print_exception
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        WeightsError("photos/net: expected tensors of Generator; got others in /home/me/.cache."),
+        OSError(28, "No space left on device", "/tmp/gan/codes.safetensors"),
+        KeyError("g_ema"), RuntimeError("mat1 and mat2 shapes cannot be multiplied (1x2 and 3x4)"),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_a_page_says_failures_without_files_and_names(error: Exception) -> None:
+    with pytest.raises(gr.Error) as caught, spoken_errors():
+        raise error
+    words = caught.value.message
+    assert "Whoever runs this app finds the reason in its log." in words
+    assert not re.search(r"[/_]|[a-z][A-Z]|net:|Error|[0-9]", words)

@@ -145,7 +145,7 @@ def test_use_without_a_download(shelf) -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [("online", "There is no connection to where its files are. What has arrived is kept."),
-     ("damaged", "One of its files is not the one that was expected, so that it is not used.")],
+     ("damaged", "A file of a network is not the one that was expected, so that it is not used.")],
 )  # fmt: skip
 def test_a_failing_need_is_one_sentence_and_changes_nothing(shelf, caplog, fault, words) -> None:
     setattr(shelf, fault, fault == "damaged")
