@@ -81,6 +81,18 @@ def test_the_autoencoder_learns_and_its_file_keeps_the_scale(data, tmp_path):
     assert set(measured) == {"psnr", "lpips"} and measured["psnr"] > 3
 
 
+def test_the_autoencoder_starts_by_handing_the_picture_through():
+    """Colours of flat pictures come back in their order before a step of training."""
+    torch.manual_seed(0)
+    network = latent_autoencoder.hand_through(AutoencoderKL(**latent_autoencoder.CONFIG))
+    colours = torch.tensor([[0.8, -0.6, -0.6], [-0.6, 0.8, -0.6], [-0.6, -0.6, 0.8]])
+    x = colours[:, :, None, None].expand(3, 3, 32, 32)
+    latent = network.encode(x).latent_dist
+    y = network.decode(latent.mode()).sample
+    assert y.mean((2, 3)).argmax(1).tolist() == [0, 1, 2]
+    assert latent.std.mean() < 0.25
+
+
 def test_conditions_are_those_of_the_portraits(data, autoencoder):
     rows = np.array([3, 5])
     masks = latent_diffusion.Portraits(data, autoencoder, CPU, MASK).conditions(rows)
