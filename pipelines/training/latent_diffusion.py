@@ -24,6 +24,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -106,6 +108,22 @@ def latents_of(
         x = to_tensor(images[start : start + 64], device)
         found.append(autoencoder.encode(x).latent_dist.mode().half().cpu())
     return torch.cat(found) * autoencoder.config.scaling_factor
+
+
+@torch.no_grad()
+def quieted(network: UNet2DConditionModel) -> UNet2DConditionModel:
+    """Start with branches that add nothing and a prediction of 0 (Dhariwal and Nichol, NeurIPS
+    2021), which diffusers' own start leaves out."""
+    last = [network.conv_out]
+    for layer in network.modules():
+        if isinstance(layer, ResnetBlock2D):
+            last.append(layer.conv2)
+        elif isinstance(layer, Transformer2DModel):
+            last.append(layer.proj_out)
+    for layer in last:
+        nn.init.zeros_(layer.weight)
+        nn.init.zeros_(layer.bias)
+    return network
 
 
 def train(
@@ -209,7 +227,7 @@ def main() -> None:
         ).requires_grad_(True)
     else:
         width = text.texts.config.hidden_size
-        network = UNet2DConditionModel(**DENOISER, cross_attention_dim=width)
+        network = quieted(UNet2DConditionModel(**DENOISER, cross_attention_dim=width))
     if options.start:
         network = weights.load_file(type(network), options.start).requires_grad_(True)
     autoencoder = weights.load_file(AutoencoderKL, options.autoencoder)

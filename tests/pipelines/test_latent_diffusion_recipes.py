@@ -112,6 +112,16 @@ def test_captions_are_left_empty_as_often_as_said(data, autoencoder):
         assert (given.visual is None) == (task is None)
 
 
+def test_the_denoiser_starts_with_a_prediction_of_nothing(data, text):
+    unet = latent_diffusion.quieted(unet_for(data, text))
+    side = unet.config.sample_size
+    states, _ = text.context(["a man"])
+    predicted = unet(torch.randn(1, 4, side, side), 500, states).sample
+    assert predicted.abs().max() == 0
+    learnt = [p for p in unet.parameters() if p.abs().max() > 0]
+    assert len(learnt) > len(list(unet.parameters())) / 2
+
+
 @pytest.mark.parametrize("task", [None, MASK])
 def test_denoiser_and_controlnet_learn_and_go_on(data, autoencoder, text, tmp_path, task):
     portraits = latent_diffusion.Portraits(data, autoencoder, CPU, task)
