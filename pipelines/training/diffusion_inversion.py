@@ -49,7 +49,7 @@ from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import fast, update
-from pipelines.training.latent_diffusion import Portraits
+from pipelines.training.latent_diffusion import Portraits, latents_of
 from pipelines.training.loop import Average, Loop, arguments, finish, shuffled, to_tensor
 from pipelines.training.threads import use_threads
 
@@ -105,9 +105,13 @@ class Ways:
         device = networks.generator.mapping.w_avg.device
         rows = np.arange(count)
         chunks = np.array_split(rows, max(1, -(-count // CHUNK)))
-        given = [portraits.read(chunk, random, device) for chunk in chunks]
-        self.captions = [caption for batch in given for caption in batch.captions]
-        latents, side = portraits.z.shape[1:], portraits.data.images.shape[1]
+        given = [portraits.asked(chunk, random, device) for chunk in chunks]
+        self.captions = [caption for captions, _ in given for caption in captions]
+        images = portraits.data.images
+        side, latents = (
+            images.shape[1],
+            latents_of(images[:1], networks.autoencoder, device)[0].shape,
+        )
         self.z = kept_array(folder / "z.npy", (count, STEPS, *latents), np.float16)
         self.ends = kept_array(folder / "ends.npy", (count, side, side, 3), np.uint8)
         done = folder / "done"
@@ -115,21 +119,23 @@ class Ways:
         for chunk, batch in zip(tqdm(chunks, desc=f"ways, {self.task}"), given, strict=True):
             if chunk[-1] < made:
                 continue
-            self.z[chunk], self.ends[chunk] = self._denoised(networks, batch, int(chunk[0]))
+            self.z[chunk], self.ends[chunk] = self._denoised(networks, *batch, int(chunk[0]))
             done.write_text(str(chunk[-1] + 1))
 
     def __len__(self) -> int:
         return len(self.captions)
 
     @torch.no_grad()
-    def _denoised(self, networks: Networks, given, first: int) -> tuple[np.ndarray, np.ndarray]:
-        states, _ = networks.text.context(given.captions)
+    def _denoised(
+        self, networks: Networks, captions: list[str], visual: Tensor, first: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        states, _ = networks.text.context(captions)
         random = torch.Generator().manual_seed(first)
-        z = torch.randn(given.z.shape, generator=random).to(given.z.device)
+        z = torch.randn(len(captions), *self.z.shape[2:], generator=random).to(visual.device)
         way = []
         for t in self.scheduler.timesteps.tolist():
             way.append(z.half().cpu().numpy())
-            noise = networks.encoders[self.task](z, t, states, given.visual, read=False).noise
+            noise = networks.encoders[self.task](z, t, states, visual, read=False).noise
             z = self.scheduler.step(noise, t, z).prev_sample
         scale = networks.autoencoder.config.scaling_factor
         end = networks.autoencoder.decode(z / scale).sample.clamp(-1, 1)

@@ -16,6 +16,7 @@ predicted noise, as a share of its variance, at ten steps of each validation por
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,22 +72,33 @@ class Portraits:
         self, data: ClaySet, autoencoder: AutoencoderKL, device: torch.device, task: str | None,
         count: int | None = None,
     ) -> None:  # fmt: skip
-        self.data, self.task = data, task
-        self.z = latents_of(data.images[:count], autoencoder.to(device), device)
+        self.data, self.task, self.device = data, task, device
+        self.autoencoder = autoencoder.to(device)
         self.facts = facts(data.parameters()[:count])
 
     def __len__(self) -> int:
-        return len(self.z)
+        return len(self.facts)
+
+    @functools.cached_property
+    def z(self) -> Float[Tensor, "n 4 h w"]:
+        """Latents of all of them, made when the first ones are asked for."""
+        return latents_of(self.data.images[: len(self)], self.autoencoder, self.device)
 
     def read(self, rows: np.ndarray, random: np.random.Generator, device: torch.device) -> Batch:
         """A batch; its captions are drawn, empty ones among them."""
+        return Batch(self.z[rows].to(device).float(), *self.asked(rows, random, device))
+
+    def asked(
+        self, rows: np.ndarray, random: np.random.Generator, device: torch.device
+    ) -> tuple[list[str], Float[Tensor, "b 3 H W"] | None]:
+        """Captions, drawn, and conditions of some of them."""
         empty = random.random(len(rows)) < NO_CAPTION[self.task]
         captions = [
             "" if bare else write(self.facts[row], random).text
             for row, bare in zip(rows, empty, strict=True)
         ]
         visual = None if self.task is None else self.conditions(rows).to(device)
-        return Batch(self.z[rows].to(device).float(), captions, visual)
+        return captions, visual
 
     def conditions(self, rows: np.ndarray) -> Float[Tensor, "b 3 h w"]:
         """Masks in the classes' colours, or scribbles."""
