@@ -108,12 +108,9 @@ class Ways:
         given = [portraits.asked(chunk, random, device) for chunk in chunks]
         self.captions = [caption for captions, _ in given for caption in captions]
         images = portraits.data.images
-        side, latents = (
-            images.shape[1],
-            latents_of(images[:1], networks.autoencoder, device)[0].shape,
-        )
+        latents = latents_of(images[:1], networks.autoencoder, device)[0].shape
         self.z = kept_array(folder / "z.npy", (count, STEPS, *latents), np.float16)
-        self.ends = kept_array(folder / "ends.npy", (count, side, side, 3), np.uint8)
+        self.ends = kept_array(folder / "ends.npy", images[:count].shape, np.uint8)
         done = folder / "done"
         made = int(done.read_text()) if done.exists() else 0
         for chunk, batch in zip(tqdm(chunks, desc=f"ways, {self.task}"), given, strict=True):
