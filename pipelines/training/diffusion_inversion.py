@@ -23,7 +23,7 @@ Held out: PSNR [dB] and LPIPS of G(w) against the portrait at the first step of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,7 @@ from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import fast, update
 from pipelines.training.latent_diffusion import Portraits, latents_of
 from pipelines.training.loop import Average, Loop, arguments, finish, shuffled, to_tensor
+from pipelines.training.sharding import here
 from pipelines.training.threads import use_threads
 
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
@@ -111,13 +112,12 @@ class Ways:
         latents = latents_of(images[:1], networks.autoencoder, device)[0].shape
         self.z = kept_array(folder / "z.npy", (count, STEPS, *latents), np.float16)
         self.ends = kept_array(folder / "ends.npy", images[:count].shape, np.uint8)
-        done = folder / "done"
-        made = int(done.read_text()) if done.exists() else 0
-        for chunk, batch in zip(tqdm(chunks, desc=f"ways, {self.task}"), given, strict=True):
-            if chunk[-1] < made:
-                continue
-            self.z[chunk], self.ends[chunk] = self._denoised(networks, *batch, int(chunk[0]))
-            done.write_text(str(chunk[-1] + 1))
+        made = kept_array(folder / "made.npy", (len(chunks),), bool)
+
+        def make(i: int) -> None:
+            self.z[chunks[i]], self.ends[chunks[i]] = self._denoised(networks, *given[i], i * CHUNK)
+
+        make_once(made, make, f"ways, {self.task}")
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -264,15 +264,25 @@ def evaluate(
 
 
 def kept_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
-    """A file of so many numbers: the one that is there, or a new one."""
-    if path.exists():
-        found = np.load(path, mmap_mode="r+")
-        if found.shape != shape:
-            raise ValueError(
-                f"{path} must hold {shape} to go on; got {found.shape}. Use another --out."
-            )
-        return found
-    return open_memmap(path, "w+", kind, shape)
+    """A file of so many numbers, one for all processes: that which is there, or a new one."""
+    if here().first and not path.exists():
+        open_memmap(path, "w+", kind, shape).flush()
+    here().gather([])  # the others wait for it
+    found = np.load(path, mmap_mode="r+")
+    if found.shape != shape:
+        raise ValueError(
+            f"{path} must hold {shape} to go on; got {found.shape}. Use another --out."
+        )
+    return found
+
+
+def make_once(made: np.memmap, make: Callable[[int], None], what: str) -> None:
+    """Make every part that is not yet marked in `made`, shared out to the processes."""
+    for i in tqdm(here().part(range(len(made))), desc=what, disable=not here().first):
+        if not made[i]:
+            make(i)
+            made[i] = True
+    here().gather([])  # all are made
 
 
 def network_files(parser: argparse.ArgumentParser) -> None:

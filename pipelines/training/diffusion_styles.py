@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 import weights
 from examples.clay.dataset import ClaySet
@@ -41,6 +40,7 @@ from pipelines.training.diffusion_inversion import (
     drawn,
     kept_array,
     loss,
+    make_once,
     network_files,
     read,
 )
@@ -52,14 +52,16 @@ from pipelines.training.threads import use_threads
 def pictures(data: ClaySet, style: str, folder: Path, count: int) -> np.memmap:
     """The first portraits of a set in a style, bytes (count, s, s, 3), rendered once and kept."""
     folder.mkdir(parents=True, exist_ok=True)
-    side, done = data.images.shape[1], folder / f"{style}.done"
+    side, parts = data.images.shape[1], -(-count // CHUNK)
     found = kept_array(folder / f"{style}.npy", (count, side, side, 3), np.uint8)
-    made = int(done.read_text()) if done.exists() else 0
+    made = kept_array(folder / f"{style}-made.npy", (parts,), bool)
     parameters = data.parameters()[:count]
-    for start in tqdm(range(made, count, CHUNK), desc=style):
-        rows = slice(start, min(start + CHUNK, count))
+
+    def make(i: int) -> None:
+        rows = slice(i * CHUNK, (i + 1) * CHUNK)
         found[rows] = styled(parameters[rows], style, side)
-        done.write_text(str(rows.stop))
+
+    make_once(made, make, style)
     return found
 
 
