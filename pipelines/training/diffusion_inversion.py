@@ -4,10 +4,8 @@
         --judge FILE --autoencoder FILE --text FILE --denoiser FILE --mask FILE --scribble FILE
         --out DIR --weights FILE
 
-First the ways of denoising: each portrait with a caption and its mask or scribble is denoised from
-noise in DDIM's steps, and its latents at every step are kept with I_0^d, the picture at the end
-(`Ways`; twenty calls a portrait, once). Then, a step of M and a step of T in turn, with the other
-frozen, at a step t of a way that is drawn anew (Sec. 3.4):
+First the ways of denoising of portraits (`denoising_ways`), which end in I_0^d. Then, a step of
+M and a step of T in turn, with the other frozen, at a step t of a way, drawn anew (Sec. 3.4):
 
     L_M = |I_gt - G(w^m)|^2 + l1 d(I_gt, G(w^m)) + l2 (1 - cos R) + l3 |w^m - w-bar|^2      (Eq. 6)
     L_T = |I_0^d - G(w)|^2 + l1 d(I_0^d, G(w)) + l2 (1 - cos(R(I_gt), R(G(w)))) + l3 ...    (Eq. 7)
@@ -23,159 +21,36 @@ Held out: PSNR [dB] and LPIPS of G(w) against the portrait at the first step of 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from jaxtyping import Float
-from numpy.lib.format import open_memmap
 from torch import Tensor
-from tqdm import tqdm
 
 import weights
 from examples.clay.dataset import ClaySet
-from pipelines.conditions import MASK, SCRIBBLE
-from pipelines.diffusion_inversion import TASKS
-from pipelines.latent_diffusion import SCHEDULE, STEPS
+from pipelines.conditions import MASK
 from pipelines.measures import identity, psnr
-from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate
-from pipelines.networks.joint_embedding import JointEmbedding
-from pipelines.networks.judge import PortraitJudge
-from pipelines.networks.perceptual import PerceptualDistance
-from pipelines.networks.stylegan2 import Generator
-from pipelines.training.indomain_encoder import fast, update
-from pipelines.training.latent_diffusion import Portraits, latents_of
-from pipelines.training.loop import Average, Loop, arguments, finish, shuffled, to_tensor
-from pipelines.training.sharding import here
+from pipelines.training.denoising_ways import (
+    CHUNK,
+    Networks,
+    Ways,
+    all_ways,
+    drawn,
+    network_files,
+    read,
+)
+from pipelines.training.indomain_encoder import update
+from pipelines.training.loop import Average, Loop, arguments, finish
 from pipelines.training.threads import use_threads
 
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
-CHUNK = 32  # portraits denoised at once
 WIDTH = 64  # channels within T
 TARGETS = ("both", "denoised", "truth")
 VALIDATION = 128  # portraits
-
-
-@dataclass(frozen=True)
-class Networks:
-    """What is frozen: E by task, the text encoder, the decoder of latents, G, d and R."""
-
-    encoders: dict[str, DiffusionEncoder]
-    text: JointEmbedding
-    autoencoder: AutoencoderKL
-    generator: Generator
-    perceptual: PerceptualDistance
-    judge: PortraitJudge
-
-    @classmethod
-    def load(cls, options: argparse.Namespace, device: torch.device) -> Networks:
-        """From the files of the command line, frozen, on a device."""
-        unet = weights.load_file(UNet2DConditionModel, options.denoiser, device)
-        files = {MASK: options.mask, SCRIBBLE: options.scribble}
-        return cls(
-            {
-                task: DiffusionEncoder(unet, weights.load_file(ControlNetModel, file, device))
-                for task, file in files.items()
-            },
-            weights.load_file(JointEmbedding, options.text, device),
-            weights.load_file(AutoencoderKL, options.autoencoder, device),
-            fast(weights.load_file(Generator, options.generator, device)),
-            fast(weights.load_file(PerceptualDistance, options.perceptual, device)),
-            fast(weights.load_file(PortraitJudge, options.judge, device)),
-        )
-
-
-class Ways:
-    """The ways of denoising of portraits of one task, made once and kept in a folder.
-
-    z: (n, STEPS, 4, h, w), latents before each step, half precision; ends: I_0^d, (n, H, W, 3),
-    bytes; captions: that of each portrait. Making them goes on where it was interrupted.
-    """
-
-    def __init__(self, folder: Path, portraits: Portraits, networks: Networks) -> None:
-        self.portraits, self.task, count = portraits, portraits.task, len(portraits)
-        folder.mkdir(parents=True, exist_ok=True)
-        self.scheduler = DDIMScheduler(**SCHEDULE)
-        self.scheduler.set_timesteps(STEPS)
-        random = np.random.default_rng(0)
-        device = networks.generator.mapping.w_avg.device
-        rows = np.arange(count)
-        chunks = np.array_split(rows, max(1, -(-count // CHUNK)))
-        given = [portraits.asked(chunk, random, device) for chunk in chunks]
-        self.captions = [caption for captions, _ in given for caption in captions]
-        images = portraits.data.images
-        latents = latents_of(images[:1], networks.autoencoder, device)[0].shape
-        self.z = kept_array(folder / "z.npy", (count, STEPS, *latents), np.float16)
-        self.ends = kept_array(folder / "ends.npy", images[:count].shape, np.uint8)
-        made = kept_array(folder / "made.npy", (len(chunks),), bool)
-
-        def make(i: int) -> None:
-            self.z[chunks[i]], self.ends[chunks[i]] = self._denoised(networks, *given[i], i * CHUNK)
-
-        make_once(made, make, f"ways, {self.task}")
-
-    def __len__(self) -> int:
-        return len(self.captions)
-
-    @torch.no_grad()
-    def _denoised(
-        self, networks: Networks, captions: list[str], visual: Tensor, first: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        states, _ = networks.text.context(captions)
-        random = torch.Generator().manual_seed(first)
-        z = torch.randn(len(captions), *self.z.shape[2:], generator=random).to(visual.device)
-        way = []
-        for t in self.scheduler.timesteps.tolist():
-            way.append(z.half().cpu().numpy())
-            noise = networks.encoders[self.task](z, t, states, visual, read=False).noise
-            z = self.scheduler.step(noise, t, z).prev_sample
-        scale = networks.autoencoder.config.scaling_factor
-        end = networks.autoencoder.decode(z / scale).sample.clamp(-1, 1)
-        pixels = ((end + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return np.stack(way, 1), pixels
-
-
-def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Networks) -> list[Ways]:
-    """The ways of the first portraits of a set, a task each, under folder/name-task."""
-    device = networks.generator.mapping.w_avg.device
-    return [
-        Ways(
-            folder / f"{name}-{task}",
-            Portraits(data, networks.autoencoder, device, task, min(count, len(data))),
-            networks,
-        )
-        for task in TASKS
-    ]
-
-
-@dataclass(frozen=True)
-class Read:
-    """What E reads of portraits by number, with what the codes are to show: I_gt and I_0^d."""
-
-    rows: np.ndarray
-    found: DiffusionFeatures
-    spoken: Tensor
-    t: Float[Tensor, "b"]
-    truth: Float[Tensor, "b 3 h w"]
-    denoised: Float[Tensor, "b 3 h w"]
-
-
-@torch.no_grad()
-def read(ways: Ways, rows: np.ndarray, places: np.ndarray, networks: Networks) -> Read:
-    """E of portraits at steps of their ways; places: into the steps, 0 the first."""
-    device = networks.generator.mapping.w_avg.device
-    t = ways.scheduler.timesteps[torch.from_numpy(places)].to(device)
-    z = torch.from_numpy(ways.z[rows, places]).float().to(device)
-    states, spoken = networks.text.context([ways.captions[row] for row in rows])
-    visual = ways.portraits.conditions(rows).to(device)
-    found = networks.encoders[ways.task](z, t, states, visual)
-    truth = to_tensor(ways.portraits.data.images[rows], device)
-    return Read(rows, found, spoken, t.float(), truth, to_tensor(ways.ends[rows], device))
 
 
 def loss(
@@ -229,16 +104,6 @@ def train(
     return averages[0].network.eval(), averages[1].network.eval()
 
 
-def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:
-    """Endless batches, a task after the other, each portrait at a step of its way."""
-    random = np.random.default_rng(loop.step)
-    rows = [shuffled(len(way), batch, seed=loop.step + i) for i, way in enumerate(ways)]
-    while True:
-        for way, of_task in zip(ways, rows, strict=True):
-            chosen = next(of_task)
-            yield read(way, chosen, random.integers(0, STEPS, len(chosen)), networks)
-
-
 @torch.no_grad()
 def evaluate(
     ways: list[Ways], mapping: MappingNetwork, modulation: StyleModulation, networks: Networks
@@ -261,34 +126,6 @@ def evaluate(
             held_out[f"{way.task} {name} psnr"] = round(means[0], 3)
             held_out[f"{way.task} {name} lpips"] = round(means[1], 4)
     return held_out
-
-
-def kept_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
-    """A file of so many numbers, one for all processes: that which is there, or a new one."""
-    if here().first and not path.exists():
-        open_memmap(path, "w+", kind, shape).flush()
-    here().gather([])  # the others wait for it
-    found = np.load(path, mmap_mode="r+")
-    if found.shape != shape:
-        raise ValueError(
-            f"{path} must hold {shape} to go on; got {found.shape}. Use another --out."
-        )
-    return found
-
-
-def make_once(made: np.memmap, make: Callable[[int], None], what: str) -> None:
-    """Make every part that is not yet marked in `made`, shared out to the processes."""
-    for i in tqdm(here().part(range(len(made))), desc=what, disable=not here().first):
-        if not made[i]:
-            make(i)
-            made[i] = True
-    here().gather([])  # all are made
-
-
-def network_files(parser: argparse.ArgumentParser) -> None:
-    """Add an option for each network of `Networks`."""
-    for name in ("generator", "perceptual", "judge", "autoencoder", "text", "denoiser", *TASKS):
-        parser.add_argument(f"--{name}", type=Path, required=True, help="safetensors")
 
 
 def beside(mapping: Path) -> Path:

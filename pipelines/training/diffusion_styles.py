@@ -29,21 +29,19 @@ from examples.clay.dataset import ClaySet
 from examples.clay.styles import STYLES, styled
 from pipelines.measures import psnr
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate
-from pipelines.training.diffusion_inversion import (
+from pipelines.training.denoising_ways import (
     CHUNK,
-    VALIDATION,
     Networks,
     Read,
     Ways,
     all_ways,
-    beside,
     drawn,
     kept_array,
-    loss,
     make_once,
     network_files,
     read,
 )
+from pipelines.training.diffusion_inversion import VALIDATION, beside, loss
 from pipelines.training.indomain_encoder import update
 from pipelines.training.loop import Average, Loop, arguments, finish, to_tensor
 from pipelines.training.threads import use_threads

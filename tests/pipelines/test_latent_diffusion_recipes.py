@@ -19,8 +19,13 @@ from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
+from pipelines.training import (
+    denoising_ways,
+    diffusion_styles,
+    latent_autoencoder,
+    latent_diffusion,
+)
 from pipelines.training import diffusion_inversion as inversion
-from pipelines.training import diffusion_styles, latent_autoencoder, latent_diffusion
 from pipelines.training.loop import Loop
 from tests.networks.test_joint_embedding import tiny as tiny_text
 from tests.pipelines.test_training_loop import MemorySet
@@ -146,7 +151,7 @@ def test_denoiser_and_controlnet_learn_and_go_on(data, autoencoder, text, tmp_pa
 
 
 @pytest.fixture(scope="module")
-def networks(data, autoencoder, text) -> inversion.Networks:
+def networks(data, autoencoder, text) -> denoising_ways.Networks:
     unet = unet_for(data, text).eval().requires_grad_(False)
     encoders = {}
     for task in TASKS:
@@ -156,19 +161,19 @@ def networks(data, autoencoder, text) -> inversion.Networks:
     generator = Generator(side, mapping_layers=2, channels={2**i: 8 for i in range(2, 8)})
     judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8), embedding=16)
     frozen = [net.eval().requires_grad_(False) for net in (generator, PerceptualDistance(), judge)]
-    return inversion.Networks(encoders, text, autoencoder, *frozen)
+    return denoising_ways.Networks(encoders, text, autoencoder, *frozen)
 
 
 def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, monkeypatch):
     portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
     more = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 6)
-    monkeypatch.setattr(inversion, "CHUNK", 2)
-    whole = inversion.Ways(tmp_path / "whole", portraits, networks)
+    monkeypatch.setattr(denoising_ways, "CHUNK", 2)
+    whole = denoising_ways.Ways(tmp_path / "whole", portraits, networks)
     assert whole.z.shape[:2] == (4, STEPS) and len(whole) == 4
     assert np.abs(whole.z[:, 0].astype(float)).std() > 0  # noise first
     assert whole.ends.any()
     calls = []
-    made = inversion.Ways._denoised
+    made = denoising_ways.Ways._denoised
 
     def failing(self, *given):
         calls.append(given)
@@ -176,21 +181,21 @@ def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, mon
             raise KeyboardInterrupt
         return made(self, *given)
 
-    monkeypatch.setattr(inversion.Ways, "_denoised", failing)
+    monkeypatch.setattr(denoising_ways.Ways, "_denoised", failing)
     with pytest.raises(KeyboardInterrupt):
-        inversion.Ways(tmp_path / "part", portraits, networks)
-    part = inversion.Ways(tmp_path / "part", portraits, networks)
+        denoising_ways.Ways(tmp_path / "part", portraits, networks)
+    part = denoising_ways.Ways(tmp_path / "part", portraits, networks)
     assert len(calls) == 3  # two, and the one that failed again
     assert np.array_equal(part.z, whole.z) and np.array_equal(part.ends, whole.ends)
     assert part.captions == whole.captions
     with pytest.raises(ValueError, match="to go on; got"):
-        inversion.Ways(tmp_path / "part", more, networks)
+        denoising_ways.Ways(tmp_path / "part", more, networks)
 
 
 @pytest.mark.parametrize("targets", inversion.TARGETS)
 def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targets):
     ways = [
-        inversion.Ways(
+        denoising_ways.Ways(
             tmp_path / task, latent_diffusion.Portraits(data, autoencoder, CPU, task, 4), networks
         )
         for task in TASKS
@@ -209,7 +214,7 @@ def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targ
 
 def test_t_without_attention_learns_beside_an_m_that_stays(data, autoencoder, networks, tmp_path):
     portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
-    ways = [inversion.Ways(tmp_path / "ways", portraits, networks)]
+    ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
     mapping, modulation = inversion.fresh(networks, plain=True)
     mapping.requires_grad_(False)
     start = [{k: v.clone() for k, v in net.state_dict().items()} for net in (mapping, modulation)]
@@ -245,7 +250,7 @@ def test_a_style_s_t_goes_on_from_that_of_portraits(
 
     monkeypatch.setattr(diffusion_styles, "styled", styled)
     portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
-    ways = [inversion.Ways(tmp_path / "ways", portraits, networks)]
+    ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
     for _ in range(2):
         targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", 4)
     assert targets.shape == (4, side, side, 3) and targets.min() == 255 and len(rendered) == 4
