@@ -21,7 +21,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import weights
-from examples.clay.dataset import ClaySet
+from examples.clay.dataset import ClaySet, latents
 from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
 from pipelines.latent_diffusion import SCHEDULE, STEPS
@@ -32,7 +32,7 @@ from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import fast
 from pipelines.training.latent_diffusion import Portraits, latents_of
-from pipelines.training.loop import Loop, shuffled, to_tensor
+from pipelines.training.loop import Loop, autocast, shuffled, to_tensor
 from pipelines.training.sharding import here
 
 CHUNK = 32  # portraits denoised at once
@@ -71,7 +71,8 @@ class Ways:
     """The ways of denoising of portraits of one task, made once and kept in a folder.
 
     z: (n, STEPS, 4, h, w), latents before each step, half precision; ends: I_0^d, (n, H, W, 3),
-    bytes; captions: that of each portrait. Making them goes on where it was interrupted.
+    bytes; captions: that of each portrait; codes: w of each portrait's own z, (n, layers, dim).
+    Making them goes on where it was interrupted.
     """
 
     def __init__(self, folder: Path, portraits: Portraits, networks: Networks) -> None:
@@ -86,8 +87,8 @@ class Ways:
         given = [portraits.asked(chunk, random, device) for chunk in chunks]
         self.captions = [caption for captions, _ in given for caption in captions]
         images = portraits.data.images
-        latents = latents_of(images[:1], networks.autoencoder, device)[0].shape
-        self.z = kept_array(folder / "z.npy", (count, STEPS, *latents), np.float16)
+        shape = latents_of(images[:1], networks.autoencoder, device)[0].shape
+        self.z = kept_array(folder / "z.npy", (count, STEPS, *shape), np.float16)
         self.ends = kept_array(folder / "ends.npy", images[:count].shape, np.uint8)
         made = kept_array(folder / "made.npy", (len(chunks),), bool)
 
@@ -95,6 +96,9 @@ class Ways:
             self.z[chunks[i]], self.ends[chunks[i]] = self._denoised(networks, *given[i], i * CHUNK)
 
         make_once(made, make, f"ways, {self.task}")
+        z = latents(portraits.data.seeds[:count], portraits.data.identities[:count])
+        with torch.no_grad():
+            self.codes = networks.generator.mapping(torch.from_numpy(z).to(device))
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -109,8 +113,9 @@ class Ways:
         way = []
         for t in self.scheduler.timesteps.tolist():
             way.append(z.half().cpu().numpy())
-            noise = networks.encoders[self.task](z, t, states, visual, read=False).noise
-            z = self.scheduler.step(noise, t, z).prev_sample
+            with autocast(z.device):
+                noise = networks.encoders[self.task](z, t, states, visual, read=False).noise
+            z = self.scheduler.step(noise.float(), t, z).prev_sample
         scale = networks.autoencoder.config.scaling_factor
         end = networks.autoencoder.decode(z / scale).sample.clamp(-1, 1)
         pixels = ((end + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -132,7 +137,8 @@ def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Netwo
 
 @dataclass(frozen=True)
 class Read:
-    """What E reads of portraits by number, with what the codes are to show: I_gt and I_0^d."""
+    """What E reads of portraits by number, with what the codes are to show: I_gt and I_0^d; and
+    codes of the portraits' own z."""
 
     rows: np.ndarray
     found: DiffusionFeatures
@@ -140,6 +146,7 @@ class Read:
     t: Float[Tensor, "b"]
     truth: Float[Tensor, "b 3 h w"]
     denoised: Float[Tensor, "b 3 h w"]
+    codes: Float[Tensor, "b layers dim"]
 
 
 @torch.no_grad()
@@ -152,7 +159,8 @@ def read(ways: Ways, rows: np.ndarray, places: np.ndarray, networks: Networks) -
     visual = ways.portraits.conditions(rows).to(device)
     found = networks.encoders[ways.task](z, t, states, visual)
     truth = to_tensor(ways.portraits.data.images[rows], device)
-    return Read(rows, found, spoken, t.float(), truth, to_tensor(ways.ends[rows], device))
+    ends, codes = to_tensor(ways.ends[rows], device), ways.codes[torch.from_numpy(rows)]
+    return Read(rows, found, spoken, t.float(), truth, ends, codes)
 
 
 def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:

@@ -15,6 +15,9 @@ are pSp's, with d's own scale. --targets: what the two learn from (Table 2, rows
 beside M, under the name with "modulation" for "mapping". --mapping FILE: M as it is there, and T
 alone is trained and written; with --plain it has no attention (row b).
 
+Departs from paper: for the first fifth of the time M learns codes of the portraits' own z, which
+clay knows; these steps do not pass through the generator and are five times as fast.
+
 Held out: PSNR [dB] and LPIPS of G(w) against the portrait at the first step of its way.
 """
 
@@ -49,6 +52,7 @@ from pipelines.training.threads import use_threads
 
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
 WIDTH = 64  # channels within T
+EARLY = 0.2  # share of the time in which M learns codes
 TARGETS = ("both", "denoised", "truth")
 VALIDATION = 128  # portraits
 
@@ -72,20 +76,27 @@ def train(
 ) -> tuple[MappingNetwork, StyleModulation]:  # fmt: skip
     """M and T in turn until the loop ends, or T alone if M is frozen; the averaged networks."""
     learns = next(mapping.parameters()).requires_grad
+    early = EARLY if learns and targets != "denoised" else 0.0
     averages = Average(mapping.to(loop.device)), Average(modulation.to(loop.device))
     optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (mapping, modulation)]
     loop.keep(mapping=mapping, modulation=modulation)
     loop.keep(averaged_m=averages[0].network, averaged_t=averages[1].network)
     loop.keep(of_m=optimizers[0], of_t=optimizers[1])
     loop.resume()
-    logged: dict[str, Tensor] = {}
-    for _, given in zip(loop, drawn(ways, loop, networks, batch), strict=False):
+    logged = dict.fromkeys(("of codes", "of m", "of t"), torch.tensor(torch.nan))
+    for fraction, given in zip(loop, drawn(ways, loop, networks, batch), strict=False):
         loop.anneal(*optimizers)
         truth = given.denoised if targets == "denoised" else given.truth
         denoised = given.truth if targets == "truth" else given.denoised
         person = None if targets == "denoised" else given.truth
         # M alone draws the portrait itself (Eq. 6).
         mapped = mapping(given.found.h)
+        if fraction < early:
+            logged["of codes"] = F.mse_loss(mapped, given.codes)
+            update(optimizers[0], logged["of codes"])
+            averages[0].update(mapping, loop.step)
+            _log(loop, logged)
+            continue
         if learns:
             with loop.autocast():
                 total, logged["of m"] = loss(networks, mapped, truth, person)
@@ -99,9 +110,13 @@ def train(
         update(optimizers[1], total)
         averages[0].update(mapping, loop.step)
         averages[1].update(modulation, loop.step)
-        if loop.due(20):
-            loop.log(**{name.replace(" ", "_"): value for name, value in logged.items()})
+        _log(loop, logged)
     return averages[0].network.eval(), averages[1].network.eval()
+
+
+def _log(loop: Loop, logged: dict[str, Tensor]) -> None:
+    if loop.due(20):
+        loop.log(**{name.replace(" ", "_"): value for name, value in logged.items()})
 
 
 @torch.no_grad()
