@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from pipelines.editgan import EditGAN, Embedding
 from pipelines.editing_vector import EditingVector, as_tensors, from_tensors
+from pipelines.images import as_images
 from pipelines.latents import save_codes
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
@@ -95,6 +96,24 @@ def test_results_are_detached(pipeline: EditGAN, embedding: Embedding) -> None:
         copy.deepcopy(result)
         assert not result.w.requires_grad
     assert not edit.vector.delta.requires_grad
+
+
+def test_a_sample_is_what_its_code_makes(pipeline: EditGAN) -> None:
+    a, again, other = (pipeline.sample(seed) for seed in (3, 3, 4))
+    assert torch.equal(a.w, again.w) and not torch.equal(a.w, other.w)
+    assert torch.equal(a.w, a.w[:, :1].expand_as(a.w)), "one w for all layers"
+    x, labels = pipeline.generate(a.w)
+    assert np.array_equal(a.mask, labels[0].numpy()) and a.losses == ()
+    assert difference(as_images(x)[0], a.image) == difference(a.source, a.image) == 0
+    assert a.measures.psnr == math.inf
+    edit = pipeline.edit(a, painting(a), steps=2)
+    assert torch.equal(edit.w, a.w + edit.vector.delta)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, 2**31, None])
+def test_a_sample_has_a_number(pipeline: EditGAN, seed) -> None:
+    with pytest.raises(ValueError, match="seed must be a whole number from 0"):
+        pipeline.sample(seed)
 
 
 # ---- editing -------------------------------------------------------------------------------------
