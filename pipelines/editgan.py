@@ -38,7 +38,7 @@ from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.psp import AtItsSize, Encoder4Editing
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.regions import BUFFER, PartMasks
+from pipelines.regions import PartMasks
 from pipelines.runtime import OnStep, Step, stage
 from pipelines.semantic_editor import SemanticEditor, Strengths
 
@@ -188,7 +188,7 @@ class EditGAN(SemanticEditor):
         steps: int = 100,
         start: Strengths = (),
         identity: bool = True,
-        buffer: int = BUFFER,
+        buffer: int | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Edit:
@@ -196,7 +196,8 @@ class EditGAN(SemanticEditor):
 
         mask: labels, indices into `parts`, of the picture's size. q_edit: names of the parts that
         r is made of, `changed_parts` by default. start: vectors to begin from instead of zero.
-        identity: use Eq. 4, which counts only where the judge can tell people apart. Raises
+        identity: use Eq. 4, which counts only where the judge can tell people apart. buffer: pixels
+        of r around these parts, `regions.buffer_of` the picture's size by default. Raises
         ValueError for a mask that cannot be used and for unknown parts.
         """
         begin = time.perf_counter()
@@ -239,7 +240,7 @@ class EditGAN(SemanticEditor):
         *,
         steps: int = 30,
         identity: bool = True,
-        buffer: int = BUFFER,
+        buffer: int | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Edit:

@@ -21,7 +21,7 @@ from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.regions import PartMasks
+from pipelines.regions import PartMasks, buffer_of
 from tests.pipelines.test_indomain import difference, portrait
 
 SIZE, LAYERS = 32, 8
@@ -279,6 +279,19 @@ def test_the_region_is_equation_1_with_a_buffer() -> None:
     expected[2:7, 2:7] = expected[18:23, 28:32] = True
     assert np.array_equal(both, expected)
     assert not masks.region(before, after, ("hair",), 5).any()
+
+
+def test_the_buffer_goes_with_the_picture(pipeline: EditGAN, embedding: Embedding) -> None:
+    assert [buffer_of(size) for size in (1024, 512, 256, 128, 32)] == [5, 5, 2, 1, 1]
+    mask = painting(embedding)
+    parts = pipeline.changed_parts(embedding.mask, mask)
+    regions = {b: pipeline.region(embedding.mask, mask, parts, b) for b in (None, 1, 3)}
+    assert np.array_equal(regions[None], regions[1])
+    assert regions[1].sum() < regions[3].sum()
+    for buffer, region in regions.items():
+        assert np.array_equal(pipeline.edit(embedding, mask, steps=0, buffer=buffer).region, region)
+    with pytest.raises(ValueError, match="buffer must be 0 to 32 pixels; got -1. Use 1."):
+        pipeline.edit(embedding, mask, steps=0, buffer=-1)
 
 
 def test_the_smaller_of_two_parts_is_inferred() -> None:
