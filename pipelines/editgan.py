@@ -1,8 +1,9 @@
 """EditGAN: High-Precision Semantic Image Editing (Ling, Kreis, Li, Kim, Torralba, Fidler; 2021).
 
-Stages: `embed` a picture into W+ (Sec. 3.2), `edit` it towards a painted part mask (Sec. 3.3,
-Eqs. 1-5); on other pictures `apply` the vectors found, at once, or `refine` them (Sec. 3.4). What
-these do with tensors, masks and vectors, the equations themselves, stands in `semantic_editor`.
+Stages: `embed` a picture into W+ (Sec. 3.2), or `sample` one of the generator's own; `edit` it
+towards a painted part mask (Sec. 3.3, Eqs. 1-5); on other pictures `apply` the vectors found, at
+once, or `refine` them (Sec. 3.4). What these do with tensors, masks and vectors, the equations
+themselves, stands in `semantic_editor`.
 
 Symbols: x, a picture; y, the part label of each pixel; w, codes of W+; (x, y) = G~(w), the
 synthesis network and its segmentation branch; delta, the editing vector; r, the region where the
@@ -37,10 +38,11 @@ from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.psp import AtItsSize, Encoder4Editing
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.regions import BUFFER, PartMasks
+from pipelines.regions import PartMasks
 from pipelines.runtime import OnStep, Step, stage
 from pipelines.semantic_editor import SemanticEditor, Strengths
 
+SAMPLES = 2**31  # how many seeds there are for `sample`
 # What this paper asks of a domain -> the components that can give it, by class.
 EMBEDDER = {"editgan-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
 
@@ -49,8 +51,8 @@ EMBEDDER = {"editgan-encoder": LayerwiseEncoder, "e4e-encoder": Encoder4Editing}
 class Embedding:
     """Result of `embed`, detached and on the CPU (safe inside gr.State): G~(w) = (image, mask).
 
-    source: the picture as it was embedded, centre-cropped; measures: of image beside source, None
-    for the code of a file, whose source is its own picture.
+    source: the picture as it was embedded, centre-cropped; measures: of image beside source. What
+    comes of a code alone, of a file or a sample, is its own source.
     """
 
     w: Float[Tensor, "1 layers dim"]
@@ -164,6 +166,19 @@ class EditGAN(SemanticEditor):
         )  # fmt: skip
 
     @stage
+    def sample(self, seed: int) -> Embedding:
+        """A picture of the generator's own: its code is known, nothing is embedded (Sec. 3.3).
+
+        seed: a whole number from 0, of z ~ N(0, I), which is the same on every device. Picture and
+        mask are those of the code, without truncation.
+        """
+        if not (isinstance(seed, int) and 0 <= seed < SAMPLES):
+            raise ValueError(f"seed must be a whole number from 0 to {SAMPLES - 1}; got {seed!r}.")
+        mapping = self.generator.mapping  # where it was loaded: no hook takes it along
+        z = torch.randn(1, mapping.z_dim, generator=torch.Generator().manual_seed(seed))
+        return self.placed(mapping(z.to(mapping.w_avg.device)).cpu())
+
+    @stage
     def edit(
         self,
         embedding: Embedding,
@@ -173,7 +188,7 @@ class EditGAN(SemanticEditor):
         steps: int = 100,
         start: Strengths = (),
         identity: bool = True,
-        buffer: int = BUFFER,
+        buffer: int | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Edit:
@@ -181,7 +196,8 @@ class EditGAN(SemanticEditor):
 
         mask: labels, indices into `parts`, of the picture's size. q_edit: names of the parts that
         r is made of, `changed_parts` by default. start: vectors to begin from instead of zero.
-        identity: use Eq. 4, which counts only where the judge can tell people apart. Raises
+        identity: use Eq. 4, which counts only where the judge can tell people apart. buffer: pixels
+        of r around these parts, `regions.buffer_of` the picture's size by default. Raises
         ValueError for a mask that cannot be used and for unknown parts.
         """
         begin = time.perf_counter()
@@ -224,7 +240,7 @@ class EditGAN(SemanticEditor):
         *,
         steps: int = 30,
         identity: bool = True,
-        buffer: int = BUFFER,
+        buffer: int | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Edit:
@@ -274,7 +290,7 @@ class EditGAN(SemanticEditor):
         where there is none."""
         begin, w = time.perf_counter(), torch.as_tensor(w)
         rebuilt, labels = self.generate(w.to(self.device))
-        x = rebuilt if image is None else as_tensor(image, self.size).to(self.device)
+        x = as_tensor(image, self.size).to(self.device) if image else rebuilt.clamp(-1, 1)
         seconds = time.perf_counter() - begin
         (measures,) = self.compare(x, rebuilt)
         return Embedding(

@@ -15,7 +15,19 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from scipy.ndimage import maximum_filter
 
-BUFFER = 5  # pixels around the parts of Q_edit that may change too (Sec. 3.3)
+# Pixels around the parts of Q_edit that may change too (Sec. 3.3), and the side of the pictures of
+# which the paper says so: the car of its Fig. 3, whose regions are those of a square of 512 px.
+# Departs from paper, which has five at every size from 256 to 1024 px: below 512 px it goes with
+# the picture. On 8 validation portraits of 128 px made to smile, 30 steps, one pixel instead of
+# five is as near to the true answer (22.24 and 22.27 dB, a difference of -0.03 +- 0.07) in a region
+# of 1.7 instead of 4.4 % of the picture, and leaves more change outside it: 37.7 dB, not 40.2.
+BUFFER, BUFFER_SIDE = 5, 512
+
+
+def buffer_of(size: int) -> int:
+    """The buffer for pictures of `size` px: the paper's from BUFFER_SIDE on, its faces of 1024 px
+    among them; below in proportion, one pixel at least."""
+    return max(1, round(BUFFER * min(size, BUFFER_SIDE) / BUFFER_SIDE))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,11 +85,15 @@ class PartMasks:
         before: UInt8[np.ndarray, "h w"],
         after: UInt8[np.ndarray, "h w"],
         q_edit: Sequence[str],
-        buffer: int = BUFFER,
+        buffer: int | None = None,
     ) -> Bool[np.ndarray, "h w"]:
-        """r of Eq. 1: where y or y_edited shows a part of Q_edit, and `buffer` pixels around."""
+        """r of Eq. 1: where y or y_edited shows a part of Q_edit, and `buffer` pixels around;
+        `buffer_of` the size by default."""
+        buffer = buffer_of(self.size) if buffer is None else buffer
         if not 0 <= buffer <= self.size:
-            raise ValueError(f"buffer must be 0 to {self.size} pixels; got {buffer}. Use {BUFFER}.")
+            raise ValueError(
+                f"buffer must be 0 to {self.size} pixels; got {buffer}. Use {buffer_of(self.size)}."
+            )
         both, labels = np.stack([self.check(before), self.check(after)]), self.labels(q_edit)
         return maximum_filter(np.isin(both, labels).any(0), 2 * buffer + 1, mode="constant")
 

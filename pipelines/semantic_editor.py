@@ -28,7 +28,7 @@ from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.psp import AtItsSize
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.regions import BUFFER, PartMasks, window_of
+from pipelines.regions import PartMasks, window_of
 
 # lambda_1 to lambda_3 of Eq. 5, and of the encoder's term, which the published code adds to it.
 LAMBDA_RGB, LAMBDA_CE, LAMBDA_ID, LAMBDA_ENCODER = 2.0, 1.0, 0.5, 0.5
@@ -67,9 +67,9 @@ class SemanticEditor(Measured):
         before: UInt8[np.ndarray, "h w"],
         after: UInt8[np.ndarray, "h w"],
         q_edit: Sequence[str],
-        buffer: int = BUFFER,
+        buffer: int | None = None,
     ) -> Bool[np.ndarray, "h w"]:
-        """r of Eq. 1, where the picture may change."""
+        """r of Eq. 1, where the picture may change; see `PartMasks.region`."""
         return self.masks.region(before, after, q_edit, buffer)
 
     def read_vector(self, path: str | Path) -> EditingVector:

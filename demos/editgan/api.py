@@ -1,6 +1,6 @@
 """The documented functions of EditGAN, on clay heads.
 
-Nothing in them is drawn at random: the same call gives the same result.
+Nothing in them is drawn at random but a sample by its seed: the same call gives the same result.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from demos.kit.downloads import fresh_folder
 Vector = Annotated[File | str, NameOrFile("a name of editgan_lists, or a vector file")]
 Scale = Annotated[float, Real(LOW, HIGH)]
 Refine = Annotated[int, Whole(0, MOST_STEPS)]
+Seed = Annotated[int, Whole(0, 2**31 - 1)]
 Parts = Annotated[list[str] | None, Names("a list of part names, or null")]
 Edited = Generator[Progress, None, tuple[File, File, Results, File]]
 
@@ -61,6 +62,21 @@ class _Calls:
             "steps": len(found.losses), "loss": found.losses[-1] if found.losses else None,
             "psnr": measures.psnr, "lpips": measures.lpips, "identity": measures.identity,
         }  # fmt: skip
+        return found.image, self._mask(found.mask), told, self._latent(found.w)
+
+    def sample(self, seed: Seed = 0) -> Edited:
+        """A portrait that the generator makes up, for editing: its code is known without a search.
+
+        Parameters:
+            seed: of the portrait
+
+        Returns:
+            the portrait, its part mask, which parts it shows, the latent file for the other
+            functions
+        """
+        found = yield from run(lambda on_step: self.load().sample(seed))
+        shown = [self.load().parts[label] for label in np.unique(found.mask)]
+        told = {"seed": seed, "parts": shown}
         return found.image, self._mask(found.mask), told, self._latent(found.w)
 
     def vector(
@@ -170,4 +186,4 @@ class _Calls:
 def functions(load: Callable) -> tuple[Callable, ...]:
     """The paper's documented functions."""
     calls = _Calls(load)
-    return calls.embed, calls.vector, calls.paint, calls.lists
+    return calls.embed, calls.sample, calls.vector, calls.paint, calls.lists

@@ -132,6 +132,7 @@ def keepsake(pipeline: Any, subject: Subject, codes: Path | None = None) -> Keep
     parameters = {
         "method": "EditGAN",
         "seed": subject.seed,
+        "sample": subject.sample,
         "crop": subject.crop,
         "steps": subject.steps,
         "steps_done": len(subject.embedding.losses),
@@ -183,11 +184,12 @@ def verdict(subject: Subject, answer: Image.Image) -> str:
 def _no_truth(subject: Subject | None) -> str:
     if subject is None or not subject.edits:
         return ""
-    reason = (
-        "nobody knows it for an uploaded picture"
-        if subject.seed is None
-        else "the renderer knows it for library vectors alone"
-    )
+    if subject.sample is not None:
+        reason = "the model made this picture up, and the renderer never drew it"
+    elif subject.seed is None:
+        reason = "only a rendered portrait has one"
+    else:
+        reason = "the renderer knows it for library vectors alone"
     return said(f'<span class="quiet">No true answer here: {reason}.</span>')
 
 

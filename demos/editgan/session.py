@@ -37,7 +37,8 @@ class Subject:
     """An embedded picture and its edits; `now` is the embedding or the pipeline's last edit.
 
     seed is that of a never-seen portrait, else None; crop is x, y and zoom of the input; steps were
-    asked for to embed it. made: the edits that were optimised here, by name.
+    asked for to embed it. made: the edits that were optimised here, by name. sample: the number of
+    a picture of the generator's own, else None.
     """
 
     embedding: Any
@@ -48,6 +49,7 @@ class Subject:
     now: Any
     steps: int = 0
     made: Mapping[str, Made] = field(default_factory=dict)
+    sample: int | None = None
 
     @property
     def base(self) -> Any:

@@ -1,7 +1,9 @@
-"""The picture: a never-seen portrait, a painting or one's own, embedded into W+ (Sec. 3.2)."""
+"""The picture: a never-seen portrait, a painting or one's own, embedded into W+ (Sec. 3.2), or a
+sample of the generator, whose code is known (Sec. 3.3)."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,27 +14,31 @@ from gradio.components import Component
 from PIL import Image
 
 from demos.editgan.panel import CHANGED, PageContents, Panel, choice, keepsake, mask_picture
-from demos.editgan.session import HIGH, LOW, Subject
+from demos.editgan.session import HIGH, LOW, WHOLE, Subject
 from demos.kit import painter
 from demos.kit.beside import laid_out
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.dials import relisted
-from demos.kit.handover import known
+from demos.kit.downloads import Sent
+from demos.kit.handover import known, with_code
+from demos.kit.imaging import SIDE
 from demos.kit.inputs import (
     FOLLOW,
+    GPU,
     QUIET,
     PortraitInput,
     aligned,
     picture_of,
     portrait_input,
 )
-from demos.kit.outputs import Values
+from demos.kit.outputs import Values, filling
 from demos.kit.portraits import seed_of
-from demos.kit.runs import Belonging, RunControls, run_buttons, wire_run
+from demos.kit.runs import Belonging, RunControls, mark, run_buttons, wire_run
 from demos.kit.words import curve, decibels, running, said, step_count
 
 PAINTINGS = Path(__file__).parents[2] / "examples" / "editgan" / "paintings"
 FIRST_PART = "upper lip"
+SAMPLES = 1_000_000  # the button's samples have numbers below
 FAR = 0.9  # LPIPS: as far as a validation portrait is from itself blurred by 4 px
 
 
@@ -70,6 +76,35 @@ class _Part:
                 words = embedded_report(found, stop.pressed)
                 shown = {"embedded": found.image, "embedding": words}
                 yield shown | _begun(self.load(), subject, own)
+
+    def sample(self, own: dict, given: dict) -> Values:
+        """Take a random picture of the generator's own for editing, with its exact code and mask.
+
+        It is there at once, without a press of Embed; what was made of the picture before is gone.
+        """
+        number = random.SystemRandom().randrange(SAMPLES)
+        with spoken_errors():
+            pipeline = self.load()
+            found = pipeline.sample(number)
+            picture = found.image
+            subject = Subject(found, picture, None, WHOLE, {}, found, sample=number)
+            begun = _begun(pipeline, subject, own)
+        x, y, zoom = WHOLE
+        sent = Sent(picture, found.w, pipeline.fingerprint)
+        shown = {
+            "picture": picture, "x": x, "y": y, "zoom": zoom, "seed": None,
+            "of": mark(picture, *WHOLE), "given": with_code(given, sent, SIDE),
+            "embedded": picture, "embedding": sampled_report(number), "state": "",
+        }  # fmt: skip
+        return forgotten() | begun | shown
+
+
+def sampled_report(number: int) -> str:
+    """What a sample is, in words."""
+    return said(
+        f"Sample {number} of the model. The generator made it up, so its code is known and nothing "
+        "had to be searched; the part map is the one that goes with it."
+    )
 
 
 def embedded_report(found: Any, stopped: bool = False) -> str:
@@ -173,6 +208,7 @@ def build_input(page: PageContents) -> PictureControls:
                 "editgan_never_seen_portrait",
                 page.picture,
                 page.seed,
+                other="A sample of the model",
             )
             paintings = gr.Radio(
                 list(_paintings()), value=None, label="Paintings, which the generator never saw",
@@ -207,6 +243,11 @@ def wire(
     results = Belonging(portrait.origin, ui.of, every, forgotten, portrait.meant)
     ran = wire_run(ui.run, part.embed, outputs, inputs, "editgan_embed", results)
     ran.success(**panel.answering, **QUIET, **FOLLOW)
+    sampled = every | portrait.named | {"of": ui.of, "given": given, "state": ui.run.state}
+    portrait.other.click(
+        **filling(part.sample, sampled), inputs=[panel.own, given], api_name="editgan_sample",
+        **GPU | {"show_progress": "minimal", "show_progress_on": [ui.embedded]},
+    )  # fmt: skip
     ui.paintings.input(
         painting, ui.paintings, [portrait.picture, portrait.seed], api_name="editgan_painting",
         show_progress="hidden",

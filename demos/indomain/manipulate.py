@@ -1,4 +1,5 @@
-"""Semantic manipulation beside the true answer (suppl. Sec. 4, Fig. 8)."""
+"""Semantic manipulation beside the true answer, and on demand beside Image2StyleGAN (suppl. Sec. 4,
+Fig. 8)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from demos.indomain import PAPER
+from demos.indomain import PAPER, rival
 from demos.indomain.setting import CLAY_HEADS, WHOLE, Setting, inversion_of, origin
 from demos.kit import stored
 from demos.kit.address import Opening, into_portrait
@@ -104,20 +105,43 @@ class _Part:
                 words = faithful(self.load().fidelity(image, news.result))
             shown, codes = {"inversion": news.result.image}, {"inversion": news.result.w}
             keep = Keepsake(shown, codes, subject.parameters, self.at.about(self.load()))
-            yield shown | {"fidelity": words, "subject": subject, "history": [], "keep": keep}
+            found = {"fidelity": words, "subject": subject, "history": [], "keep": keep}
+            yield rival.NOTHING | shown | found
+
+    @stoppable
+    def compare(
+        self, subject: InvertedPicture | Stored | None, show_truth: bool, other: Any, *given: Any
+    ) -> Iterator[Values]:
+        """The same changes on the code that Image2StyleGAN finds for this session's picture.
+
+        It is searched for once a picture. Yields the search, then both edits with their numbers.
+        """
+        *changes, stop = given
+        subject = self._held(subject)
+
+        def work(on_step):
+            options = {"method": rival.RIVAL, "steps": subject.steps, "on_step": on_step}
+            return self.load().invert(subject.image, **options)
+
+        for news in stream(work, stop) if other is None else ():
+            if isinstance(news, Done):
+                other = news.result
+                continue
+            shown = {rival.RIVAL: news.images[0]} if news.images else {}
+            yield shown | {"state": running(news), "against": curve(news.losses)}
+        found = self.manipulate(subject, show_truth, other, *changes)
+        yield {"rival": other} | {name: found[name] for name in (*rival.ROWS, "against", "keep")}
 
     def manipulate(
-        self, subject: InvertedPicture | Stored | None, show_truth: bool, *changes: float
-    ) -> Values:
+        self, subject: InvertedPicture | Stored | None, show_truth: bool, other: Any,
+        *changes: float,
+    ) -> Values:  # fmt: skip
         """Edit this session's inverted picture; every change is in its attribute's own unit.
 
-        Returns the edited picture, the true answer when asked for and known, and both in words.
+        Returns the edited picture, the true answer when asked for and known, and both in words;
+        with `other`, the picture's code by Image2StyleGAN, the same edit of that beside it.
         """
-        if subject is None:
-            raise refuse(NO_SUBJECT)
-        if isinstance(subject, Stored):
-            with spoken_errors():
-                subject = _opened(self.load(), subject)
+        subject = self._held(subject)
         wanted = {name: v for name, v in zip(self.at.names, changes, strict=True) if v}
         with spoken_errors():
             edited = self.load().manipulate(subject.inversion, wanted)
@@ -128,7 +152,32 @@ class _Part:
         codes["edited"] = self.load().changed(subject.inversion, wanted)
         keep = _keepsake(pair, codes, subject, wanted, self.at.about(self.load()))
         words = said(in_words(wanted, self.at)) + words
-        return {"edited": edited, "truth": truth, "words": words, "keep": keep}
+        shown = {"edited": edited, "truth": truth, "words": words, "keep": keep}
+        return shown if other is None else shown | self._beside(subject, other, wanted, shown)
+
+    def _beside(
+        self, subject: InvertedPicture, other: Any, wanted: Mapping, shown: Values
+    ) -> Values:
+        """The same edit of the other code: pictures, numbers, and the files with both."""
+        with spoken_errors():
+            pipeline = self.load()
+            again = rival.Edited(other, pipeline.manipulate(other, wanted))
+            pair = {"in-domain": rival.Edited(subject.inversion, shown["edited"])}
+            pair[rival.RIVAL] = again
+            found = rival.against(
+                pipeline.measure, subject.image, pair, shown["truth"], in_words(wanted, self.at)
+            )
+            keep = rival.kept(shown["keep"], again, pipeline.changed(other, wanted))
+        return found | {"keep": keep}
+
+    def _held(self, subject: InvertedPicture | Stored | None) -> InvertedPicture:
+        """The inverted picture, a stored one's code read now; `gr.Error` before there is one."""
+        if subject is None:
+            raise refuse(NO_SUBJECT)
+        if isinstance(subject, Stored):
+            with spoken_errors():
+                return _opened(self.load(), subject)
+        return subject
 
     def _truth(self, subject: InvertedPicture, wanted: dict, edited) -> tuple:
         if subject.seed is None:
@@ -201,7 +250,7 @@ def _example(entry: Stored) -> dict[str, Any]:
         "picture": p["picture"], "seed": v["seed"], "inversion": p["inverted"],
         "edited": p["edited"], "truth": p["truth"], "words": words,
         "fidelity": faithful(SimpleNamespace(**v["fidelity"])), "subject": entry,
-        "history": [changes], "keep": keep, "of": mark(p["picture"], *WHOLE),
+        "history": [changes], "keep": keep, "of": mark(p["picture"], *WHOLE), **rival.NOTHING,
         **dict(zip(CLAY_HEADS.names, changes, strict=True)),
     }  # fmt: skip
 
@@ -231,13 +280,15 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
                 )
                 back = gr.Button("Undo", size="md", min_width=90)
                 reset = gr.Button("Reset", size="md", min_width=90)
+    compare, beside = rival.build()
     keep, _ = take_home("indomain_manipulate_files", first.get("keep"), exchange.offer)
     exchange.receive("manipulate", "manipulate", portrait)
     subject, of = gr.State(first.get("subject")), gr.State(first.get("of"))
     history = gr.State(first.get("history", []))
     edited = {"edited": images["edited"], "truth": images["truth"], "words": words, "keep": keep}
-    edit = {**filling(part.manipulate, edited), "inputs": [subject, switch, *dials.values()]}
-    made = {
+    asked = [subject, switch, beside["rival"], *dials.values()]
+    edit = {**filling(part.manipulate, edited | beside), "inputs": asked}
+    made = beside | {
         "inversion": images["inversion"], "fidelity": fidelity, "subject": subject,
         "history": history, "keep": keep,
     }  # fmt: skip
@@ -249,6 +300,12 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
     ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip
+    compared_to = beside | {"keep": keep}
+    gone = Belonging(
+        portrait.origin, gr.State(), compared_to, lambda: rival.NOTHING | {"keep": None},
+        portrait.meant,
+    )  # fmt: skip
+    wire_run(compare, part.compare, compared_to, asked, "indomain_manipulate_compare", gone)
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed} | images
         filled |= {"words": words, "of": of, **made, **dials}

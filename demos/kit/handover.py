@@ -68,6 +68,12 @@ def known(given: Mapping[str, Sent], image: Any, pipeline: Any) -> Any:
     return sent.w
 
 
+def with_code(given: Mapping[str, Sent], sent: Sent, side: int) -> dict[str, Sent]:
+    """The codes that a page remembers, with that of one more picture; side: of its squares [px]."""
+    codes = [*(given or {}).items(), (mark(squared(sent.picture, side=side)), sent)]
+    return dict(codes[-GIVEN:])
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a picture can be sent: a part's portrait input, or its gallery with its tab.
@@ -176,8 +182,7 @@ class Exchange:
     def _put(self, key: str, sent: Sent, given: dict, there: Mapping[str, Any]) -> Values:
         place = self._places[key]
         values = place.filled(sent, there.get(key, ()))
-        codes = [*given.items(), (mark(squared(sent.picture, side=self._side)), sent)]
-        shown: dict[str, Any] = {"given": dict(codes[-GIVEN:])}
+        shown: dict[str, Any] = {"given": with_code(given, sent, self._side)}
         shown |= {f"{key} {i}": value for i, value in enumerate(values)}
         return shown | ({"tabs": gr.Tabs(selected=place.tab)} if place.tab else {})
 

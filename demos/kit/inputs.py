@@ -84,7 +84,8 @@ class Seed(gr.Number):
 class PortraitInput:
     """A picture with its square crop.
 
-    `inputs` are what a handler takes: picture, x, y, zoom; `origin` has the seed besides.
+    `inputs` are what a handler takes: picture, x, y, zoom; `origin` has the seed besides. other:
+    the button of another source of pictures, where the page has one.
     """
 
     picture: Picture
@@ -93,6 +94,7 @@ class PortraitInput:
     zoom: Dial
     seed: gr.Number
     button: gr.Button
+    other: gr.Button | None = None
 
     @property
     def inputs(self) -> list[gr.components.Component]:
@@ -140,13 +142,15 @@ def portrait_input(
     side: int = SIDE,
     faces: bool = True,
     new_seed: Callable[[], int] = random_seed,
+    other: str = "",
 ) -> PortraitInput:
     """A picture input with a never-seen button, a seed box and a crop by hand to `side` px.
 
     An own picture is replaced by its face, aligned as the pictures of `domain` are, where these
     show `faces`. Only clay heads can be drawn never seen. With `api_name`
     drawing a never-seen portrait is a public endpoint, with `align_api` the alignment. new_seed:
-    whose portrait the button draws.
+    whose portrait the button draws. other: the name of one more button beside it, whose pictures
+    the page puts there itself.
     """
     picture = Picture(
         value, label=label, sources=SOURCES, alt_text=alt, height=366, format="png",
@@ -158,6 +162,7 @@ def portrait_input(
             seed_value, label="Portrait number", precision=0, min_width=140, placeholder="random",
             minimum=TEST.start, maximum=TEST.stop - 1,
         )  # fmt: skip
+        more = gr.Button(other, size="md", min_width=260) if other else None
     panel = face_panel(domain, faces)
     with gr.Accordion("Crop by hand", open=False, elem_classes="fine"):
         what = "head" if faces else "subject"
@@ -169,9 +174,9 @@ def portrait_input(
             value, label="What the networks see", interactive=False, height=220, format="png",
             alt_text="The square crop of the picture above.", buttons=[], elem_classes="filled",
         )  # fmt: skip
-    portrait = PortraitInput(picture, x, y, zoom, seed, button)
+    portrait = PortraitInput(picture, x, y, zoom, seed, button, more)
     _wire_portrait(portrait, seen, api_name, side, new_seed)
-    replaced = [button.click, seed.submit, seed.input]
+    replaced = [button.click, seed.submit, seed.input, *([more.click] if more else [])]
     wire_faces(panel, picture, {"x": x, "y": y, "zoom": zoom}, replaced, QUIET, align_api)
     return portrait
 

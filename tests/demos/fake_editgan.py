@@ -115,6 +115,13 @@ class FakeEditGAN:
         measures = SimpleNamespace(psnr=math.inf, lpips=0.31, identity=1.0)
         return Embedding(w, image, face(), image, losses, seconds, measures)
 
+    def sample(self, seed) -> Embedding:
+        self.calls.append(("sample", seed))
+        w = torch.zeros(1, LAYERS, WIDTH)
+        w[0, 0, PARTS.index("nose tip")] = 1 + seed % 3
+        colours = PART_PALETTE[face(w[0, 0].numpy())]
+        return replace(self.placed(w, Image.fromarray(colours)), losses=())
+
     def edit(self, embedding, mask, *, q_edit=None, steps=100, on_step=None) -> Edit:
         mask = self.check_mask(mask)
         changed = self.changed_parts(embedding.mask, mask)

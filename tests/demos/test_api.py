@@ -77,6 +77,7 @@ EVERY: dict[str, dict[str, Any]] = {
     },
     "indomain_attributes": {},
     "editgan_embed": {"picture": Path("picture"), "steps": 5},
+    "editgan_sample": {"seed": 3},
     "editgan_vector": {
         "subject": Path("editgan latent"), "vector": "smile", "scale": 1.5, "refine": 3,
         "steps": 5,

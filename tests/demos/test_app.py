@@ -237,17 +237,45 @@ def test_manipulate_with_its_true_answer(client, fake):
     client.predict(*subject, api_name="/indomain_manipulate_invert")
     changes = {"age": 0.5, "yaw": 12.0}
     asked = [changes.get(name, 0) for name in EDITS]
-    edited, truth, words = client.predict(True, *asked, api_name="/indomain_manipulate")
+    edited, truth, words, *other = client.predict(True, *asked, api_name="/indomain_manipulate")
     assert edited and truth and "PSNR" not in words and "dB" in words
     assert fake.calls[-1] == ("manipulate", changes)
+    assert not any(isinstance(value, str) for value in other), "nothing is compared unasked"
     hidden = client.predict(False, *asked, api_name="/indomain_manipulate")
     assert hidden[1] is None
+
+
+def test_manipulate_beside_image2stylegan(client, fake, face):
+    picture, seed = client.predict(TEST.start, api_name="/indomain_manipulate_never_seen_portrait")
+    subject = (handle_file(picture), *WHOLE, seed, 10)
+    client.predict(*subject, api_name="/indomain_manipulate_invert")
+    fake.calls.clear()
+    asked, half = ([change if n == "age" else 0 for n in EDITS] for change in (1, 0.5))
+    pair = client.predict(True, *asked, api_name="/indomain_manipulate_compare")[:2]
+    assert [call[:2] for call in fake.calls] == [
+        ("invert", "image2stylegan"), ("manipulate", {"age": 1}), ("manipulate", {"age": 1}),
+    ]  # fmt: skip
+    fake.calls.clear()
+    edited, _, _, *moved, table = client.predict(True, *half, api_name="/indomain_manipulate")
+    assert fake.calls == [("manipulate", {"age": 0.5})] * 2, "the sliders move both, unsearched"
+    assert Path(moved[0]).read_bytes() == Path(edited).read_bytes()
+    assert all(
+        Path(a).read_bytes() != Path(b).read_bytes() for a, b in zip(pair, moved, strict=True)
+    )
+    assert "age +0.5" in table and table.count("<tr") == 3 and ">LPIPS<" in table
+    names = {Path(f).name for f in client.predict(True, api_name="/indomain_manipulate_files")}
+    assert {"edited.png", "image2stylegan.png", "image2stylegan-edited.png"} <= names
+    assert parameters(client, "manipulate")["compared"]["steps_done"] == 10
+    client.predict(handle_file(face), *WHOLE, None, 10, api_name="/indomain_manipulate_invert")
+    *_, table = client.predict(True, *half, api_name="/indomain_manipulate_compare")
+    assert "There is no true answer" in table and "LPIPS" not in table
+    assert sum(call[:2] == ("invert", "image2stylegan") for call in fake.calls) == 1
 
 
 @pytest.mark.parametrize("seed", [None, TEST.start, 3])
 def test_an_upload_has_no_true_answer(client, face, seed):
     client.predict(handle_file(face), *WHOLE, seed, 10, api_name="/indomain_manipulate_invert")
-    _, truth, words = client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate")
+    _, truth, words, *_ = client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate")
     assert truth is None and "nobody knows it" in words
 
 
@@ -346,6 +374,8 @@ def test_pages_without_stored_results_start_empty(bare):
     client = Visitor(bare)
     with pytest.raises(Exception, match="Press Invert first"):
         client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate")
+    with pytest.raises(Exception, match="Press Invert first"):
+        client.predict(True, *[0] * len(EDITS), api_name="/indomain_manipulate_compare")
     with pytest.raises(Exception, match="no result yet"):
         client.predict(True, api_name="/indomain_mix_files")
     assert not any("stored" in name for name in client.listeners)

@@ -361,6 +361,13 @@ def test_library_edits_have_a_true_answer(visit, served):
     panel(page, "Paint")
     canvas(page)
     expect(page.locator("#editgan-painter .legend label")).to_have_count(len(PARTS))
+    press(page, "A sample of the model")
+    expect(page.locator("#editgan-embedding-report")).to_contain_text("of the model")
+    expect(page.get_by_label("Portrait number")).to_have_value("")
+    paint_the_lip(page)
+    press(page, "Optimise")
+    expect(page.locator("#editgan-report")).to_contain_text("Done after")
+    expect(verdict).to_contain_text("the model made this picture up")
 
 
 def test_the_true_answer_follows_the_last_slider(visit, served, monkeypatch):

@@ -127,6 +127,32 @@ def test_a_picture_far_away_is_said_to_be(client, portrait, fake_editgan, monkey
     assert "far away" in embed(client, portrait)[1]
 
 
+def test_a_sample_of_the_model_is_edited_without_a_search(client, fake_editgan):
+    fake_editgan.calls.clear()
+    found = client.predict(api_name="/editgan_sample")
+    ((_, number), *_) = fake_editgan.calls
+    words = next(v for v in found if isinstance(v, str) and "of the model" in v)
+    assert f"Sample {number} " in words and "dB" not in words
+    apply(client, ("smile", 1.0))
+    files = {Path(f).name: f for f in client.predict(True, api_name="/editgan_files")}
+    told = json.loads(Path(files["parameters.json"]).read_text())
+    assert told["sample"] == number and told["seed"] is None and told["steps_done"] == 0
+    assert (pixels(files["picture.png"]) == pixels(files["embedding.png"])).all()
+    done = fake_editgan.steps_done
+    report = embed(client, files["picture.png"])[1]
+    assert "after 0 steps" in report and fake_editgan.steps_done == done
+    assert fake_editgan.calls[-1] == ("placed",)
+
+
+def test_a_sample_has_no_true_answer_and_no_seed():
+    now = SimpleNamespace(image=Image.new("RGB", (128, 128)))
+    for sample, words in ((7, "the model made this picture up"), (None, "a rendered portrait")):
+        edits = {"smile": (vector("smile", 7), 1.0)}
+        subject = Subject(now, now.image, None, WHOLE, edits, now, sample=sample)
+        told = answered(subject)
+        assert words in told["verdict"] and not told["answer"]["visible"]
+
+
 def test_paintings_are_offered(client):
     for name in ("Poster", "Brush strokes", "Watercolour", "Lino print"):
         picture, seed = client.predict(name, api_name="/editgan_painting")

@@ -395,7 +395,7 @@ def test_a_stored_edit_of_another_generator_is_refused_and_the_page_serves(shelv
 def test_sliders_go_on_from_the_stored_inversion(client, fake):
     fake.calls.clear()
     asked = [0.5 if name == "age" else 0 for name in EDITS]
-    edited, truth, words = client.predict(False, *asked, api_name="/indomain_manipulate")
+    edited, truth, words, *_ = client.predict(False, *asked, api_name="/indomain_manipulate")
     assert fake.calls == [("restore", ("w",)), ("manipulate", {"age": 0.5})]
     assert edited and truth is None and "age +0.5" in words
 

@@ -14,13 +14,14 @@ from safetensors.torch import save_file
 
 from pipelines.editgan import EditGAN, Embedding
 from pipelines.editing_vector import EditingVector, as_tensors, from_tensors
+from pipelines.images import as_images
 from pipelines.latents import save_codes
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.regions import PartMasks
+from pipelines.regions import PartMasks, buffer_of
 from tests.pipelines.test_indomain import difference, portrait
 
 SIZE, LAYERS = 32, 8
@@ -95,6 +96,24 @@ def test_results_are_detached(pipeline: EditGAN, embedding: Embedding) -> None:
         copy.deepcopy(result)
         assert not result.w.requires_grad
     assert not edit.vector.delta.requires_grad
+
+
+def test_a_sample_is_what_its_code_makes(pipeline: EditGAN) -> None:
+    a, again, other = (pipeline.sample(seed) for seed in (3, 3, 4))
+    assert torch.equal(a.w, again.w) and not torch.equal(a.w, other.w)
+    assert torch.equal(a.w, a.w[:, :1].expand_as(a.w)), "one w for all layers"
+    x, labels = pipeline.generate(a.w)
+    assert np.array_equal(a.mask, labels[0].numpy()) and a.losses == ()
+    assert difference(as_images(x)[0], a.image) == difference(a.source, a.image) == 0
+    assert a.measures.psnr == math.inf
+    edit = pipeline.edit(a, painting(a), steps=2)
+    assert torch.equal(edit.w, a.w + edit.vector.delta)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, 2**31, None])
+def test_a_sample_has_a_number(pipeline: EditGAN, seed) -> None:
+    with pytest.raises(ValueError, match="seed must be a whole number from 0"):
+        pipeline.sample(seed)
 
 
 # ---- editing -------------------------------------------------------------------------------------
@@ -260,6 +279,19 @@ def test_the_region_is_equation_1_with_a_buffer() -> None:
     expected[2:7, 2:7] = expected[18:23, 28:32] = True
     assert np.array_equal(both, expected)
     assert not masks.region(before, after, ("hair",), 5).any()
+
+
+def test_the_buffer_goes_with_the_picture(pipeline: EditGAN, embedding: Embedding) -> None:
+    assert [buffer_of(size) for size in (1024, 512, 256, 128, 32)] == [5, 5, 2, 1, 1]
+    mask = painting(embedding)
+    parts = pipeline.changed_parts(embedding.mask, mask)
+    regions = {b: pipeline.region(embedding.mask, mask, parts, b) for b in (None, 1, 3)}
+    assert np.array_equal(regions[None], regions[1])
+    assert regions[1].sum() < regions[3].sum()
+    for buffer, region in regions.items():
+        assert np.array_equal(pipeline.edit(embedding, mask, steps=0, buffer=buffer).region, region)
+    with pytest.raises(ValueError, match="buffer must be 0 to 32 pixels; got -1. Use 1."):
+        pipeline.edit(embedding, mask, steps=0, buffer=-1)
 
 
 def test_the_smaller_of_two_parts_is_inferred() -> None:
