@@ -21,7 +21,7 @@ from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.segmentation import SegmentationBranch
 from pipelines.networks.stylegan2 import Generator
-from pipelines.regions import PartMasks, buffer_of
+from pipelines.regions import BUFFER, PartMasks, buffer_of
 from tests.pipelines.test_indomain import difference, portrait
 
 SIZE, LAYERS = 32, 8
@@ -121,7 +121,7 @@ def test_a_sample_has_a_number(pipeline: EditGAN, seed) -> None:
 
 def test_an_edit_approaches_the_painted_mask(pipeline: EditGAN, embedding: Embedding) -> None:
     mask = painting(embedding)
-    edit = pipeline.edit(embedding, mask, steps=60)
+    edit = pipeline.edit(embedding, mask, steps=60, buffer=BUFFER)
     assert edit.losses[-1] < 0.95 * edit.losses[0]
     inside, labels = torch.from_numpy(edit.region), torch.from_numpy(mask).long()
 
