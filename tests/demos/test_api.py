@@ -373,3 +373,20 @@ def test_a_client_that_never_reads_does_not_hold_the_machine(served, fake, input
     monkeypatch.setattr(fake, "seconds_a_step", 0.0)
     assert by_http(served, "indomain_invert", {"picture": inputs["picture"], "method": "in-domain",
                                                "steps": 30})  # fmt: skip
+
+
+def test_a_lecture_hall_has_places_in_the_queue(served, fake, inputs, monkeypatch):
+    """While one run goes on, as many more are asked for at once as there are seats."""
+    monkeypatch.setattr(fake, "seconds_a_step", 0.5)
+    done = fake.steps_done
+    data = [_inline(inputs["picture"]), "in-domain", 300]
+    first = HTTP.post(f"{served}/gradio_api/call/indomain_invert", json={"data": data}).json()
+    until(lambda: fake.steps_done > done)
+    address = f"{served}/gradio_api/call/indomain_attributes"
+    answers = [HTTP.post(address, json={"data": []}) for _ in range(100)]
+    assert bridge.BOARD.running  # nobody's turn came meanwhile
+    assert {answer.status_code for answer in answers} == {200}
+    monkeypatch.setattr(fake, "seconds_a_step", 0.0)
+    for name, event in (("invert", first), ("attributes", answers[-1].json())):
+        stream = HTTP.get(f"{served}/gradio_api/call/indomain_{name}/{event['event_id']}").text
+        assert "event: complete" in stream
