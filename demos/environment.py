@@ -23,6 +23,9 @@ def settle() -> None:
     """Set what Gradio reads; what the user has set stays."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # After every event Gradio sums up the last ten thousand for a page that nobody opens.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     _reach_this_machine()
     _own_folder()
     _NoInterfaceFiles.settle()

@@ -239,6 +239,12 @@ def test_no_file_of_the_server_is_read(served):
     assert "could not be fetched" in error
 
 
+def test_a_call_with_too_few_values_is_told_which_it_takes(served, capfd):
+    error = streamed(served, "indomain_invert", ["face.png"])["error"]["error"]
+    assert error.startswith("A call must have 3 values: picture, method, steps; got 1.")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_mcp_says_what_is_wrong(served):
     answer = asyncio.run(tool(served, "clay_portrait", {"seed": 5}))
     assert answer.isError and "whole number from" in answer.content[0].text

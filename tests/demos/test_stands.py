@@ -322,6 +322,14 @@ def test_a_busy_machine_does_not_end_the_app_at_its_start(monkeypatch, status, p
     assert not environment.answers(f"http://127.0.0.1:{server.server_port}/")
 
 
+def test_no_event_is_followed_by_a_sum_of_all_before_it(pages, monkeypatch):
+    records = [{"function": "run", "status": "success", "process_time": 1.0}] * 3
+    monkeypatch.setattr(pages._queue, "_get_df", lambda _: pytest.fail("a table of all events"))
+    monkeypatch.setattr(pages._queue, "events_recorded", 100_000)
+    assert pages._queue.compute_analytics_summary(records) == {"functions": {}}
+    assert pages._queue.ANALYTICS_MAX_EVENTS < 1000
+
+
 def test_gradio_writes_no_interface_files():
     """Its own writer is there to be taken out, and is what makes one for each class."""
     assert component_meta.create_or_modify_pyi.__module__ == environment.__name__
