@@ -38,7 +38,7 @@ _NO_SENTENCE = {
     "a status": re.compile(
         r"Internal Server Error|\bHTTP ?5\d\d\b|^\s*5\d\d\b|status code '?5\d\d"
     ),
-    "a path": re.compile(r"(?<![\w:/])/(tmp|home|usr|root|var|work|opt)/\S+"),
+    "a path": re.compile(r"(?<![\w:/=])/([\w.-]+/){2,}"),
     "Gradio's apology": re.compile(r"has not enabled verbose error reporting"),
 }
 Findings = dict[str, list[str]]
