@@ -244,6 +244,18 @@ def test_records_are_kept_and_told(tmp_path):
     assert np.asarray(report.plot(book)).std() > 0
 
 
+def test_who_is_late_writes_nothing_into_the_book():
+    book = healthy()
+    before = len(book.calls), len(book.shown), len(book.promised)
+    book.close()
+    book.add(CALL)
+    book.add(SHOWN)
+    book.complain("visitor 1", "the server is gone")
+    book.promise("http://127.0.0.1/b", "bb")
+    assert (len(book.calls), len(book.shown), len(book.promised)) == before
+    assert not book.complaints
+
+
 def test_a_journal_is_read_to_its_last_whole_line(tmp_path):
     path = tmp_path / "journal.jsonl"
     path.write_text('{"t": 1.5, "what": "starts", "event": "a"}\n{"t": 2.5, "wh')

@@ -130,6 +130,7 @@ def come_and_go(app: App, book: Book, arg: argparse.Namespace) -> None:
         thread.start()
     for thread in threads:
         thread.join(max(0.1, until + GRACE - time.time()))
+    book.close()
     time.sleep(SETTLE)
 
 

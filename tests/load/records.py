@@ -90,19 +90,27 @@ class Book:
     promised: dict[str, str] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     log: str = ""
+    closed: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, record: Call | Shown) -> None:
         with self.lock:
-            (self.calls if isinstance(record, Call) else self.shown).append(record)
+            if not self.closed:
+                (self.calls if isinstance(record, Call) else self.shown).append(record)
 
     def complain(self, visitor: str, words: str) -> None:
         with self.lock:
-            self.complaints.append((visitor, words))
+            if not self.closed:
+                self.complaints.append((visitor, words))
 
     def promise(self, address: str, digest: str) -> None:
         with self.lock:
-            self.promised[address] = digest
+            if not self.closed:
+                self.promised[address] = digest
+
+    def close(self) -> None:
+        with self.lock:
+            self.closed = True
 
     def write(self, path: Path) -> None:
         found = {
