@@ -79,7 +79,7 @@ class Book:
     """Everything that was kept; threads write into it at once.
 
     complaints: what else went wrong, by whom. promised: digests of the files that visitors hold an
-    address of.
+    address of; lost: those of them that a restart took. closed: who is late writes nothing.
     """
 
     begun: float = 0.0
