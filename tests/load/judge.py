@@ -238,7 +238,7 @@ def findings(book: Book, functions: Sequence[str]) -> Findings:
         "who asks well gets an answer": unasked_errors(calls) + untried(functions, calls),
         "pages do not fail": [f"{who}: {words[:300]}" for who, words in book.complaints],
         "everyone sees their own": swapped(book.shown),
-        "memory is flat": leaks(beats),
+        "memory is flat": leaks(b for b in beats if b.t >= book.begun),
         "everyone has a place": placeless(calls, beats),
         "Stop and leaving free the machine": held(calls, beats),
         "a restart loses no download": [f"{address} is gone" for address in book.lost],

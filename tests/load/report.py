@@ -27,7 +27,7 @@ Figures = dict[str, Any]
 def figures(book: Book, found: Findings, visitors: int, browsers: int, minutes: float) -> Figures:
     """Everything that is to be said, as JSON has it."""
     samples = [beat for beat in book.beats if beat.what == SAMPLE]
-    grown = growth(book.beats)
+    grown = growth(b for b in book.beats if b.t >= book.begun)
     places = [place for call in book.calls for place in call.places or ()]
     return {
         "visitors": visitors, "browsers": browsers, "minutes": minutes,
