@@ -29,6 +29,8 @@ from demos.kit.paper import Paper, load
 from demos.kit.portraits import warm_up_renderer
 from demos.papers import PAPERS
 
+PLACES = 256  # in the queue: for whole lecture halls, whose pages also ask for small things
+
 
 def pipelines_of(papers: Sequence[Paper]) -> dict[str, Pipelines]:
     """The pipelines of all papers that have a page, by slug, each loaded at its first use."""
@@ -57,7 +59,7 @@ def build(
                 citation([paper])
                 api.publish(paper.slug, paper.functions(loads[paper.slug]))
         api.keep_private(demo)
-    return demo.queue(max_size=32)
+    return demo.queue(max_size=PLACES)
 
 
 def presented(papers: Sequence[Paper]) -> dict[str, Any]:

@@ -16,12 +16,16 @@ from types import ModuleType
 
 HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 FOLDER = "GRADIO_TEMP_DIR"
+PATIENCE = 120.0  # s, for the app's own first page
 
 
 def settle() -> None:
     """Set what Gradio reads; what the user has set stays."""
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # After every event Gradio sums up the last ten thousand for a page that nobody opens.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(10**9))
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")
     _reach_this_machine()
     _own_folder()
     _NoInterfaceFiles.settle()
@@ -31,11 +35,26 @@ def import_gradio() -> None:
     """Import Gradio without looking for garbage on the way, a fifth of the time: there is none."""
     collecting = gc.isenabled()
     gc.disable()
-    import gradio  # noqa: F401
+    from gradio import networking
 
+    networking.url_ok = answers
     gc.freeze()  # what it made stays, and is not looked through later either
     if collecting:
         gc.enable()
+
+
+def answers(url: str) -> bool:
+    """Whether the app answers at its own address, which Gradio asks at the end of each start.
+
+    Gradio itself waits 3 s and then ends the app: its first page takes longer on a busy machine.
+    """
+    import httpx  # as late as Gradio itself
+
+    try:
+        status = httpx.head(url, timeout=PATIENCE, verify=False).status_code
+    except httpx.TransportError:
+        return False
+    return status < 400 or status == 401  # asks for a password
 
 
 @contextmanager

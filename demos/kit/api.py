@@ -12,7 +12,7 @@ import contextlib
 import inspect
 import math
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -23,6 +23,7 @@ from PIL import Image
 from demos.kit.arguments import as_file
 from demos.kit.bridge import Done, Progress, Stop, spoken_errors, stream
 from demos.kit.downloads import fresh_folder
+from demos.kit.imaging import refuse
 
 PAGE = "page_"  # before the names of what widgets do
 UNREAD = 60  # messages of a running call, four a second, that its client may leave unread
@@ -53,6 +54,18 @@ def keep_private(demo: gr.Blocks) -> None:
         else:
             listener.api_visibility = "private"
             listener.api_name = f"{PAGE}{listener.api_name}"
+    demo.validate_inputs = _all_given
+
+
+def _all_given(listener: Any, inputs: Sequence[Any]) -> None:
+    """Refuse a call with too few values; Gradio lists its own objects, and logs a traceback."""
+    if len(inputs) < len(listener.inputs):
+        names = inspect.signature(listener.fn).parameters
+        listed = f": {', '.join(names)}" if hasattr(listener.fn, "documented") else ""
+        raise refuse(
+            f"A call must have {len(listener.inputs)} values{listed}; got {len(inputs)}. Give all "
+            "of them, in this order."
+        )
 
 
 def run(work: Callable[[Callable], Any]) -> Generator[Progress, None, Any]:

@@ -240,6 +240,12 @@ def test_no_file_of_the_server_is_read(served):
     assert "could not be fetched" in error
 
 
+def test_a_call_with_too_few_values_is_told_which_it_takes(served, capfd):
+    error = streamed(served, "indomain_invert", ["face.png"])["error"]["error"]
+    assert error.startswith("A call must have 3 values: picture, method, steps; got 1.")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_mcp_says_what_is_wrong(served):
     answer = asyncio.run(tool(served, "clay_portrait", {"seed": 5}))
     assert answer.isError and "whole number from" in answer.content[0].text
@@ -374,3 +380,20 @@ def test_a_client_that_never_reads_does_not_hold_the_machine(served, fake, input
     monkeypatch.setattr(fake, "seconds_a_step", 0.0)
     assert by_http(served, "indomain_invert", {"picture": inputs["picture"], "method": "in-domain",
                                                "steps": 30})  # fmt: skip
+
+
+def test_a_lecture_hall_has_places_in_the_queue(served, fake, inputs, monkeypatch):
+    """While one run goes on, as many more are asked for at once as there are seats."""
+    monkeypatch.setattr(fake, "seconds_a_step", 0.5)
+    done = fake.steps_done
+    data = [_inline(inputs["picture"]), "in-domain", 300]
+    first = HTTP.post(f"{served}/gradio_api/call/indomain_invert", json={"data": data}).json()
+    until(lambda: fake.steps_done > done)
+    address = f"{served}/gradio_api/call/indomain_attributes"
+    answers = [HTTP.post(address, json={"data": []}) for _ in range(100)]
+    assert bridge.BOARD.running  # nobody's turn came meanwhile
+    assert {answer.status_code for answer in answers} == {200}
+    monkeypatch.setattr(fake, "seconds_a_step", 0.0)
+    for name, event in (("invert", first), ("attributes", answers[-1].json())):
+        stream = HTTP.get(f"{served}/gradio_api/call/indomain_{name}/{event['event_id']}").text
+        assert "event: complete" in stream

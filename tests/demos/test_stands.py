@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import os
@@ -10,13 +11,15 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 import pytest
-from gradio import component_meta, processing_utils
+from gradio import component_meta, networking, processing_utils
 from gradio.blocks import Blocks
 from gradio.route_utils import delete_files_created_by_app
 from gradio.routes import App
@@ -291,6 +294,40 @@ def test_a_process_has_its_own_folder_for_uploads_which_goes_with_it(monkeypatch
     monkeypatch.setenv("GRADIO_TEMP_DIR", "mine")
     environment.settle()
     assert os.environ["GRADIO_TEMP_DIR"] == "mine"
+
+
+@pytest.mark.parametrize(
+    ("status", "patience", "there"),
+    [(200, 60.0, True), (401, 60.0, True), (500, 60.0, False), (200, 0.05, False)],
+)
+def test_a_busy_machine_does_not_end_the_app_at_its_start(monkeypatch, status, patience, there):
+    """Gradio asks the app itself whether it answers; ours has the time that a first page takes."""
+
+    class Late(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            time.sleep(0.3)
+            with contextlib.suppress(OSError):  # nobody waits any more
+                self.send_response(status)
+                self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    assert networking.url_ok is environment.answers and environment.PATIENCE > 60
+    monkeypatch.setattr(environment, "PATIENCE", patience)
+    server = HTTPServer(("127.0.0.1", 0), Late)
+    threading.Thread(target=server.handle_request, daemon=True).start()
+    assert environment.answers(f"http://127.0.0.1:{server.server_port}/") == there
+    server.server_close()
+    assert not environment.answers(f"http://127.0.0.1:{server.server_port}/")
+
+
+def test_no_event_is_followed_by_a_sum_of_all_before_it(pages, monkeypatch):
+    records = [{"function": "run", "status": "success", "process_time": 1.0}] * 3
+    monkeypatch.setattr(pages._queue, "_get_df", lambda _: pytest.fail("a table of all events"))
+    monkeypatch.setattr(pages._queue, "events_recorded", 100_000)
+    assert pages._queue.compute_analytics_summary(records) == {"functions": {}}
+    assert pages._queue.ANALYTICS_MAX_EVENTS < 1000
 
 
 def test_gradio_writes_no_interface_files():
