@@ -48,7 +48,7 @@ class Mutant:
 
 
 def _of(tests: str, file: str, *mutants: tuple) -> tuple[Mutant, ...]:
-    names = tuple(f"test_{name}.py" for name in tests.split())
+    names = tuple(f"test_{name}.py" for name in ("slices", *tests.split()))
     return tuple(Mutant(name, file, changes, names) for name, *changes in map(_paired, mutants))
 
 
