@@ -29,7 +29,7 @@ from pipelines.components import PERCEPTUAL, Components
 from pipelines.descent import reporter
 from pipelines.editing_vector import EditingVector, from_tensors
 from pipelines.images import as_images, as_tensor
-from pipelines.latents import fingerprint, load_codes, only, save_codes
+from pipelines.latents import KeepsCodes, fingerprint
 from pipelines.measures import Measures
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.irse import FaceJudge
@@ -85,7 +85,7 @@ class Edit:
         return replace(embedding, w=self.w, image=self.image, mask=self.mask)
 
 
-class EditGAN(SemanticEditor):
+class EditGAN(SemanticEditor, KeepsCodes[Embedding]):
     """Edits portraits through the part masks that a generator draws beside its pictures.
 
     generator, encoder, branch, perceptual and judge (or None) are ready modules; library: vectors
@@ -259,10 +259,6 @@ class EditGAN(SemanticEditor):
 
     # ---- results kept in files -----------------------------------------------------------------
 
-    def keep(self, path: str | Path, embedding: Embedding, edit: Edit) -> Path:
-        """Write the codes of an embedding and of an edit of it, for `restore`."""
-        return save_codes(path, {"embedding": embedding.w, "edited": edit.w}, self.fingerprint)
-
     def restore(
         self,
         path: str | Path,
@@ -275,8 +271,7 @@ class EditGAN(SemanticEditor):
         embedding, edit: their other fields by name, for the file holds neither pictures nor
         numbers. q_edit: the parts of the edit. ValueError for the codes of another generator.
         """
-        shape = (self.generator.num_ws, self.generator.w_dim)
-        codes = load_codes(path, self.fingerprint, shape)
+        codes = self.codes_in(path)
         start = Embedding(w=codes["embedding"], **embedding)
         vector = self._vector((codes["edited"] - start.w)[0], q_edit, start.image, edit["image"])
         self.check_vector(vector)
@@ -296,24 +291,6 @@ class EditGAN(SemanticEditor):
         return Embedding(
             w, as_images(rebuilt)[0], _bytes(labels)[0], as_images(x)[0], (), seconds, measures
         )
-
-    def read_codes(self, path: str | Path) -> dict[str, Embedding]:
-        """Every code of a file, with picture and mask; ValueError for another generator's codes."""
-        shape = (self.generator.num_ws, self.generator.w_dim)
-        codes = load_codes(path, self.fingerprint, shape)
-        return {name: self.placed(w) for name, w in codes.items()}
-
-    def keep_code(self, path: str | Path, w: Float[Tensor, "1 layers dim"]) -> Path:
-        """Write one code, for `reopen`."""
-        return save_codes(path, {"code": w}, self.fingerprint)
-
-    def reopen(self, path: str | Path) -> Embedding:
-        """The picture of a file of `keep_code` and its part mask, to be edited further.
-
-        ValueError for the code of another generator, and for a file that holds several.
-        """
-        shape = (self.generator.num_ws, self.generator.w_dim)
-        return self.placed(only(load_codes(path, self.fingerprint, shape)))
 
     # ---- what edits have in common -------------------------------------------------------------
 

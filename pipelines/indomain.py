@@ -35,7 +35,7 @@ from pipelines.indomain_codes import (
     check_choice,
     check_steps,
 )
-from pipelines.latents import fingerprint, load_codes, only, save_codes
+from pipelines.latents import KeepsCodes, fingerprint
 from pipelines.measures import Measures
 from pipelines.networks import stylegan1, stylegan2
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -83,7 +83,7 @@ class Diffusion:
     seconds: float
 
 
-class InDomain(InDomainCodes):
+class InDomain(InDomainCodes, KeepsCodes[Inversion]):
     """Inverts pictures into the generator's domain and edits them there.
 
     generator, encoder (E), conventional (the encoder trained on samples alone), perceptual and
@@ -141,11 +141,6 @@ class InDomain(InDomainCodes):
 
     # ---- results kept in files ---------------------------------------------------------------
 
-    def keep(self, path: str | Path, inversions: Mapping[str, Inversion]) -> Path:
-        """Write the codes of inversions by name, for `restore`."""
-        codes = {name: inversion.w for name, inversion in inversions.items()}
-        return save_codes(path, codes, self.fingerprint)
-
     def restore(
         self, path: str | Path, others: Mapping[str, Mapping[str, Any]]
     ) -> dict[str, Inversion]:
@@ -154,8 +149,7 @@ class InDomain(InDomainCodes):
         others: their other fields, for the file holds neither pictures nor numbers. ValueError for
         the codes of another generator.
         """
-        shape = (self.layers, self.generator.w_dim)
-        codes = load_codes(path, self.fingerprint, shape)
+        codes = self.codes_in(path)
         return {name: Inversion(w=codes[name], **fields) for name, fields in others.items()}
 
     @stage
@@ -170,21 +164,6 @@ class InDomain(InDomainCodes):
             (measures,) = self.compare(x, rebuilt, self._encoded(x))
         seconds = time.perf_counter() - begin
         return Inversion(w, as_images(rebuilt)[0], "given code", seconds, (), measures)
-
-    def read_codes(self, path: str | Path) -> dict[str, Inversion]:
-        """Every code of a file, with the picture that it makes; ValueError for another generator's
-        codes."""
-        shape = (self.layers, self.generator.w_dim)
-        codes = load_codes(path, self.fingerprint, shape)
-        return {name: self.placed(w) for name, w in codes.items()}
-
-    def reopen(self, path: str | Path) -> Inversion:
-        """The inversion of a file of `keep` that holds one, its picture made anew.
-
-        ValueError for the codes of another generator, and for a file that holds several.
-        """
-        codes = load_codes(path, self.fingerprint, (self.layers, self.generator.w_dim))
-        return self.placed(only(codes))
 
     # ---- stages on pictures ------------------------------------------------------------------
 

@@ -62,7 +62,7 @@ class _Calls:
             "steps": len(found.losses), "loss": found.losses[-1] if found.losses else None,
             "psnr": measures.psnr, "lpips": measures.lpips, "identity": measures.identity,
         }  # fmt: skip
-        return found.image, self._mask(found.mask), told, self._latent(found.w)
+        return found.image, self._mask(found.mask), told, self._latent(found)
 
     def sample(self, seed: Seed = 0) -> Edited:
         """A portrait that the generator makes up, for editing: its code is known without a search.
@@ -77,7 +77,7 @@ class _Calls:
         found = yield from run(lambda on_step: self.load().sample(seed))
         shown = [self.load().parts[label] for label in np.unique(found.mask)]
         told = {"seed": seed, "parts": shown}
-        return found.image, self._mask(found.mask), told, self._latent(found.w)
+        return found.image, self._mask(found.mask), told, self._latent(found)
 
     def vector(
         self, subject: SubjectIn, vector: Vector, scale: Scale = 1.0, refine: Refine = 0,
@@ -170,13 +170,13 @@ class _Calls:
             "mask_changed": float((before.mask != edit.mask).mean()),
             "identity": measures.identity, "psnr": measures.psnr,
         }  # fmt: skip
-        return edit.image, self._mask(edit.mask), told, self._latent(edit.w)
+        return edit.image, self._mask(edit.mask), told, self._latent(edit)
 
     def _mask(self, labels: np.ndarray) -> Image.Image:
         return mask_picture(labels, self.load().palette)
 
-    def _latent(self, w: Any) -> Path:
-        return self.load().keep_code(fresh_folder() / "latent.safetensors", w)
+    def _latent(self, result: Any) -> Path:
+        return self.load().keep(fresh_folder() / "latent.safetensors", {"code": result})
 
     def _saved(self, vector: Any) -> Path:
         name = named_after(vector.q_edit)[:60]

@@ -51,7 +51,8 @@ def edit(
         },
         "of_edit": {key: getattr(done, key) for key in ("losses", "seconds")},
     }
-    return Stored(name, values, shown, pipeline.keep(new_file(), embedding, done))
+    codes = pipeline.keep(new_file(), {"embedding": embedding, "edited": done})
+    return Stored(name, values, shown, codes)
 
 
 def promise(_: Any, made: Stored) -> float:

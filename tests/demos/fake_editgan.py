@@ -150,10 +150,6 @@ class FakeEditGAN:
         delta[1, 0] += 0.5  # what refinement adds: nothing to be seen
         return self._edited(embedding, delta, self._parts(vectors), losses)
 
-    def keep(self, path, embedding, edit) -> Path:
-        codes = {"embedding": embedding.w, "edited": edit.w}
-        return save_codes(path, codes, self.fingerprint)
-
     def restore(self, path, embedding, edit, q_edit) -> tuple[Embedding, Edit]:
         codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
         delta = (codes["edited"] - codes["embedding"])[0]
@@ -172,8 +168,8 @@ class FakeEditGAN:
         codes = load_codes(path, self.fingerprint, (LAYERS, WIDTH))
         return {name: self.placed(w) for name, w in codes.items()}
 
-    def keep_code(self, path, w) -> Path:
-        return save_codes(path, {"code": w}, self.fingerprint)
+    def keep(self, path, results) -> Path:
+        return save_codes(path, {name: r.w for name, r in results.items()}, self.fingerprint)
 
     def reopen(self, path) -> Embedding:
         return self.placed(only(load_codes(path, self.fingerprint, (LAYERS, WIDTH))))

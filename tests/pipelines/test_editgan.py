@@ -420,7 +420,7 @@ def test_damaged_files(pipeline: EditGAN, tmp_path) -> None:
 
 def test_a_kept_edit_is_restored_without_a_network(pipeline, embedding, tmp_path, monkeypatch):
     edit = pipeline.edit(embedding, painting(embedding), steps=2)
-    path = pipeline.keep(tmp_path / "codes.safetensors", embedding, edit)
+    path = pipeline.keep(tmp_path / "codes.safetensors", {"embedding": embedding, "edited": edit})
     fields = [{k: v for k, v in vars(kept).items() if k not in ("w", "vector")}
               for kept in (embedding, edit)]  # fmt: skip
     monkeypatch.setattr(pipeline, "features", lambda w: pytest.fail("a network ran"))
@@ -436,7 +436,7 @@ def test_a_kept_edit_is_restored_without_a_network(pipeline, embedding, tmp_path
 
 def test_kept_codes_of_another_generator_are_refused(pipeline, embedding, tmp_path) -> None:
     edit = pipeline.apply(embedding, [(vector_of(pipeline), 1.0)])
-    path = pipeline.keep(tmp_path / "codes.safetensors", embedding, edit)
+    path = pipeline.keep(tmp_path / "codes.safetensors", {"embedding": embedding, "edited": edit})
     other = copy.copy(pipeline)
     other.fingerprint = "0" * 64
     with pytest.raises(ValueError, match="generator 000000000000; got .* other weights"):
