@@ -143,6 +143,7 @@ def train(
     denoiser: UNet2DConditionModel | None, batch: int,
 ) -> Network:  # fmt: skip
     """Train a denoiser, or a ControlNet beside a frozen one, until the loop ends."""
+    assert len(portraits.z) == len(portraits)  # made before the clock runs
     network.to(loop.device).train()
     text.to(loop.device)
     average = Average(network, decay=0.999)
