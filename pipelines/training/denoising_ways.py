@@ -8,8 +8,9 @@ calls a portrait, once. `read` calls the U-Net at a step of a way and hands out 
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -71,12 +72,15 @@ class Ways:
     """The ways of denoising of portraits of one task, made once and kept in a folder.
 
     z: (n, STEPS, 4, h, w), latents before each step, half precision; ends: I_0^d, (n, H, W, 3),
-    bytes; captions: that of each portrait; codes: w of each portrait's own z, (n, layers, dim).
-    Making them goes on where it was interrupted.
+    bytes; captions: that of each portrait. first: the row of the first of them in the set. Making
+    them goes on where it was interrupted.
     """
 
-    def __init__(self, folder: Path, portraits: Portraits, networks: Networks) -> None:
+    def __init__(
+        self, folder: Path, portraits: Portraits, networks: Networks, first: int = 0
+    ) -> None:
         self.portraits, self.task, count = portraits, portraits.task, len(portraits)
+        self.first = first
         folder.mkdir(parents=True, exist_ok=True)
         self.scheduler = DDIMScheduler(**SCHEDULE)
         self.scheduler.set_timesteps(STEPS)
@@ -86,19 +90,16 @@ class Ways:
         chunks = np.array_split(rows, max(1, -(-count // CHUNK)))
         given = [portraits.asked(chunk, random, device) for chunk in chunks]
         self.captions = [caption for captions, _ in given for caption in captions]
-        images = portraits.data.images
+        images = portraits.images
         shape = latents_of(images[:1], networks.autoencoder, device)[0].shape
         self.z = kept_array(folder / "z.npy", (count, STEPS, *shape), np.float16)
-        self.ends = kept_array(folder / "ends.npy", images[:count].shape, np.uint8)
+        self.ends = kept_array(folder / "ends.npy", images.shape, np.uint8)
         made = kept_array(folder / "made.npy", (len(chunks),), bool)
 
         def make(i: int) -> None:
             self.z[chunks[i]], self.ends[chunks[i]] = self._denoised(networks, *given[i], i * CHUNK)
 
         make_once(made, make, f"ways, {self.task}")
-        z = latents(portraits.data.seeds[:count], portraits.data.identities[:count])
-        with torch.no_grad():
-            self.codes = networks.generator.mapping(torch.from_numpy(z).to(device))
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -123,44 +124,68 @@ class Ways:
 
 
 def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Networks) -> list[Ways]:
-    """The ways of the first portraits of a set, a task each, under folder/name-task."""
+    """The ways of `count` portraits of a set a task, others for each, under folder/name-task."""
     device = networks.generator.mapping.w_avg.device
-    return [
-        Ways(
-            folder / f"{name}-{task}",
-            Portraits(data, networks.autoencoder, device, task, min(count, len(data))),
-            networks,
-        )
-        for task in TASKS
-    ]
+    found, count = [], min(count, len(data) // len(TASKS))
+    for first, task in zip(range(0, len(data), count), TASKS, strict=False):
+        rows = slice(first, first + count)
+        portraits = Portraits(data, networks.autoencoder, device, task, rows)
+        found.append(Ways(folder / f"{name}-{task}", portraits, networks, first))
+    return found
 
 
 @dataclass(frozen=True)
 class Read:
     """What E reads of portraits by number, with what the codes are to show: I_gt and I_0^d; and
-    codes of the portraits' own z."""
+    codes of the portraits' own z. rows: in the set; denoised: None where no way was followed."""
 
     rows: np.ndarray
     found: DiffusionFeatures
     spoken: Tensor
     t: Float[Tensor, "b"]
     truth: Float[Tensor, "b 3 h w"]
-    denoised: Float[Tensor, "b 3 h w"]
+    denoised: Float[Tensor, "b 3 h w"] | None
     codes: Float[Tensor, "b layers dim"]
 
 
 @torch.no_grad()
 def read(ways: Ways, rows: np.ndarray, places: np.ndarray, networks: Networks) -> Read:
     """E of portraits at steps of their ways; places: into the steps, 0 the first."""
+    t = ways.scheduler.timesteps[torch.from_numpy(places)]
+    z = torch.from_numpy(ways.z[rows, places]).float()
+    captions = [ways.captions[row] for row in rows]
+    visual = ways.portraits.conditions(rows)
+    found = _read(ways.portraits, rows, (z, t, captions, visual), networks)
+    ends = to_tensor(ways.ends[rows], found.t.device)
+    return replace(found, rows=ways.first + rows, denoised=ends)
+
+
+@torch.no_grad()
+def read_first(
+    portraits: Portraits, rows: np.ndarray, random: np.random.Generator, networks: Networks
+) -> Read:
+    """E of portraits with captions and noise drawn anew at the first step, which needs no way."""
+    scheduler = DDIMScheduler(**SCHEDULE)
+    scheduler.set_timesteps(STEPS)
+    captions, visual = portraits.asked(rows, random, torch.device("cpu"))
+    unet = networks.encoders[portraits.task].unet.config
+    shape = len(rows), unet.in_channels, unet.sample_size, unet.sample_size
+    z = torch.from_numpy(random.standard_normal(shape, np.float32))
+    t = scheduler.timesteps[:1].expand(len(rows))
+    return _read(portraits, rows, (z, t, captions, visual), networks)
+
+
+def _read(portraits: Portraits, rows: np.ndarray, asked: tuple, networks: Networks) -> Read:
+    """E of latents at steps t with captions and conditions, and what the portraits are."""
     device = networks.generator.mapping.w_avg.device
-    t = ways.scheduler.timesteps[torch.from_numpy(places)].to(device)
-    z = torch.from_numpy(ways.z[rows, places]).float().to(device)
-    states, spoken = networks.text.context([ways.captions[row] for row in rows])
-    visual = ways.portraits.conditions(rows).to(device)
-    found = networks.encoders[ways.task](z, t, states, visual)
-    truth = to_tensor(ways.portraits.data.images[rows], device)
-    ends, codes = to_tensor(ways.ends[rows], device), ways.codes[torch.from_numpy(rows)]
-    return Read(rows, found, spoken, t.float(), truth, ends, codes)
+    z, t, captions, visual = asked
+    z, t, visual = z.to(device), t.to(device), visual.to(device)
+    states, spoken = networks.text.context(captions)
+    found = networks.encoders[portraits.task](z, t, states, visual)
+    truth = to_tensor(portraits.images[rows], device)
+    own = torch.from_numpy(latents(portraits.seeds[rows], portraits.identities[rows]))
+    codes = networks.generator.mapping(own.to(device))
+    return Read(rows, found, spoken, t.float(), truth, None, codes)
 
 
 def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:
@@ -171,6 +196,14 @@ def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Itera
         for way, of_task in zip(ways, rows, strict=True):
             chosen = next(of_task)
             yield read(way, chosen, random.integers(0, STEPS, len(chosen)), networks)
+
+
+def drawn_first(data: ClaySet, loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:
+    """Endless batches of all portraits of a set at the first step, a task after the other."""
+    random = np.random.default_rng(loop.step)
+    sets = [Portraits(data, networks.autoencoder, loop.device, task) for task in TASKS]
+    for portraits, rows in zip(itertools.cycle(sets), shuffled(len(data), batch, loop.step)):
+        yield read_first(portraits, rows, random, networks)
 
 
 def kept_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:

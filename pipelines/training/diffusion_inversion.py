@@ -43,6 +43,7 @@ from pipelines.training.denoising_ways import (
     Ways,
     all_ways,
     drawn,
+    drawn_first,
     network_files,
     read,
 )
@@ -71,8 +72,8 @@ def loss(
 
 
 def train(
-    ways: list[Ways], loop: Loop, mapping: MappingNetwork, modulation: StyleModulation,
-    networks: Networks, batch: int, targets: str,
+    data: ClaySet, ways: list[Ways], loop: Loop, mapping: MappingNetwork,
+    modulation: StyleModulation, networks: Networks, batch: int, targets: str,
 ) -> tuple[MappingNetwork, StyleModulation]:  # fmt: skip
     """M and T in turn until the loop ends, or T alone if M is frozen; the averaged networks."""
     learns = next(mapping.parameters()).requires_grad
@@ -84,22 +85,30 @@ def train(
     loop.keep(of_m=optimizers[0], of_t=optimizers[1])
     loop.resume()
     logged = dict.fromkeys(("of codes", "of m", "of t"), torch.tensor(torch.nan))
-    for fraction, given in zip(loop, drawn(ways, loop, networks, batch), strict=False):
+    followed = drawn(ways, loop, networks, batch)
+    begun = drawn_first(data, loop, networks, batch)
+    for fraction in loop:
         loop.anneal(*optimizers)
-        truth = given.denoised if targets == "denoised" else given.truth
-        denoised = given.truth if targets == "truth" else given.denoised
-        person = None if targets == "denoised" else given.truth
-        # M alone draws the portrait itself (Eq. 6).
-        mapped = mapping(given.found.h)
+        # M learns codes first, of all portraits.
         if fraction < early:
-            logged["of codes"] = F.mse_loss(mapped, given.codes)
+            given = next(begun)
+            logged["of codes"] = F.mse_loss(mapping(given.found.h), given.codes)
             update(optimizers[0], logged["of codes"])
             averages[0].update(mapping, loop.step)
             _log(loop, logged)
             continue
+        given = next(followed)
+        truth = given.denoised if targets == "denoised" else given.truth
+        denoised = given.truth if targets == "truth" else given.denoised
+        person = None if targets == "denoised" else given.truth
+        # M alone draws the portrait itself (Eq. 6): those of the ways, or all at the first step.
+        mapped = mapping(given.found.h)
         if learns:
+            other = next(begun) if early and loop.step % 2 else given
+            own = mapped if other is given else mapping(other.found.h)
+            like = truth if other is given else other.truth
             with loop.autocast():
-                total, logged["of m"] = loss(networks, mapped, truth, person)
+                total, logged["of m"] = loss(networks, own, like, None if person is None else like)
             update(optimizers[0], total)
         # T draws what the diffusion model would, on codes of M as they were (Eq. 7).
         found = given.found
@@ -195,8 +204,8 @@ def main() -> None:
     if options.mapping:
         mapping = weights.load_file(MappingNetwork, options.mapping, loop.device)
     mapping, modulation = train(
-        all_ways(options.ways, data, "train", options.count, networks), loop, mapping, modulation,
-        networks, options.batch, options.targets,
+        data, all_ways(options.ways, data, "train", options.count, networks), loop, mapping,
+        modulation, networks, options.batch, options.targets,
     )  # fmt: skip
     held_out = {}
     if options.validation:

@@ -104,7 +104,7 @@ def evaluate(
         rows: dict[str, list[Tensor]] = {name: [] for name in modulations}
         for chunk in np.array_split(np.arange(len(way)), max(1, len(way) // CHUNK)):
             given = read(way, chunk, np.zeros(len(chunk), int), networks)
-            like = to_tensor(targets[chunk], given.truth.device)
+            like = to_tensor(targets[given.rows], given.truth.device)
             for name, modulation in modulations.items():
                 w = codes(mapping, modulation, given)
                 x = networks.generator.synthesis(w, noise="const").clamp(-1, 1)
@@ -138,13 +138,13 @@ def main() -> None:
     modulation = weights.load_file(StyleModulation, options.start or first)
     data = ClaySet(options.data)
     ways = all_ways(options.ways, data, "train", options.count, networks)
-    targets = pictures(data, options.style, options.out / "train", len(ways[0]))
+    targets = pictures(data, options.style, options.out / "train", sum(map(len, ways)))
     modulation = train(ways, targets, loop, mapping, modulation, networks, options.batch)
     held_out = {}
     if options.validation:
         data = ClaySet(options.validation)
         ways = all_ways(options.ways, data, "validation", VALIDATION, networks)
-        targets = pictures(data, options.style, options.out / "validation", len(ways[0]))
+        targets = pictures(data, options.style, options.out / "validation", sum(map(len, ways)))
         both = {options.style: modulation, "T of portraits": portraits}
         held_out = evaluate(ways, targets, mapping, both, networks)
     finish(

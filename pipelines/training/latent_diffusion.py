@@ -65,16 +65,17 @@ class Batch:
 
 
 class Portraits:
-    """A rendered set, or its first `count`, as a diffusion model reads it: latents, captions,
+    """A rendered set, or some rows of it, as a diffusion model reads it: latents, captions,
     conditions."""
 
     def __init__(
         self, data: ClaySet, autoencoder: AutoencoderKL, device: torch.device, task: str | None,
-        count: int | None = None,
+        rows: slice = slice(None),
     ) -> None:  # fmt: skip
-        self.data, self.task, self.device = data, task, device
-        self.autoencoder = autoencoder.to(device)
-        self.facts = facts(data.parameters()[:count])
+        self.task, self.device, self.autoencoder = task, device, autoencoder.to(device)
+        self.images, self.parts = data.images[rows], data.parts[rows]
+        self.seeds, self.identities = data.seeds[rows], data.identities[rows]
+        self.facts = facts(data.parameters()[rows])
 
     def __len__(self) -> int:
         return len(self.facts)
@@ -82,7 +83,7 @@ class Portraits:
     @functools.cached_property
     def z(self) -> Float[Tensor, "n 4 h w"]:
         """Latents of all of them, made when the first ones are asked for."""
-        return latents_of(self.data.images[: len(self)], self.autoencoder, self.device)
+        return latents_of(self.images, self.autoencoder, self.device)
 
     def read(self, rows: np.ndarray, random: np.random.Generator, device: torch.device) -> Batch:
         """A batch; its captions are drawn, empty ones among them."""
@@ -103,9 +104,9 @@ class Portraits:
     def conditions(self, rows: np.ndarray) -> Float[Tensor, "b 3 h w"]:
         """Masks in the classes' colours, or scribbles."""
         if self.task == MASK:
-            pixels = PALETTE[PART_TO_CLASS[self.data.parts[rows]]]
+            pixels = PALETTE[PART_TO_CLASS[self.parts[rows]]]
         else:
-            drawn = np.stack([strokes(picture) for picture in self.data.images[rows]])
+            drawn = np.stack([strokes(picture) for picture in self.images[rows]])
             pixels = np.repeat(drawn[..., None], 3, -1)
         return torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).float() / 255
 

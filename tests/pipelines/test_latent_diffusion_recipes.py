@@ -11,6 +11,7 @@ import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 
 import weights
+from examples.clay.dataset import latents
 from examples.clay.parts import PALETTE, PART_TO_CLASS
 from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
@@ -26,7 +27,7 @@ from pipelines.training import (
     latent_diffusion,
 )
 from pipelines.training import diffusion_inversion as inversion
-from pipelines.training.loop import Loop
+from pipelines.training.loop import Loop, to_tensor
 from tests.networks.test_joint_embedding import tiny as tiny_text
 from tests.pipelines.test_training_loop import MemorySet
 
@@ -165,8 +166,8 @@ def networks(data, autoencoder, text) -> denoising_ways.Networks:
 
 
 def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, monkeypatch):
-    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
-    more = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 6)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
+    more = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(6))
     monkeypatch.setattr(denoising_ways, "CHUNK", 2)
     whole = denoising_ways.Ways(tmp_path / "whole", portraits, networks)
     assert whole.z.shape[:2] == (4, STEPS) and len(whole) == 4
@@ -192,18 +193,40 @@ def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, mon
         denoising_ways.Ways(tmp_path / "part", more, networks)
 
 
+def test_each_task_has_portraits_of_its_own(data, networks, tmp_path):
+    mask, scribble = denoising_ways.all_ways(tmp_path, data, "train", 4, networks)
+    assert (mask.task, scribble.task, mask.first, scribble.first) == (MASK, SCRIBBLE, 0, 4)
+    given = denoising_ways.read(scribble, np.array([0, 3]), np.array([0, 5]), networks)
+    assert given.rows.tolist() == [4, 7]
+    assert torch.equal(given.truth, to_tensor(data.images[[4, 7]]))
+    own = torch.from_numpy(latents(data.seeds[[4, 7]], data.identities[[4, 7]]))
+    assert torch.equal(given.codes, networks.generator.mapping(own))
+    assert given.t.tolist() == scribble.scheduler.timesteps[[0, 5]].tolist()
+
+
+def test_the_first_step_is_read_without_a_way(data, autoencoder, networks):
+    portraits, rows = latent_diffusion.Portraits(data, autoencoder, CPU, MASK), np.array([1, 6])
+    given = denoising_ways.read_first(portraits, rows, np.random.default_rng(0), networks)
+    assert given.denoised is None and given.t.unique().item() > 900
+    assert torch.equal(given.truth, to_tensor(data.images[rows]))
+    again = denoising_ways.read_first(portraits, rows, np.random.default_rng(1), networks)
+    assert not torch.equal(again.found.h, given.found.h)  # other noise
+
+
 @pytest.mark.parametrize("targets", inversion.TARGETS)
 def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targets):
     ways = [
         denoising_ways.Ways(
-            tmp_path / task, latent_diffusion.Portraits(data, autoencoder, CPU, task, 4), networks
+            tmp_path / task,
+            latent_diffusion.Portraits(data, autoencoder, CPU, task, slice(4)),
+            networks,
         )
         for task in TASKS
     ]
     mapping, modulation = inversion.fresh(networks, plain=False)
     start = [{k: v.clone() for k, v in net.state_dict().items()} for net in (mapping, modulation)]
     loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=3)
-    inversion.train(ways, loop, mapping, modulation, networks, 2, targets)
+    inversion.train(data, ways, loop, mapping, modulation, networks, 2, targets)
     for net, before in zip((mapping, modulation), start, strict=True):
         assert any(not torch.equal(v, before[k]) for k, v in net.state_dict().items())
     for frozen in (networks.generator, networks.encoders[MASK]):
@@ -213,13 +236,13 @@ def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targ
 
 
 def test_t_without_attention_learns_beside_an_m_that_stays(data, autoencoder, networks, tmp_path):
-    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
     ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
     mapping, modulation = inversion.fresh(networks, plain=True)
     mapping.requires_grad_(False)
     start = [{k: v.clone() for k, v in net.state_dict().items()} for net in (mapping, modulation)]
     loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=3)
-    m, t = inversion.train(ways, loop, mapping, modulation, networks, 2, "both")
+    m, t = inversion.train(data, ways, loop, mapping, modulation, networks, 2, "both")
     assert all(torch.equal(v, start[0][k]) for k, v in m.state_dict().items())
     assert any(not torch.equal(v, start[1][k]) for k, v in t.state_dict().items())
     assert not t.attentive
@@ -249,7 +272,7 @@ def test_a_style_s_t_goes_on_from_that_of_portraits(
         return np.full((len(parameters), size, size, 3), 255, np.uint8)
 
     monkeypatch.setattr(diffusion_styles, "styled", styled)
-    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, 4)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
     ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
     for _ in range(2):
         targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", 4)
