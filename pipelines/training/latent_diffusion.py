@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.resnet import ResnetBlock2D
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 import weights
@@ -155,7 +155,7 @@ def train(
     process = DDIMScheduler(**SCHEDULE)
     for _, given in zip(loop, _batches(portraits, loop, batch), strict=False):
         noise = torch.randn_like(given.z)
-        t = torch.randint(process.config.num_train_timesteps, (len(noise),), device=loop.device)
+        t = steps_drawn(len(noise), portraits.task).to(loop.device)
         with torch.no_grad():
             states, _ = text.context(given.captions)
         loop.anneal(optimizer)
@@ -170,6 +170,21 @@ def train(
         if loop.due(50):
             loop.log(error=error)
     return average.network.eval()
+
+
+def steps_drawn(count: int, task: str | None) -> Int[Tensor, " n"]:
+    """Steps of the process, 0 to 999: all alike for a denoiser; the more noise the more often for a
+    ControlNet, as a condition says little that a clear picture does not show."""
+    shares = torch.rand(count)
+    return (SCHEDULE["num_train_timesteps"] * (shares if task is None else shares.sqrt())).long()
+
+
+@torch.no_grad()
+def opened(network: ControlNetModel) -> ControlNetModel:
+    """Let the condition in from the first step. Diffusers starts with a zero convolution behind the
+    condition and others before the decoder: neither learns until the other has."""
+    nn.init.normal_(network.controlnet_cond_embedding.conv_out.weight, std=0.05)
+    return network
 
 
 def predicted(
@@ -236,8 +251,8 @@ def main() -> None:
     denoiser = None
     if options.task:
         denoiser = weights.load_file(UNet2DConditionModel, options.denoiser, loop.device)
-        network: Network = ControlNetModel.from_unet(
-            denoiser, conditioning_embedding_out_channels=EMBEDDING
+        network: Network = opened(
+            ControlNetModel.from_unet(denoiser, conditioning_embedding_out_channels=EMBEDDING)
         ).requires_grad_(True)
     else:
         width = text.texts.config.hidden_size

@@ -151,6 +151,28 @@ def test_denoiser_and_controlnet_learn_and_go_on(data, autoencoder, text, tmp_pa
     assert 0 < found["noise error"] < 3
 
 
+def test_a_controlnet_learns_where_there_is_noise():
+    torch.manual_seed(0)
+    alike, noisy = (latent_diffusion.steps_drawn(4000, task).float() for task in (None, MASK))
+    assert 0 <= alike.min() and alike.max() <= 999 and 0 <= noisy.min() and noisy.max() <= 999
+    assert alike.mean() == pytest.approx(500, abs=20)
+    assert noisy.mean() == pytest.approx(667, abs=20)  # two thirds: density grows with t
+
+
+def test_the_condition_is_let_in_from_the_first_step(data, text):
+    """Behind it, the branches still add nothing; but they learn of it at once."""
+    unet = unet_for(data, text)
+    control = latent_diffusion.opened(
+        ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+    )
+    side = unet.config.sample_size
+    z, states = torch.randn(1, 4, side, side), text.context(["a man"])[0]
+    picture = torch.ones(1, 3, 8 * side, 8 * side)
+    white = control(z, 900, states, picture, return_dict=False)
+    assert all(residual.abs().max() == 0 for residual in (*white[0], white[1]))
+    assert control.controlnet_cond_embedding(picture).std() > 0
+
+
 @pytest.fixture(scope="module")
 def networks(data, autoencoder, text) -> denoising_ways.Networks:
     unet = unet_for(data, text).eval().requires_grad_(False)
