@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,6 +125,16 @@ def vectors() -> list:
 @functools.cache
 def multilayer(**options: Any) -> Any:
     return pipeline("sam").invert(portrait(), chosen=sam.patchwork(), steps=8, **options)
+
+
+def alike() -> list[float]:
+    """Losses where codes that differ from layer to layer cost much (Eq. 3.6)."""
+    p = pipeline("sam")
+    before, p.tuning = p.tuning, replace(p.tuning, variation=3.0)
+    try:
+        return curve(p.invert(portrait(), chosen=sam.patchwork(), steps=8).losses)
+    finally:
+        p.tuning = before
 
 
 def latents() -> list[float]:
@@ -244,6 +255,7 @@ SLICES = {
         ],
     ),
     "sam: invert": (lambda: curve(multilayer().losses), [2.19558, 2.19337, 0.90384]),
+    "sam: invert, codes alike": (alike, [2.19577, 2.20703, 0.99676]),
     "sam: invert, picture": (
         lambda: pixels(multilayer().image),
         [108, 217, 59, 182, 86, 143, 115, 104, 109],
