@@ -137,6 +137,11 @@ def alike() -> list[float]:
         p.tuning = before
 
 
+def coded() -> list[float]:
+    """Of the first three layers, a thousandth being much for tiny encoders."""
+    return (1000 * pipeline("sam").encode(portrait(), chosen=sam.patchwork()).w[0, :3, 1]).tolist()
+
+
 def latents() -> list[float]:
     maps = pipeline("sam").invertibility(portrait())
     counts = [np.bincount(maps.latent_map(tau).ravel(), minlength=4) for tau in (0.0, 0.05, 0.2)]
@@ -264,6 +269,7 @@ SLICES = {
         lambda: pixels(pipeline("sam").encode(portrait(), chosen=sam.patchwork()).image),
         [193, 158, 48, 67, 248, 48, 255, 119, 141],
     ),
+    "sam: encode, code": (coded, [-1.1891, -8.05402, -6.77664]),
     "sam: edit": (
         lambda: pixels(pipeline("sam").edit(multilayer(), "age", 0.8)),
         [102, 162, 84, 211, 90, 144, 135, 107, 95],
