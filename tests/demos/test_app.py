@@ -31,6 +31,7 @@ from examples.clay.edits import EDITS
 from tests.demos.fake_domains import FakePhotos
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.visitor import Visitor, until
+from weights import WeightsError
 
 ROOT = Path(__file__).parents[2]
 CROP = (0.5, 0.5, 0.4, 0.4)
@@ -384,13 +385,13 @@ def test_pages_without_stored_results_start_empty(bare):
 
 def test_a_missing_weight_is_said_and_the_page_keeps_serving(face):
     def missing():
-        raise FileNotFoundError("weight clay-heads/generator is missing. Run the download first.")
+        raise WeightsError("weight clay-heads/generator is missing. Run the download first.")
 
     demo = app.build(dict.fromkeys(SLUGS, Lazy(missing)))
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, show_error=True)
     client = Visitor(url)
     for _ in range(2):
-        with pytest.raises(Exception, match="weight clay-heads/generator is missing"):
+        with pytest.raises(Exception, match="A file of a network cannot be had"):
             diffuse(client, face, gallery(face))
     assert client.predict(TEST.start, api_name="/indomain_never_seen_portrait")
     client.close()
