@@ -112,6 +112,7 @@ def build() -> tuple[RunControls, dict[str, Component]]:
                 method: gr.Image(
                     label=METHODS[method][0], interactive=False, format="png",
                     height=280, min_width=150, elem_classes="filled",
+                    elem_id=f"manipulate-{method}",
                     alt_text=f"The picture after the changes, on the code by {METHODS[method][0]}.",
                     buttons=["download", "fullscreen"],
                 )
