@@ -270,7 +270,8 @@ def main() -> None:
     finish(
         options.out, held_out, network, options.weights, config=plain(network),
         recipe="python -m pipelines.training.latent_diffusion", task=options.task or "none",
-        seeds=f"train {data.seeds.min()} to {data.seeds.max()}", **loop.facts(),
+        seeds=f"train {data.seeds.min()} to {data.seeds.max()}",
+        start=str(options.start or "nothing"), **loop.facts(),
     )  # fmt: skip
 
 
