@@ -155,7 +155,7 @@ def main() -> None:
         options.out, held_out, network, options.weights, config=plain(network),
         recipe="python -m pipelines.training.latent_autoencoder",
         seeds=f"train {data.seeds.min()} to {data.seeds.max()}",
-        start=str(options.start or "nothing"), **loop.facts(),
+        start=options.start.name if options.start else "nothing", **loop.facts(),
     )  # fmt: skip
 
 

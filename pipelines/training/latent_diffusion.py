@@ -271,7 +271,7 @@ def main() -> None:
         options.out, held_out, network, options.weights, config=plain(network),
         recipe="python -m pipelines.training.latent_diffusion", task=options.task or "none",
         seeds=f"train {data.seeds.min()} to {data.seeds.max()}",
-        start=str(options.start or "nothing"), **loop.facts(),
+        start=options.start.name if options.start else "nothing", **loop.facts(),
     )  # fmt: skip
 
 
