@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+ROUNDING = 1e-6  # of a cosine: a sample is no farther than itself
+
 
 @dataclass(frozen=True, eq=False)
 class Located:
@@ -66,7 +68,8 @@ class EmbeddingMap:
         if f_text is None:
             return Located(samples, self.explained, image)
         f_text, f_img = f_text.detach().float().cpu(), f_img.detach().float().cpu()
-        nearer = (self.embedding @ f_text[0] < (f_img @ f_text[0])).float().mean().item()
+        farther = self.embedding @ f_text[0] < f_img @ f_text[0] - ROUNDING
+        nearer = farther.float().mean().item()
         around = f_text[:0] if noisy is None else noisy.detach().float().cpu()
         cosine = (around @ f_text[0]).mean().item() if len(around) else None
         return Located(

@@ -51,9 +51,8 @@ class Ask:
     """A documented function as a visitor calls it.
 
     arguments: drawn for a visitor. rebuilt: which result shows the visitor's own portrait, None
-    where none must. latent: which result is a latent of whose paper;
-    mask: which is a part mask. own: whether results are made
-    of the visitor's picture.
+    where none must. latent: which result is a latent of whose paper; mask: which is a part mask.
+    own: whether results are made of the visitor's picture.
     """
 
     arguments: Callable[[Random, Own], dict[str, Any]]
@@ -101,6 +100,7 @@ ASKS: Mapping[str, Ask] = {
     "indomain_attributes": Ask(_nothing, own=False),
     "editgan_embed": Ask(
         lambda r, own: {"picture": own.picture, "steps": _steps(r)}, 0, ("editgan", 3), 1),
+    "editgan_sample": Ask(lambda r, own: {"seed": r.randrange(1000)}, own=False),
     "editgan_vector": Ask(
         lambda r, own: {
             "subject": own.latent("editgan"), "vector": "smile", "scale": r.choice((0.5, 1.0)),
