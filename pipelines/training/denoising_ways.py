@@ -37,6 +37,7 @@ from pipelines.training.loop import Loop, autocast, shuffled, to_tensor
 from pipelines.training.sharding import here
 
 CHUNK = 32  # portraits denoised at once
+EMPTY = 0.1  # share of portraits without a caption
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Netwo
     found, count = [], min(count, len(data) // len(TASKS))
     for first, task in zip(range(0, len(data), count), TASKS, strict=False):
         rows = slice(first, first + count)
-        portraits = Portraits(data, networks.autoencoder, device, task, rows)
+        portraits = Portraits(data, networks.autoencoder, device, task, rows, EMPTY)
         found.append(Ways(folder / f"{name}-{task}", portraits, networks, first))
     return found
 
@@ -201,7 +202,7 @@ def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Itera
 def drawn_first(data: ClaySet, loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:
     """Endless batches of all portraits of a set at the first step, a task after the other."""
     random = np.random.default_rng(loop.step)
-    sets = [Portraits(data, networks.autoencoder, loop.device, task) for task in TASKS]
+    sets = [Portraits(data, networks.autoencoder, loop.device, task, empty=EMPTY) for task in TASKS]
     for portraits, rows in zip(itertools.cycle(sets), shuffled(len(data), batch, loop.step)):
         yield read_first(portraits, rows, random, networks)
 

@@ -66,12 +66,13 @@ class Batch:
 
 class Portraits:
     """A rendered set, or some rows of it, as a diffusion model reads it: latents, captions,
-    conditions."""
+    conditions. empty: the share of captions left out, that of the task by default."""
 
     def __init__(
         self, data: ClaySet, autoencoder: AutoencoderKL, device: torch.device, task: str | None,
-        rows: slice = slice(None),
+        rows: slice = slice(None), empty: float | None = None,
     ) -> None:  # fmt: skip
+        self.empty = NO_CAPTION[task] if empty is None else empty
         self.task, self.device, self.autoencoder = task, device, autoencoder.to(device)
         self.images, self.parts = data.images[rows], data.parts[rows]
         self.seeds, self.identities = data.seeds[rows], data.identities[rows]
@@ -93,7 +94,7 @@ class Portraits:
         self, rows: np.ndarray, random: np.random.Generator, device: torch.device
     ) -> tuple[list[str], Float[Tensor, "b 3 H W"] | None]:
         """Captions, drawn, and conditions of some of them."""
-        empty = random.random(len(rows)) < NO_CAPTION[self.task]
+        empty = random.random(len(rows)) < self.empty
         captions = [
             "" if bare else write(self.facts[row], random).text
             for row, bare in zip(rows, empty, strict=True)

@@ -116,6 +116,8 @@ def test_captions_are_left_empty_as_often_as_said(data, autoencoder):
         empty = np.mean([caption == "" for caption in given.captions])
         assert empty == pytest.approx(share, abs=0.06), task
         assert (given.visual is None) == (task is None)
+    spoken = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, empty=0.0)
+    assert all(spoken.asked(rows, random, CPU)[0])
 
 
 def test_the_denoiser_starts_with_a_prediction_of_nothing(data, text):
