@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,6 +92,7 @@ class Ways:
         chunks = np.array_split(rows, max(1, -(-count // CHUNK)))
         given = [portraits.asked(chunk, random, device) for chunk in chunks]
         self.captions = [caption for captions, _ in given for caption in captions]
+        _check_kept(folder / "captions.json", self.captions)
         images = portraits.images
         shape = latents_of(images[:1], networks.autoencoder, device)[0].shape
         self.z = kept_array(folder / "z.npy", (count, STEPS, *shape), np.float16)
@@ -218,6 +220,18 @@ def kept_array(path: Path, shape: tuple[int, ...], kind: type) -> np.memmap:
             f"{path} must hold {shape} to go on; got {found.shape}. Use another --out."
         )
     return found
+
+
+def _check_kept(path: Path, captions: list[str]) -> None:
+    """ValueError unless what was denoised before had these captions; kept where there are none."""
+    if here().first and not path.exists():
+        path.write_text(json.dumps(captions))
+    here().gather([])  # the others wait for it
+    if (found := json.loads(path.read_text())) != captions:
+        raise ValueError(
+            f"{path} must hold the captions of these {len(captions)} portraits to go on; got "
+            f"{len(found)} others. Use another --out."
+        )
 
 
 def make_once(made: np.memmap, make: Callable[[int], None], what: str) -> None:

@@ -215,6 +215,9 @@ def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, mon
     assert part.captions == whole.captions
     with pytest.raises(ValueError, match="to go on; got"):
         denoising_ways.Ways(tmp_path / "part", more, networks)
+    silent = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4), empty=1.0)
+    with pytest.raises(ValueError, match="must hold the captions of these 4"):
+        denoising_ways.Ways(tmp_path / "part", silent, networks)
 
 
 def test_each_task_has_portraits_of_its_own(data, networks, tmp_path):
