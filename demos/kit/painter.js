@@ -11,6 +11,7 @@ const encode = (bytes) => btoa(bytes.reduce((text, b) => text + String.fromCharC
 
 let side = 0, labels, held, predicted, region, outline = null, session = null;
 let past = [], future = [], part = 0, stroke = null, hand = null;
+let chosen = null; // the legend from which the visitor chose the part
 let cursor = null, view = { x: 0, y: 0, zoom: 1 };
 const face = new Image(), tile = document.createElement('canvas'), tint = tile.getContext('2d');
 face.onload = () => draw();
@@ -52,10 +53,11 @@ function load() {
 }
 
 // Only labels that are news: other properties change in the middle of a stroke, too. What was
-// painted or chosen while Python worked stays, and Python is told.
+// painted or chosen while Python worked stays, and Python is told; a part that was chosen from this
+// legend stays for another picture, too.
 function take(value) {
   const given = decode(value.labels), asked = decode(value.asked);
-  if (!asked.length) part = value.part ?? part;
+  if (!asked.length && chosen !== String(props.names)) part = value.part ?? part;
   if (value.labels === held || given.length !== predicted.length) return;
   held = value.labels;
   const mine = (i) => labels && asked.length && labels[i] !== asked[i];
@@ -101,7 +103,7 @@ function legend() {
 }
 
 function choose(label) {
-  part = label;
+  [part, chosen] = [label, String(props.names)];
   const radio = element.querySelector(`.legend input[value="${label}"]`);
   if (radio) radio.checked = true;
   hold();

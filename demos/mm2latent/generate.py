@@ -145,14 +145,15 @@ class _Part:
         """
         if kind == NONE or picture is None:
             return {}
-        if taken == mark(kind, picture, x, y, zoom):  # a stored example's own
+        now = mark(kind, picture, x, y, zoom)
+        if taken == now:  # a stored example's own, or read already: what was painted on it stays
             return {}
         image = aligned(picture, x, y, zoom, self.at.side)
         known = seed_of(picture, seed) if self.at.rendered and (x, y, zoom) == WHOLE else None
         with spoken_errors():
             found = self._found(kind, image, known)
         start = Start(known, None if known is None else truth.true_mask(known))
-        return conditions.started(kind, self.at, image, found) | {"start": start, "taken": None}
+        return conditions.started(kind, self.at, image, found) | {"start": start, "taken": now}
 
     def _found(self, kind: str, image: Any, known: int | None) -> np.ndarray:
         if known is None or kind == SKETCH:
