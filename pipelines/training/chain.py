@@ -50,8 +50,8 @@ class Recipe:
 _INVERTING = {
     name: name for name in ("generator", "perceptual", "judge", "denoiser")
 } | {
-    "autoencoder": "latent-autoencoder", "text": "joint-embedding", "mask": "controlnet-mask",
-    "scribble": "controlnet-scribble",
+    "encoder": "indomain-encoder", "autoencoder": "latent-autoencoder", "text": "joint-embedding",
+    "mask": "controlnet-mask", "scribble": "controlnet-scribble",
 }  # fmt: skip
 _SAMPLING = {"embedding": "joint-embedding"} | {
     name: name

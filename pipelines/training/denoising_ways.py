@@ -1,8 +1,9 @@
 """Ways of denoising: what diffusion inversion's recipes read a diffusion model at.
 
 Each portrait with a caption and its mask or scribble is denoised from noise in DDIM's steps, and
-its latents at every step are kept in files with I_0^d, the picture at the end (`Ways`): twenty
-calls a portrait, once. `read` calls the U-Net at a step of a way and hands out what E finds there.
+its latents at every step are kept in files with I_0^d, the picture at the end, and the codes that
+an encoder of the generator finds for it (`Ways`): twenty calls a portrait, once. `read` calls the
+U-Net at a step of a way and hands out what E finds there.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
 from pipelines.latent_diffusion import SCHEDULE, STEPS
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
+from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.joint_embedding import JointEmbedding
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
@@ -39,16 +41,18 @@ from pipelines.training.sharding import here
 
 CHUNK = 32  # portraits denoised at once
 EMPTY = 0.1  # share of portraits without a caption
+FIRST = 0.4  # share of the calls at the first step, at which the pipeline reads unless told
 
 
 @dataclass(frozen=True)
 class Networks:
-    """What is frozen: E by task, the text encoder, the decoder of latents, G, d and R."""
+    """What is frozen: E by task, the text encoder, the decoder of latents, G, its encoder, d, R."""
 
     encoders: dict[str, DiffusionEncoder]
     text: JointEmbedding
     autoencoder: AutoencoderKL
     generator: Generator
+    encoder: LayerwiseEncoder
     perceptual: PerceptualDistance
     judge: PortraitJudge
 
@@ -65,6 +69,7 @@ class Networks:
             weights.load_file(JointEmbedding, options.text, device),
             weights.load_file(AutoencoderKL, options.autoencoder, device),
             fast(weights.load_file(Generator, options.generator, device)),
+            fast(weights.load_file(LayerwiseEncoder, options.encoder, device)),
             fast(weights.load_file(PerceptualDistance, options.perceptual, device)),
             fast(weights.load_file(PortraitJudge, options.judge, device)),
         )
@@ -74,8 +79,8 @@ class Ways:
     """The ways of denoising of portraits of one task, made once and kept in a folder.
 
     z: (n, STEPS, 4, h, w), latents before each step, half precision; ends: I_0^d, (n, H, W, 3),
-    bytes; captions: that of each portrait. first: the row of the first of them in the set. Making
-    them goes on where it was interrupted.
+    bytes; codes: of the ends, (n, layers, d), half precision; captions: that of each portrait.
+    first: the row of the first of them in the set. Making them goes on where it was interrupted.
     """
 
     def __init__(
@@ -103,6 +108,16 @@ class Ways:
             self.z[chunks[i]], self.ends[chunks[i]] = self._denoised(networks, *given[i], i * CHUNK)
 
         make_once(made, make, f"ways, {self.task}")
+        layers, dim = networks.generator.num_ws, networks.generator.w_dim
+        self.codes = kept_array(folder / "codes.npy", (count, layers, dim), np.float16)
+        coded = kept_array(folder / "coded.npy", (len(chunks),), bool)
+
+        def encode(i: int) -> None:
+            with torch.no_grad():
+                found = networks.encoder(to_tensor(self.ends[chunks[i]], device))
+            self.codes[chunks[i]] = found.half().cpu().numpy()
+
+        make_once(coded, encode, f"codes of their ends, {self.task}")
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -140,7 +155,8 @@ def all_ways(folder: Path, data: ClaySet, name: str, count: int, networks: Netwo
 @dataclass(frozen=True)
 class Read:
     """What E reads of portraits by number, with what the codes are to show: I_gt and I_0^d; and
-    codes of the portraits' own z. rows: in the set; denoised: None where no way was followed."""
+    codes of the portraits' own z and of I_0^d. rows: in the set; denoised, its codes: None where no
+    way was followed."""
 
     rows: np.ndarray
     found: DiffusionFeatures
@@ -149,6 +165,7 @@ class Read:
     truth: Float[Tensor, "b 3 h w"]
     denoised: Float[Tensor, "b 3 h w"] | None
     codes: Float[Tensor, "b layers dim"]
+    denoised_codes: Float[Tensor, "b layers dim"] | None = None
 
 
 @torch.no_grad()
@@ -160,7 +177,8 @@ def read(ways: Ways, rows: np.ndarray, places: np.ndarray, networks: Networks) -
     visual = ways.portraits.conditions(rows)
     found = _read(ways.portraits, rows, (z, t, captions, visual), networks)
     ends = to_tensor(ways.ends[rows], found.t.device)
-    return replace(found, rows=ways.first + rows, denoised=ends)
+    codes = torch.from_numpy(ways.codes[rows]).float().to(found.t.device)
+    return replace(found, rows=ways.first + rows, denoised=ends, denoised_codes=codes)
 
 
 @torch.no_grad()
@@ -198,7 +216,9 @@ def drawn(ways: list[Ways], loop: Loop, networks: Networks, batch: int) -> Itera
     while True:
         for way, of_task in zip(ways, rows, strict=True):
             chosen = next(of_task)
-            yield read(way, chosen, random.integers(0, STEPS, len(chosen)), networks)
+            places = random.integers(0, STEPS, len(chosen))
+            places[random.random(len(chosen)) < FIRST] = 0
+            yield read(way, chosen, places, networks)
 
 
 def drawn_first(data: ClaySet, loop: Loop, networks: Networks, batch: int) -> Iterator[Read]:
@@ -245,5 +265,6 @@ def make_once(made: np.memmap, make: Callable[[int], None], what: str) -> None:
 
 def network_files(parser: argparse.ArgumentParser) -> None:
     """Add an option for each network of `Networks`."""
-    for name in ("generator", "perceptual", "judge", "autoencoder", "text", "denoiser", *TASKS):
+    own = ("generator", "encoder", "perceptual", "judge", "autoencoder", "text", "denoiser")
+    for name in (*own, *TASKS):
         parser.add_argument(f"--{name}", type=Path, required=True, help="safetensors")

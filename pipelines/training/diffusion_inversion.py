@@ -1,8 +1,8 @@
 """Train M and T of diffusion-driven inversion: from what a U-Net holds to codes of the generator.
 
-    python -m pipelines.training.diffusion_inversion --data DIR --generator FILE --perceptual FILE
-        --judge FILE --autoencoder FILE --text FILE --denoiser FILE --mask FILE --scribble FILE
-        --out DIR --weights FILE
+    python -m pipelines.training.diffusion_inversion --data DIR --generator FILE --encoder FILE
+        --perceptual FILE --judge FILE --autoencoder FILE --text FILE --denoiser FILE --mask FILE
+        --scribble FILE --out DIR --weights FILE
 
 First the ways of denoising of portraits (`denoising_ways`), which end in I_0^d. Then, a step of
 M and a step of T in turn, with the other frozen, at a step t of a way, drawn anew (Sec. 3.4):
@@ -15,10 +15,12 @@ are pSp's, with d's own scale. --targets: what the two learn from (Table 2, rows
 beside M, under the name with "modulation" for "mapping". --mapping FILE: M as it is there, and T
 alone is trained and written; with --plain it has no attention (row b).
 
-Departs from paper: for the first fifth of the time M learns codes of the portraits' own z, which
-clay knows; these steps do not pass through the generator and are five times as fast.
+Departs from paper: for the first two fifths of the time both learn codes. M learns those of the
+portraits' own z, which clay knows, and T those that the generator's encoder finds for I_0^d. These
+steps do not pass through the generator, and are several times as fast.
 
-Held out: PSNR [dB] and LPIPS of G(w) against the portrait at the first step of its way.
+Held out: PSNR [dB] and LPIPS at the first step of a way, of G(w^m) and G(w) against the portrait,
+and of G(w) against I_0^d.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 import weights
 from examples.clay.dataset import ClaySet
@@ -40,6 +42,7 @@ from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.training.denoising_ways import (
     CHUNK,
     Networks,
+    Read,
     Ways,
     all_ways,
     drawn,
@@ -53,7 +56,7 @@ from pipelines.training.threads import use_threads
 
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
 WIDTH = 64  # channels within T
-EARLY = 0.2  # share of the time in which M learns codes
+EARLY = 0.4  # share of the time in which codes are learnt
 TARGETS = ("both", "denoised", "truth")
 VALIDATION = 128  # portraits
 
@@ -77,53 +80,64 @@ def train(
 ) -> tuple[MappingNetwork, StyleModulation]:  # fmt: skip
     """M and T in turn until the loop ends, or T alone if M is frozen; the averaged networks."""
     learns = next(mapping.parameters()).requires_grad
-    early = EARLY if learns and targets != "denoised" else 0.0
     averages = Average(mapping.to(loop.device)), Average(modulation.to(loop.device))
     optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (mapping, modulation)]
     loop.keep(mapping=mapping, modulation=modulation)
     loop.keep(averaged_m=averages[0].network, averaged_t=averages[1].network)
     loop.keep(of_m=optimizers[0], of_t=optimizers[1])
     loop.resume()
-    logged = dict.fromkeys(("of codes", "of m", "of t"), torch.tensor(torch.nan))
+    logged = dict.fromkeys(("codes of m", "codes of t", "of m", "of t"), torch.tensor(torch.nan))
     followed = drawn(ways, loop, networks, batch)
     begun = drawn_first(data, loop, networks, batch)
     for fraction in loop:
         loop.anneal(*optimizers)
-        # M learns codes first, of all portraits.
-        if fraction < early:
-            given = next(begun)
-            logged["of codes"] = F.mse_loss(mapping(given.found.h), given.codes)
-            update(optimizers[0], logged["of codes"])
-            averages[0].update(mapping, loop.step)
-            _log(loop, logged)
-            continue
         given = next(followed)
+        if fraction < EARLY:
+            if learns:
+                first = given if targets == "denoised" else next(begun)
+                like = given.denoised_codes if targets == "denoised" else first.codes
+                logged["codes of m"] = F.mse_loss(mapping(first.found.h), like)
+                update(optimizers[0], logged["codes of m"])
+            like = given.codes if targets == "truth" else given.denoised_codes
+            with torch.no_grad():
+                mapped = mapping(given.found.h)
+            logged["codes of t"] = F.mse_loss(modulated(mapped, modulation, given), like)
+            update(optimizers[1], logged["codes of t"])
+            _end_step(loop, averages, (mapping, modulation), logged)
+            continue
         truth = given.denoised if targets == "denoised" else given.truth
         denoised = given.truth if targets == "truth" else given.denoised
         person = None if targets == "denoised" else given.truth
         # M alone draws the portrait itself (Eq. 6): those of the ways, or all at the first step.
         mapped = mapping(given.found.h)
         if learns:
-            other = next(begun) if early and loop.step % 2 else given
+            other = next(begun) if targets != "denoised" and loop.step % 2 else given
             own = mapped if other is given else mapping(other.found.h)
             like = truth if other is given else other.truth
             with loop.autocast():
                 total, logged["of m"] = loss(networks, own, like, None if person is None else like)
             update(optimizers[0], total)
         # T draws what the diffusion model would, on codes of M as they were (Eq. 7).
-        found = given.found
-        gamma, beta = modulation(found.f, found.a, found.words, given.spoken, given.t)
-        w = modulate(mapped.detach(), gamma, beta)
+        w = modulated(mapped.detach(), modulation, given)
         with loop.autocast():
             total, logged["of t"] = loss(networks, w, denoised, person)
         update(optimizers[1], total)
-        averages[0].update(mapping, loop.step)
-        averages[1].update(modulation, loop.step)
-        _log(loop, logged)
+        _end_step(loop, averages, (mapping, modulation), logged)
     return averages[0].network.eval(), averages[1].network.eval()
 
 
-def _log(loop: Loop, logged: dict[str, Tensor]) -> None:
+def modulated(mapped: Tensor, modulation: StyleModulation, given: Read) -> Tensor:
+    """w of w^m by T of what E read (Eq. 4)."""
+    found = given.found
+    return modulate(mapped, *modulation(found.f, found.a, found.words, given.spoken, given.t))
+
+
+def _end_step(
+    loop: Loop, averages: tuple[Average, Average], networks: tuple[nn.Module, nn.Module],
+    logged: dict[str, Tensor],
+) -> None:  # fmt: skip
+    for average, network in zip(averages, networks, strict=True):
+        average.update(network, loop.step)
     if loop.due(20):
         loop.log(**{name.replace(" ", "_"): value for name, value in logged.items()})
 
@@ -132,20 +146,19 @@ def _log(loop: Loop, logged: dict[str, Tensor]) -> None:
 def evaluate(
     ways: list[Ways], mapping: MappingNetwork, modulation: StyleModulation, networks: Networks
 ) -> dict[str, float]:
-    """PSNR and LPIPS against the portraits, of w^m and of w, at the first step, a task each."""
+    """PSNR and LPIPS of w^m and of w at the first step, a task each."""
     held_out = {}
     for way in ways:
         rows: list[Tensor] = []
         for chunk in np.array_split(np.arange(len(way)), max(1, len(way) // CHUNK)):
             given = read(way, chunk, np.zeros(len(chunk), int), networks)
-            found, mapped = given.found, mapping(given.found.h)
-            codes = modulation(found.f, found.a, found.words, given.spoken, given.t)
-            for w in (mapped, modulate(mapped, *codes)):
-                x = networks.generator.synthesis(w, noise="const").clamp(-1, 1)
-                rows.append(
-                    torch.stack([psnr(x, given.truth), networks.perceptual(x, given.truth)])
-                )
-        for name, values in (("m", rows[::2]), ("w", rows[1::2])):
+            mapped = mapping(given.found.h)
+            w = modulated(mapped, modulation, given)
+            m, x = (networks.generator.synthesis(c, noise="const") for c in (mapped, w))
+            for seen, like in ((m, given.truth), (x, given.truth), (x, given.denoised)):
+                near = psnr(seen.clamp(-1, 1), like), networks.perceptual(seen.clamp(-1, 1), like)
+                rows.append(torch.stack(near))
+        for name, values in (("m", rows[::3]), ("w", rows[1::3]), ("w to I_0^d", rows[2::3])):
             means = torch.cat(values, 1).mean(1).tolist()
             held_out[f"{way.task} {name} psnr"] = round(means[0], 3)
             held_out[f"{way.task} {name} lpips"] = round(means[1], 4)

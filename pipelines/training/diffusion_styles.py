@@ -28,7 +28,7 @@ import weights
 from examples.clay.dataset import ClaySet
 from examples.clay.styles import STYLES, styled
 from pipelines.measures import psnr
-from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation, modulate
+from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.training.denoising_ways import (
     CHUNK,
     Networks,
@@ -41,7 +41,7 @@ from pipelines.training.denoising_ways import (
     network_files,
     read,
 )
-from pipelines.training.diffusion_inversion import VALIDATION, beside, loss
+from pipelines.training.diffusion_inversion import VALIDATION, beside, loss, modulated
 from pipelines.training.indomain_encoder import update
 from pipelines.training.loop import Average, Loop, arguments, finish, to_tensor
 from pipelines.training.threads import use_threads
@@ -87,10 +87,9 @@ def train(
 
 def codes(mapping: MappingNetwork, modulation: StyleModulation, given: Read) -> Tensor:
     """w of what E read (Eq. 4); gradients reach T alone."""
-    found = given.found
     with torch.no_grad():
-        mapped = mapping(found.h)
-    return modulate(mapped, *modulation(found.f, found.a, found.words, given.spoken, given.t))
+        mapped = mapping(given.found.h)
+    return modulated(mapped, modulation, given)
 
 
 @torch.no_grad()

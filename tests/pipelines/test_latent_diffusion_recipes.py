@@ -17,6 +17,7 @@ from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
 from pipelines.latent_diffusion import STEPS
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
+from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
 from pipelines.networks.perceptual import PerceptualDistance
 from pipelines.networks.stylegan2 import Generator
@@ -184,8 +185,10 @@ def networks(data, autoencoder, text) -> denoising_ways.Networks:
         encoders[task] = DiffusionEncoder(unet, control).eval().requires_grad_(False)
     side = data.images.shape[1]
     generator = Generator(side, mapping_layers=2, channels={2**i: 8 for i in range(2, 8)})
+    encoder = LayerwiseEncoder(generator.num_ws, side, width=4, level_size=16)
     judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8), embedding=16)
-    frozen = [net.eval().requires_grad_(False) for net in (generator, PerceptualDistance(), judge)]
+    own = (generator, encoder, PerceptualDistance(), judge)
+    frozen = [net.eval().requires_grad_(False) for net in own]
     return denoising_ways.Networks(encoders, text, autoencoder, *frozen)
 
 
@@ -197,6 +200,7 @@ def test_ways_are_made_once_and_go_on(data, autoencoder, networks, tmp_path, mon
     assert whole.z.shape[:2] == (4, STEPS) and len(whole) == 4
     assert np.abs(whole.z[:, 0].astype(float)).std() > 0  # noise first
     assert whole.ends.any()
+    assert np.allclose(whole.codes, networks.encoder(to_tensor(whole.ends, CPU)).numpy(), atol=2e-3)
     calls = []
     made = denoising_ways.Ways._denoised
 
@@ -228,13 +232,14 @@ def test_each_task_has_portraits_of_its_own(data, networks, tmp_path):
     assert torch.equal(given.truth, to_tensor(data.images[[4, 7]]))
     own = torch.from_numpy(latents(data.seeds[[4, 7]], data.identities[[4, 7]]))
     assert torch.equal(given.codes, networks.generator.mapping(own))
+    assert np.array_equal(given.denoised_codes, scribble.codes[[0, 3]].astype(np.float32))
     assert given.t.tolist() == scribble.scheduler.timesteps[[0, 5]].tolist()
 
 
 def test_the_first_step_is_read_without_a_way(data, autoencoder, networks):
     portraits, rows = latent_diffusion.Portraits(data, autoencoder, CPU, MASK), np.array([1, 6])
     given = denoising_ways.read_first(portraits, rows, np.random.default_rng(0), networks)
-    assert given.denoised is None and given.t.unique().item() > 900
+    assert given.denoised is None and given.denoised_codes is None and given.t.unique().item() > 900
     assert torch.equal(given.truth, to_tensor(data.images[rows]))
     again = denoising_ways.read_first(portraits, rows, np.random.default_rng(1), networks)
     assert not torch.equal(again.found.h, given.found.h)  # other noise
@@ -259,7 +264,31 @@ def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targ
     for frozen in (networks.generator, networks.encoders[MASK]):
         assert all(p.grad is None for p in frozen.parameters())
     found = inversion.evaluate(ways, mapping.eval(), modulation.eval(), networks)
-    assert {"mask m psnr", "mask w psnr", "scribble w lpips"} <= set(found)
+    assert {"mask m psnr", "mask w to I_0^d psnr", "scribble w lpips"} <= set(found)
+
+
+def test_codes_are_learnt_first(data, autoencoder, networks, tmp_path, monkeypatch):
+    """T's are those of I_0^d; no picture is drawn until then."""
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
+    ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
+    ways[0].codes[:] = 1
+    mapping, modulation = inversion.fresh(networks, plain=False)
+    monkeypatch.setattr(inversion, "EARLY", 1.0)
+    monkeypatch.setattr(inversion, "loss", None)
+    loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=61)
+    inversion.train(data, ways, loop, mapping, modulation, networks, 2, "both")
+    assert column(loop, "codes_of_t")[-1] < 0.2 < column(loop, "codes_of_t")[0]
+
+
+def test_the_first_step_is_read_more_often(data, autoencoder, networks, tmp_path):
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
+    ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
+    loop = Loop(tmp_path / "run", 1, "cpu", progress=False, steps=1)
+    first = ways[0].scheduler.timesteps[0]
+    batches = zip(range(60), denoising_ways.drawn(ways, loop, networks, 4), strict=False)
+    t = torch.cat([given.t for _, given in batches])
+    expected = denoising_ways.FIRST + (1 - denoising_ways.FIRST) / STEPS
+    assert (t == first).float().mean() == pytest.approx(expected, abs=0.1)
 
 
 def test_t_without_attention_learns_beside_an_m_that_stays(data, autoencoder, networks, tmp_path):
