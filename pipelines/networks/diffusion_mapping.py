@@ -12,7 +12,9 @@ Choices where the text leaves one open, besides those of the encoder:
 - one map2style block gives the codes of all L layers, its fully connected layer being L times as
   wide: a block a layer would be larger than the U-Net at this size;
 - w^m is w-bar plus what M gives, and w^gamma is one plus what T gives: both start as the identity;
-- F and A-bar F-bar are normalised a picture before they are refined, as their scale changes with t;
+- F and A are normalised a picture before F is refined, as their scale changes with t: F to mean 0
+  and deviation 1, A to mean 1 and deviation 1/2, as a factor of mean 0 would wipe out what a whole
+  map has in common, such as its colour;
 - F-bar averages the depth-wise averages of the blocks, whose numbers of channels differ;
 - alpha is the logistic function of a learnt line in t: it is "learnable" and carries an index t.
 """
@@ -29,6 +31,7 @@ from torch.nn import functional as F
 
 SLOPE = 0.2
 STEPS = 1000  # of the diffusion process
+SWING = 0.5  # deviation of A from one
 QUIET = 0.1  # gain of the last layer at the start: codes near w-bar are pictures
 
 
@@ -141,7 +144,7 @@ class StyleModulation(nn.Module, PyTorchModelHubMixin):
         bar = torch.stack([_over_words(self._resized(x), spoken) for x in words]).mean(0)
         if not self.attentive:
             return torch.cat(features, 1), average, bar
-        attended = [_normalised(self._resized(x)) for x in a]
+        attended = [1 + SWING * _normalised(self._resized(x)) for x in a]
         refined = [x * y for x, y in zip(features, attended, strict=True)]
         peak = bar.amax((2, 3), keepdim=True).clamp(min=1e-6)
         return torch.cat(refined, 1), average * bar / peak, bar

@@ -41,7 +41,7 @@ from pipelines.training.sharding import here
 
 CHUNK = 32  # portraits denoised at once
 EMPTY = 0.1  # share of portraits without a caption
-FIRST = 0.4  # share of the calls at the first step, at which the pipeline reads unless told
+FIRST = 0.6  # share of the calls at the first step, at which the pipeline reads unless told
 
 
 @dataclass(frozen=True)

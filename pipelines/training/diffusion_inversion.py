@@ -94,9 +94,9 @@ def train(
         given = next(followed)
         if fraction < EARLY:
             if learns:
-                first = given if targets == "denoised" else next(begun)
-                like = given.denoised_codes if targets == "denoised" else first.codes
-                logged["codes of m"] = F.mse_loss(mapping(first.found.h), like)
+                other = next(begun) if targets != "denoised" and loop.step % 2 else given
+                like = given.denoised_codes if targets == "denoised" else other.codes
+                logged["codes of m"] = F.mse_loss(mapping(other.found.h), like)
                 update(optimizers[0], logged["codes of m"])
             like = given.codes if targets == "truth" else given.denoised_codes
             with torch.no_grad():
