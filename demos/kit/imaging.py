@@ -69,7 +69,7 @@ def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: s
         if path.exists():
             path.touch()  # old files are removed
             return str(path)
-    with tempfile.NamedTemporaryFile(dir=room, delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=room, prefix=secrets.token_hex(8), delete=False) as file:
         file.write(content)
     with holding.TOUCHING:
         path.parent.mkdir(exist_ok=True)
