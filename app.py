@@ -18,7 +18,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 import pipelines  # noqa: F401 - decides how OpenMP waits, before anything loads torch
-from demos import clay, home
+from demos import clay, holding, home
 from demos.header import picker
 from demos.header.readiness import Source
 from demos.hub.borrowing import borrowed
@@ -63,8 +63,10 @@ def build(
 
 
 def presented(papers: Sequence[Paper]) -> dict[str, Any]:
-    """The options of `launch` by which every page has its own title and share card."""
-    return {"app_kwargs": {"middleware": [Middleware(share.Presented, papers=papers)]}}
+    """The options of `launch` by which every page has its own title and share card, and what it
+    hands out holds for an hour."""
+    middleware = [Middleware(share.Presented, papers=papers)]
+    return {"app_kwargs": {"middleware": middleware, "lifespan": holding.lasting}}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -74,6 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--trust", action="store_true", help="as described above")
     options = parser.parse_args(arguments)
+    demos.environment.outlast_restarts()
     loaded = pipelines_of(PAPERS)
     demo = build(loaded, Source.trusting() if options.trust else Source())
     demo.launch(**theme.LAUNCH, **presented(PAPERS), prevent_thread_lock=True)

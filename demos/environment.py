@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gc
+import logging
 import os
 import sys
 import tempfile
@@ -14,8 +15,10 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
+from demos import holding
+from demos.holding import FOLDER
+
 HERE = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
-FOLDER = "GRADIO_TEMP_DIR"
 PATIENCE = 120.0  # s, for the app's own first page
 
 
@@ -29,6 +32,25 @@ def settle() -> None:
     _reach_this_machine()
     _own_folder()
     _NoInterfaceFiles.settle()
+
+
+def outlast_restarts() -> None:
+    """Serve from a folder which the next start takes over, so that what was handed out holds.
+
+    A folder that the user has set stays, with what was handed out there.
+    """
+    own = _temporary.cache_info().currsize and _temporary()
+    if not own or os.environ[FOLDER] != own.name:
+        return
+    try:
+        os.environ[FOLDER] = str(holding.claim())
+    except OSError as error:
+        logging.getLogger(__name__).warning(
+            "Downloads will not outlast a restart (%s). Set %s to a folder of your own.",
+            error, FOLDER,
+        )  # fmt: skip
+    else:
+        own.cleanup()
 
 
 def import_gradio() -> None:
@@ -87,14 +109,14 @@ def _reach_this_machine() -> None:
 def _own_folder() -> None:
     """A folder of this process for what visitors send and see, which goes with it."""
     if FOLDER not in os.environ:
-        os.environ[FOLDER] = _folder()
+        os.environ[FOLDER] = _temporary().name
 
 
 @functools.cache
-def _folder() -> str:
+def _temporary() -> tempfile.TemporaryDirectory:
     folder = tempfile.TemporaryDirectory(prefix="gradio-", ignore_cleanup_errors=True)
     atexit.register(folder.cleanup)
-    return folder.name
+    return folder
 
 
 class _NoInterfaceFiles(MetaPathFinder):

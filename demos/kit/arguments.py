@@ -20,7 +20,7 @@ from gradio import processing_utils
 from gradio_client.utils import is_file_obj_with_meta
 from PIL import Image
 
-from demos.kit.downloads import fresh_folder
+from demos.kit.downloads import folder_for_sent
 from demos.kit.imaging import GONE, open_picture
 
 MOST_BYTES = 10_000_000  # of a file inside the call, as of an upload
@@ -256,7 +256,7 @@ def _inline(name: str, words: str, value: str) -> Path:
         content = base64.b64decode(body, validate=True)
     except binascii.Error as error:
         raise expected(name, f"{words}, in base64", value) from error
-    path = fresh_folder() / "sent"
+    path = folder_for_sent() / "sent"
     path.write_bytes(content)
     return path
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import secrets
 import shutil
 import tempfile
 import threading
@@ -14,10 +16,12 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.utils import get_upload_folder
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from demos import holding
 from demos.kit.imaging import refuse
 
 
@@ -114,9 +118,27 @@ class Sent:
     def __deepcopy__(self, memo: dict) -> Sent:
         return self  # nothing in it changes
 
+    def write(self, path: Path) -> None:
+        """A file for `read`, of the picture as it is."""
+        buffer = io.BytesIO()
+        self.picture.save(buffer, "PNG", compress_level=1)
+        held = {"picture": np.frombuffer(buffer.getvalue(), np.uint8)}
+        if self.w is not None:
+            held["w"] = np.asarray(self.w)
+        save_file(held, path, {"generator": self.generator})
+
+    @classmethod
+    def read(cls, path: Path) -> Sent:
+        with safe_open(path, framework="numpy") as file:
+            picture = Image.open(io.BytesIO(file.get_tensor("picture").tobytes()))
+            picture.load()
+            w = file.get_tensor("w") if "w" in file.keys() else None
+            return cls(picture, w, file.metadata()["generator"])
+
 
 class _Files:
-    """The folder of all folders with files to hand out, made anew where it was cleaned away."""
+    """The folder of all folders with what visitors sent inside a call, which is served to nobody;
+    made anew where it was cleaned away."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # handlers ask at once; one of them clears up
@@ -127,16 +149,25 @@ class _Files:
             if self._folder is None or not Path(self._folder.name).is_dir():
                 # The system's own may be gone, too.
                 Path(tempfile.gettempdir()).mkdir(parents=True, exist_ok=True)
-                self._folder = tempfile.TemporaryDirectory(prefix="gan-inversion-")
+                self._folder = tempfile.TemporaryDirectory(
+                    prefix="gan-inversion-", dir=holding.private()
+                )
             for folder in Path(self._folder.name).iterdir():
-                if time.time() - folder.stat().st_mtime > 3600:
+                if time.time() - folder.stat().st_mtime > holding.HOLDS:
                     shutil.rmtree(folder, ignore_errors=True)
             return Path(tempfile.mkdtemp(dir=self._folder.name))
 
 
-_FILES = _Files()
+_SENT = _Files()
 
 
 def fresh_folder() -> Path:
-    """A new folder for files to hand out; folders older than an hour are removed."""
-    return _FILES.fresh()
+    """A new folder for files to hand out, where they hold for an hour."""
+    folder = holding.handed_out(get_upload_folder()) / secrets.token_urlsafe(16)
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def folder_for_sent() -> Path:
+    """A new folder for what a visitor sent; folders older than an hour are removed."""
+    return _SENT.fresh()

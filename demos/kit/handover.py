@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 import secrets
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.components import Component
 from gradio.context import Context
+from gradio.utils import get_upload_folder
 
+from demos.holding import HOLDS, handed_out
 from demos.kit.bridge import spoken_errors
 from demos.kit.downloads import Keepsake, Sent
 from demos.kit.imaging import refuse, squared
@@ -29,35 +31,31 @@ from demos.kit.paper import Paper
 from demos.kit.runs import mark
 from demos.kit.words import said
 
-MOST, SECONDS = 64, 3600  # pictures on their way, and how long one waits
 GIVEN = 16  # codes that a page remembers of the pictures it was sent
 CAME = "The picture came with its code, which needs no search."
 BARE = "The picture came without a code."
 
 
-class Shelf:
-    """Pictures on their way to another page, by a word that cannot be guessed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._sent: dict[str, tuple[float, Sent]] = {}
-
-    def put(self, sent: Sent) -> str:
-        word = secrets.token_urlsafe(12)
-        with self._lock:
-            self._sent[word] = (time.monotonic(), sent)
-            old = time.monotonic() - SECONDS
-            kept = [(w, entry) for w, entry in self._sent.items() if entry[0] > old]
-            self._sent = dict(kept[-MOST:])
-        return word
-
-    def get(self, word: str) -> Sent | None:
-        with self._lock:
-            since, sent = self._sent.get(word, (0.0, None))
-        return sent if sent and time.monotonic() - since < SECONDS else None
+def lay_out(sent: Sent) -> str:
+    """Lay out a picture for another page; the word that finds it there, which nobody can guess."""
+    word = secrets.token_urlsafe(12)
+    sent.write(_way(word))
+    return word
 
 
-SHELF = Shelf()
+def taken(word: str) -> Sent | None:
+    """What lies there for a word, which anybody may have typed; None after an hour."""
+    if not re.fullmatch(r"[\w-]{16}", word, re.ASCII):
+        return None
+    try:
+        path = _way(word)
+        return Sent.read(path) if time.time() - path.stat().st_mtime < HOLDS else None
+    except FileNotFoundError:
+        return None
+
+
+def _way(word: str) -> Path:
+    return handed_out(get_upload_folder()) / f"take-{word}.safetensors"
 
 
 def known(given: Mapping[str, Sent], image: Any, pipeline: Any) -> Any:
@@ -155,7 +153,7 @@ class Exchange:
             raise refuse("There is no result to send yet. Run this part first.")
         sent = keep.sent(which)
         if place in self._elsewhere:
-            link = f"{place.replace('/', '?in=')}&amp;take={SHELF.put(sent)}"
+            link = f"{place.replace('/', '?in=')}&amp;take={lay_out(sent)}"
             return {"words": said(
                 f'<a href="{link}" target="_blank">Open {escape(self._elsewhere[place])} with '
                 f"{escape(which)}</a> (in a new tab; the link holds for an hour)"
@@ -173,7 +171,7 @@ class Exchange:
         asked = dict(request.query_params) if request else {}
         if "take" not in asked or asked.get("in") not in self._places:
             return {}
-        sent = SHELF.get(asked["take"])
+        sent = taken(asked["take"])
         if sent is None:
             gr.Warning("The picture of this link is no longer here: links hold for an hour.")
             return {}

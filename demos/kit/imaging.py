@@ -22,6 +22,8 @@ import numpy as np
 from gradio import processing_utils
 from PIL import ExifTags, Image, ImageDraw, ImageFont, UnidentifiedImageError
 
+from demos import holding
+
 SIDE = 128  # what the networks of clay heads see
 Image.init()
 _PLAIN = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "TIFF")  # none runs another program
@@ -61,14 +63,16 @@ def keep_files_whole() -> None:
 
 def _save_whole(img: Image.Image, cache_dir: str, name: str = "image", format: str = "webp") -> str:
     content = _encoded(img, format)
-    folder = Path(cache_dir, processing_utils.hash_bytes(content)).resolve()
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.{format}"
-    if path.exists():
-        path.touch()  # Gradio removes old files
-    else:
-        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-            file.write(content)
+    room = holding.handed_out(cache_dir)
+    path = room / processing_utils.hash_bytes(content) / f"{name}.{format}"
+    with holding.TOUCHING:
+        if path.exists():
+            path.touch()  # old files are removed
+            return str(path)
+    with tempfile.NamedTemporaryFile(dir=room, prefix=secrets.token_hex(8), delete=False) as file:
+        file.write(content)
+    with holding.TOUCHING:
+        path.parent.mkdir(exist_ok=True)
         os.replace(file.name, path)
     return str(path)
 

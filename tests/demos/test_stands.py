@@ -247,10 +247,12 @@ def test_whatever_a_browser_remembers_a_page_opens(kept):
 
 def test_folders_for_downloads_come_back_and_many_ask_at_once(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "own"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "own" / "served"))
     files, failed = downloads._Files(), []
-    first = files.fresh()
-    shutil.rmtree(tmp_path / "own")
-    assert files.fresh().is_dir() and not first.exists()
+    for fresh in (files.fresh, downloads.fresh_folder):
+        first = fresh()
+        shutil.rmtree(tmp_path / "own")
+        assert fresh().is_dir() and not first.exists()
 
     def ask() -> None:
         try:
