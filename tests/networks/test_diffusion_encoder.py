@@ -122,6 +122,21 @@ def test_modulation_refines_features_by_attention(encoder, given, attentive):
     assert torch.equal(moved, gamma) is not attentive
 
 
+def test_attention_keeps_what_a_whole_map_says(encoder, given):
+    """A goes about one: the mean of a feature stays, and is told apart from its opposite."""
+    modulation = StyleModulation((16, 8), 8, LAYERS, 32, width=8)
+    spoken = torch.ones(2, 6, dtype=torch.bool)
+    found = encoder(*given)
+    a = [torch.randn(x.shape, generator=torch.Generator().manual_seed(i))
+         for i, x in enumerate(found.a)]  # fmt: skip
+    plain = StyleModulation((16, 8), 8, LAYERS, 32, width=8, attentive=False)
+    before, _, _ = plain.refine(found.f, a, found.words, spoken)
+    after, _, _ = modulation.refine(found.f, a, found.words, spoken)
+    means = before.mean((2, 3)), after.mean((2, 3))
+    assert torch.corrcoef(torch.stack([m.flatten() for m in means]))[0, 1] > 0.9
+    assert not torch.allclose(before, after, atol=0.1)
+
+
 def test_alpha_is_a_share_that_may_follow_the_step():
     maps = ModulationMaps(3, 4)
     t = torch.tensor([0.0, 1000.0])
