@@ -130,7 +130,8 @@ def _live(subject: Subject, run: _Run, of: tuple[int, int], stop: Stop) -> Itera
             after = run.kept(subject, news.result, stop.pressed)
             return after.drawn(run.label, (*trail.points, end))
         words = said(f"<b>{LABELS[run.name]}</b>") + running(news, *of)
-        shown = {"state": words, "chart": figure(subject.drawn(run.label, trail.points).curves)}
+        curves = subject.drawn(run.label, trail.points).curves
+        shown = {"state": words, "chart": figure(curves) or _NO_CHART}
         yield shown | (_pair(subject, news.images[0], run.name) if news.images else {})
 
 
