@@ -20,7 +20,7 @@ from demos.kit import painter
 from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import refuse, squared
 from demos.kit.inputs import FOLLOW, GPU, QUIET, Dial, PortraitInput, portrait_input
-from demos.kit.outputs import Values, filling
+from demos.kit.outputs import Values, away, filling
 from demos.kit.painter import MaskPainter, Painting, mask_painter
 from demos.kit.portraits import never_seen, seed_of
 from demos.kit.prompts import Prompt, prompt_box
@@ -168,19 +168,11 @@ def opened(
 
 def showing(kind: str) -> Values:
     """Which painter is seen."""
-    return {f"{task} column": gr.update(elem_classes=_away(task != kind)) for task in WORDS}
+    return {f"{task} column": gr.update(elem_classes=away(task != kind)) for task in WORDS}
 
 
 def _legend(kind: str) -> tuple[list[str], np.ndarray]:
     return (list(NAMES), PALETTE) if kind == MASK else (["paper", "ink"], PAPER_AND_INK)
-
-
-def _away(whether: bool) -> list[str]:
-    """Hidden, and not taken away: what was painted stays in the browser.
-
-    By a class: Gradio shows a column that is `visible="hidden"` from the start.
-    """
-    return ["away"] if whether else []
 
 
 @dataclass(frozen=True)
@@ -279,7 +271,7 @@ def build(at: Setting, first: Values = MappingProxyType({})) -> AskControls:
 def _canvas(
     at: Setting, kind: str, chosen: str, first: Values
 ) -> tuple[gr.Column, gr.HTML, MaskPainter]:
-    with gr.Column(elem_classes=_away(kind != chosen), min_width=280) as column:
+    with gr.Column(elem_classes=away(kind != chosen), min_width=280) as column:
         words = gr.HTML(
             first.get(f"{kind} words", told(kind)), elem_id=f"diffusion-{kind}-words"
         )  # fmt: skip

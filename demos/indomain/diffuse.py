@@ -256,8 +256,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
                 "Contexts, up to four", MOST_CONTEXTS, value=first.get("contexts", ()),
                 domain=at.name, seeds=first.get("drawn", ()),
             )  # fmt: skip
-            with gr.Group():
-                ui, rival = _run_group()
+            ui, rival = _run_controls()
         with gr.Column(min_width=280):
             box, crop = _crop_input([first[name] for name in CROP], first.get("picture"))
     exchange.receive("target", "diffuse", target)
@@ -295,9 +294,9 @@ def _pairs(first: Values) -> list[Image.Image]:
     return [imaging.pasted(first["picture"], context, box) for context in first["contexts"]]
 
 
-def _run_group() -> tuple[RunControls, gr.Checkbox]:
-    ui = run_buttons("Diffuse", fewest=10)
-    return ui, gr.Checkbox(label="Compare with Image2StyleGAN: twice as long")
+def _run_controls() -> tuple[RunControls, gr.Checkbox]:
+    rival = gr.Checkbox(label="Compare with Image2StyleGAN: twice as long", elem_classes="fine")
+    return run_buttons("Diffuse", fewest=10), rival
 
 
 def _result_panels(first: Values) -> dict[str, Component]:
@@ -337,7 +336,7 @@ def _crop_size_panel() -> tuple[RunControls, dict[str, Component]]:
 
 def _crop_input(values: Sequence[float], target: Image.Image | None) -> tuple[gr.HTML, list[Dial]]:
     box = crop_box_input(*values, image=target and imaging.data_uri(target))
-    names = ("From left", "From top", "Crop width", "Crop height")
+    names = ("Centre, from left", "Centre, from top", "Crop width", "Crop height")
     dials = []
     for start in (0, 2):
         with gr.Row():

@@ -58,6 +58,7 @@ class Keepsake:
     codes: those of a stored result stay in their file, where `called` has other names for some;
     what belongs to a code beside it is called "name.something".
     about: what a file of codes says of itself, such as the fingerprint of its `generator`.
+    titles: what a reader calls a picture, where the name of its file does not say it.
     """
 
     pictures: Mapping[str, Image.Image]
@@ -65,6 +66,7 @@ class Keepsake:
     parameters: Mapping[str, Any]
     about: Mapping[str, Any] = field(default_factory=dict)
     called: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sendable(self) -> list[str]:

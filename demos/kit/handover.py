@@ -156,7 +156,7 @@ class Exchange:
             link = f"{place.replace('/', '?in=')}&amp;take={lay_out(sent)}"
             return {"words": said(
                 f'<a href="{link}" target="_blank">Open {escape(self._elsewhere[place])} with '
-                f"{escape(which)}</a> (in a new tab; the link holds for an hour)"
+                f"{escape(_title(keep, which))}</a> (in a new tab; the link holds for an hour)"
             )}  # fmt: skip
         boxes = [key for key, p in self._places.items() if isinstance(p.to, Pictures)]
         came = BARE if sent.w is None else CAME
@@ -240,7 +240,11 @@ def _choices(keep: Keepsake | None) -> Any:
 
 def _named(keep: Keepsake | None) -> list[tuple[str, str]]:
     """The results in words, each with the name of its file."""
-    return [(in_words(name), name) for name in (keep.sendable if keep else [])]
+    return [(_title(keep, name), name) for name in (keep.sendable if keep else [])]
+
+
+def _title(keep: Keepsake, name: str) -> str:
+    return keep.titles.get(name) or in_words(name)
 
 
 def in_words(name: str) -> str:

@@ -160,7 +160,7 @@ def portrait_input(
         button = gr.Button("New portrait", size="md", min_width=140)
         seed = Seed(
             seed_value, label="Portrait number", precision=0, min_width=140, placeholder="random",
-            minimum=TEST.start, maximum=TEST.stop - 1,
+            minimum=TEST.start, maximum=TEST.stop - 1, elem_classes="seed",
         )  # fmt: skip
         more = gr.Button(other, size="md", min_width=260) if other else None
     panel = face_panel(domain, faces)

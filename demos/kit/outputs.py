@@ -19,6 +19,15 @@ def filling(handler: Callable, outputs: Mapping[str, Component]) -> dict[str, An
     return {"fn": _by_component(handler, outputs), "outputs": list(outputs.values())}
 
 
+def away(whether: bool) -> list[str]:
+    """The classes of a column that is hidden, and not taken away: what is in it stays as it was.
+
+    A component that is not on the page loses what it was made of as soon as a handler leaves it as
+    it is, and Gradio shows a column that is `visible="hidden"` from the start.
+    """
+    return ["away"] if whether else []
+
+
 def _by_component(handler: Callable, outputs: Mapping[str, Component]) -> Callable:
     def shown(values: Values) -> Any:
         if unknown := values.keys() - outputs.keys():

@@ -20,7 +20,7 @@ from demos.kit import painter, part_masks
 from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import open_picture, refuse
 from demos.kit.inputs import QUIET
-from demos.kit.outputs import Values, filling
+from demos.kit.outputs import Values, away, filling
 from demos.kit.painter import MaskPainter, Painting, mask_painter
 from demos.kit.runs import mark
 from demos.mm2latent.head import HeadDials, head_dials
@@ -152,27 +152,28 @@ def build(
     numbers by name.
     """
     boxes, empty = {}, painter.EMPTY
-    with gr.Column(visible=kind.value == MASK) as boxes[MASK]:
+    with gr.Column(elem_classes=away(kind.value != MASK)) as boxes[MASK]:
         mask = mask_painter(
             holds.get(MASK, empty), elem_id=f"{name}-mask", began="how the mask began"
         )
         mask.side, mask.parts = at.side, len(CLASS_NAMES)
         file = gr.UploadButton("Upload a mask", size="md", file_types=["image"])
-    with gr.Column(visible=kind.value == SKETCH) as boxes[SKETCH]:
+    with gr.Column(elem_classes=away(kind.value != SKETCH)) as boxes[SKETCH]:
         sketch = mask_painter(
             holds.get(SKETCH, empty), elem_id=f"{name}-sketch", began="how the sheet began",
             elem_classes="sheet",
         )  # fmt: skip
         sketch.side, sketch.parts = at.side, len(SHEET)
         sheet = gr.Button("Empty sheet", size="md")
-    with gr.Column(visible=kind.value == HEAD) as boxes[HEAD]:
+    with gr.Column(elem_classes=away(kind.value != HEAD)) as boxes[HEAD]:
         head = head_dials(at, holds.get(HEAD), elem_id=f"{name}-head")
     return ConditionControls(kind, mask, sketch, head, boxes, sheet, file)
 
 
 def seen(kind: str) -> Values:
     """Which box is seen."""
-    return {f"{name} box": gr.update(visible=name == kind) for name in (MASK, SKETCH, HEAD)}
+    kinds = (MASK, SKETCH, HEAD)
+    return {f"{name} box": gr.update(elem_classes=away(name != kind)) for name in kinds}
 
 
 def read_mask(at: Setting, file: str | None, painting: Painting | None) -> Any:

@@ -212,14 +212,17 @@ def kept(
         "started_from": asked.start and asked.start.seed,
         "scores": {n: [r.scores.text, r.scores.condition] for n, r in shown.items()},
     }  # fmt: skip
-    return Keepsake(
-        pictures, codes, told, {"method": "MM2Latent", "domain": at.name, **about}
-    )  # fmt: skip
+    about = {"method": "MM2Latent", "domain": at.name, **about}
+    return Keepsake(pictures, codes, told, about, titles={n: _title(n) for n in shown})
 
 
 def _plate(name: str, result: Any) -> Plate:
+    return Plate(_title(name), result.image, brief(result))
+
+
+def _title(name: str) -> str:
     label = name.replace(HEAD, IN_TEXT[HEAD])
-    return Plate(label[:1].upper() + label[1:], result.image, brief(result))
+    return label[:1].upper() + label[1:]
 
 
 @dataclass(frozen=True)

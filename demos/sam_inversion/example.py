@@ -103,7 +103,8 @@ def _verdict(entry: Stored, seen: Seen, edits: Mapping[str, Image.Image]) -> str
 def _kept(entry: Stored, subject: Subject, edits: Mapping[str, Image.Image]) -> Keepsake:
     pictures = invert.pictures_of(subject) | {f"edited-{n}": image for n, image in edits.items()}
     told = {"edit": {entry.values["edit"]: entry.values["change"]}}
-    return Keepsake(pictures, entry.codes, {**subject.parameters, **told}, CLAY_HEADS.about())
+    parameters, about = {**subject.parameters, **told}, CLAY_HEADS.about()
+    return Keepsake(pictures, entry.codes, parameters, about, titles=invert.TITLES)
 
 
 def _labels(picture: Image.Image) -> np.ndarray:

@@ -28,6 +28,11 @@ OTHER, PICTURE = "other", "picture"
 _NAMES = "{}  |  SAM"
 
 
+# What a reader calls the pictures of a method: its inversion, and an edit of it.
+TITLES = LABELS | {f"edited-{name}": f"{label}, edited" for name, label in LABELS.items()}
+TITLES |= {"map": "Map of latents"}
+
+
 @dataclass(frozen=True)
 class _Run:
     """One method on the way: its name, its curve's label, what starts it."""
@@ -125,7 +130,8 @@ def _live(subject: Subject, run: _Run, of: tuple[int, int], stop: Stop) -> Itera
             after = run.kept(subject, news.result, stop.pressed)
             return after.drawn(run.label, (*trail.points, end))
         words = said(f"<b>{LABELS[run.name]}</b>") + running(news, *of)
-        shown = {"state": words, "chart": figure(subject.drawn(run.label, trail.points).curves)}
+        curves = subject.drawn(run.label, trail.points).curves
+        shown = {"state": words, "chart": figure(curves) or _NO_CHART}
         yield shown | (_pair(subject, news.images[0], run.name) if news.images else {})
 
 
@@ -176,7 +182,7 @@ def keepsake(
         if result.tuned is None:  # PTI's code is of a generator of its own
             codes |= result.tensors(name)
     pictures = pictures_of(subject) | dict(edited or {})
-    return Keepsake(pictures, codes, {**subject.parameters, **told}, about)
+    return Keepsake(pictures, codes, {**subject.parameters, **told}, about, titles=TITLES)
 
 
 def pictures_of(subject: Subject) -> dict[str, Image.Image]:

@@ -42,6 +42,7 @@ function load() {
   range.value = tau;
   $('button[data-action=trust]').hidden = !props.person.length;
   face.src = props.picture;
+  say('');
   stack = null;
   views();
   legend();

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page, Request
+    from playwright.sync_api import ConsoleMessage, Locator, Page, Request
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
@@ -24,6 +24,12 @@ LONG = 120 * SECONDS  # as long as a busy machine may take for what takes second
 def outside(request: Request) -> bool:
     """Whether a request leaves this machine."""
     return not request.url.startswith(("http://127.0.0.1", "http://localhost", "data:", "blob:"))
+
+
+def broken(said: ConsoleMessage) -> bool:
+    """Whether the page says that one of our own scripts failed, of which Gradio makes no error."""
+    ours = ("Error executing js_on_load", "Error in watch callback", "Error evaluating template")
+    return said.type == "error" and said.text.startswith(ours)
 
 
 def panel(page: Page, tab: str) -> Locator:

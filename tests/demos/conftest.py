@@ -15,7 +15,7 @@ import app
 from demos.kit import theme
 from demos.kit.portraits import warm_up_renderer
 from demos.papers import PAPERS
-from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, outside
+from tests.demos.browsing import ARGUMENTS, CHROMIUM, LONG, broken, outside
 from tests.demos.fake_editgan import FakeEditGAN
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.fake_sam import FakeSAM
@@ -113,6 +113,7 @@ def visit(browser):
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text) if broken(said) else None)
         page.on("request", lambda r: complaints.append(r.url) if outside(r) else None)
         page.goto(url)
         page.locator(".prose-page, .portrait").filter(visible=True).first.wait_for()

@@ -87,7 +87,7 @@ def test_dragging_the_crop_moves_the_sliders_and_the_preview(visit, served):
     page.mouse.down()
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 0.7 * box["height"], steps=4)
     page.mouse.up()
-    for name, value in (("From left", 0.3), ("From top", 0.4), ("Crop width", 0.4)):
+    for name, value in (("Centre, from left", 0.3), ("Centre, from top", 0.4), ("Crop width", 0.4)):
         slider = page.get_by_label(f"number input for {name}")
         expect(slider).to_have_value(str(value))
     page.get_by_label("number input for Crop height").fill("0.2")

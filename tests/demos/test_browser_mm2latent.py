@@ -103,6 +103,19 @@ def test_a_head_of_lines_turns_with_its_slider(visit, served) -> None:
     expect(shown).not_to_have_attribute("src", before)
 
 
+def test_a_kind_has_its_own_again_after_another_was_seen(visit, served) -> None:
+    page = written(visit, served)
+    for kind, own in (
+        ("Sketch", "#mm2latent-sketch canvas"),
+        ("None", "#mm2latent-prompt"),
+        ("Head in 3D", "#mm2latent-head input[data-name=yaw]"),
+        ("Mask", "#mm2latent-mask .legend label >> nth=0"),
+        ("Head in 3D", "#mm2latent-head input[data-name=yaw]"),
+    ):
+        choose(page, kind)
+        expect(page.locator(own)).to_be_visible(timeout=180 * SECONDS)
+
+
 def test_the_page_fits_a_phone_and_a_dark_room(visit, served) -> None:
     page = written(visit, served, width=390, address="?__theme=dark")
     choose(page, "Head in 3D")

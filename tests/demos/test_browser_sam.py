@@ -104,6 +104,21 @@ def test_a_click_forces_a_segment_and_the_run_takes_it(visit, served, upload, fa
     expect(page.locator("#sam-edit-words")).to_contain_text("No true answer here")
 
 
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_segment_is_told_of_right_below_the_map_and_of_no_other_map(
+    visit, served, upload, width
+) -> None:
+    page = seen(visit, served, upload, width)
+    canvas, told = page.locator("#sam-map canvas.map"), page.locator("#sam-map .status")
+    canvas.click()
+    expect(told).to_contain_text("whatever tau says")
+    box = canvas.bounding_box()
+    assert 0 <= told.bounding_box()["y"] - (box["y"] + box["height"]) < 40
+    page.get_by_role("button", name="Ablation: other segments").click()
+    page.locator("#sam-segments").get_by_text("every pixel for itself").click()
+    expect(told).to_have_text("")
+
+
 def test_the_page_fits_a_phone(visit, served, upload) -> None:
     page = seen(visit, served, upload, width=390)
     assert overhang(page) <= 0

@@ -74,6 +74,12 @@ def test_results_to_choose_from_are_called_by_words(name: str, words: str):
     assert handover._choices(Keepsake({name: FACE}, {}, {}))["choices"] == [(words, name)]
 
 
+def test_a_result_is_called_by_its_title_where_it_has_one():
+    keep = Keepsake({"hybrid": FACE, "sam": FACE}, {}, {}, titles={"hybrid": "W+ of the encoder"})
+    chosen = handover._choices(keep)["choices"]
+    assert chosen == [("W+ of the encoder", "hybrid"), ("Sam", "sam")]
+
+
 # ---- on the way -------------------------------------------------------------------------
 
 
