@@ -20,7 +20,7 @@ PAPER = Paper(
   year      = {2024}
 }""",
     pipeline="pipelines.diffusion_inversion:DiffusionInversion",
-    # page="demos.diffusion_inversion.page:build" as soon as its networks are shipped
+    page="demos.diffusion_inversion.page:build",
     places={"picture": "Start from"},
     api="demos.diffusion_inversion.api:functions",
     comparison="demos.diffusion_inversion.comparison:METHOD",

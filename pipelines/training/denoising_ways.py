@@ -27,7 +27,7 @@ import weights
 from examples.clay.dataset import ClaySet, latents
 from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
-from pipelines.latent_diffusion import SCHEDULE, STEPS
+from pipelines.latent_diffusion import SCHEDULE, STEPS, centred
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.joint_embedding import JointEmbedding
@@ -128,7 +128,8 @@ class Ways:
     ) -> tuple[np.ndarray, np.ndarray]:
         states, _ = networks.text.context(captions)
         random = torch.Generator().manual_seed(first)
-        z = torch.randn(len(captions), *self.z.shape[2:], generator=random).to(visual.device)
+        z = centred(torch.randn(len(captions), *self.z.shape[2:], generator=random))
+        z = z.to(visual.device)
         way = []
         for t in self.scheduler.timesteps.tolist():
             way.append(z.half().cpu().numpy())
@@ -191,7 +192,7 @@ def read_first(
     captions, visual = portraits.asked(rows, random, torch.device("cpu"))
     unet = networks.encoders[portraits.task].unet.config
     shape = len(rows), unet.in_channels, unet.sample_size, unet.sample_size
-    z = torch.from_numpy(random.standard_normal(shape, np.float32))
+    z = centred(torch.from_numpy(random.standard_normal(shape, np.float32)))
     t = scheduler.timesteps[:1].expand(len(rows))
     return _read(portraits, rows, (z, t, captions, visual), networks)
 

@@ -115,6 +115,13 @@ def test_one_call_gives_codes_and_picture(pipeline, mask):
     assert not found.w.requires_grad and found.w.device.type == "cpu"
 
 
+def test_noise_says_nothing_of_the_colours(pipeline):
+    """It is of the seed, and each of its channels has mean 0."""
+    z, again, other = (pipeline.noise(seed) for seed in (3, 3, 4))
+    assert torch.equal(z, again) and not torch.equal(z, other)
+    assert z.mean((2, 3)).abs().max() < 1e-6 and z.std() > 0.7
+
+
 def test_prompt_and_condition_both_count(pipeline, mask, scribble):
     found = pipeline.read("old", mask)
     for other in (
