@@ -10,6 +10,7 @@ from playwright.sync_api import Page, expect
 import app
 from demos.papers import PAPERS
 from tests.demos.browsing import CHROMIUM, overhang, press
+from tests.demos.fake_diffusion import FakeDiffusion
 from tests.demos.fake_mm2latent import FakeMM2Latent
 from tests.demos.fake_pipeline import FakeInDomain
 from tests.demos.fake_sam import FakeSAM
@@ -17,13 +18,14 @@ from tests.demos.preparation import serving
 from tests.demos.shelves import stocked, with_glasses
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs a chromium on the path")
-SLUGS = ("indomain", "editgan", "sam_inversion", "mm2latent")
+SLUGS = ("indomain", "editgan", "sam_inversion", "mm2latent", "diffusion_inversion")
 
 
 @pytest.fixture(scope="module")
 def fakes() -> dict:
     slow = FakeInDomain(seconds_a_step=0.05)
-    return dict(zip(SLUGS, (slow, with_glasses(), FakeSAM(), FakeMM2Latent()), strict=True))
+    others = with_glasses(), FakeSAM(), FakeMM2Latent(), FakeDiffusion()
+    return dict(zip(SLUGS, (slow, *others), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_a_press_runs_every_paper_and_another_picture_clears_the_rows(visit, ser
     inverted = fakes["indomain"].steps_done
     page.locator("#comparison-change label", has_text="Older").click()
     expect(shots(page, "changed", "age is not a part")).to_have_count(1)
-    expect(shots(page, "changed", "an older person")).to_have_count(1)
+    expect(shots(page, "changed", "an older person")).to_have_count(2)  # two are asked in words
     assert fakes["indomain"].steps_done == inverted, "nothing was inverted again"
     for image in page.locator(".shot img").all():
         assert len(image.get_attribute("alt")) > 10

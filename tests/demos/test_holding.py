@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,7 +225,9 @@ def test_the_end_of_an_app_leaves_what_it_handed_out_and_takes_uploads(own, monk
                 await asyncio.sleep(0.01)
             demo.upload_file_set.add(str(file))
 
-    asyncio.run(asyncio.wait_for(serve(), 60))
+    # In a thread of its own: a browser's test may have left its loop running in this one.
+    with ThreadPoolExecutor() as pool:
+        pool.submit(asyncio.run, asyncio.wait_for(serve(), 60)).result()
     delete_files_created_by_app(demo, None)
     assert file.is_file() and not sent.exists()
 
