@@ -290,7 +290,7 @@ def wire(load: Callable, at: Setting, ui: AskControls) -> Callable[..., Asked]:
         changes, **filling(part.refill, ui.painters), inputs=[*portrait.origin, ui.kind, ui.of],
         api_name="diffusion_refill", **GPU | FOLLOW,
     )  # fmt: skip
-    ui.kind.input(**filling(showing, ui.seen), inputs=ui.kind, **QUIET)
+    ui.kind.input(**filling(showing, ui.seen), inputs=ui.kind, **QUIET, **FOLLOW)
     ui.caption.click(
         part.caption, [portrait.picture, portrait.seed], ui.prompt, api_name="diffusion_caption",
         show_progress="hidden",

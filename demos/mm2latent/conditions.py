@@ -19,7 +19,7 @@ from PIL import Image
 from demos.kit import painter, part_masks
 from demos.kit.bridge import spoken_errors
 from demos.kit.imaging import open_picture, refuse
-from demos.kit.inputs import QUIET
+from demos.kit.inputs import FOLLOW, QUIET
 from demos.kit.outputs import Values, away, filling
 from demos.kit.painter import MaskPainter, Painting, mask_painter
 from demos.kit.runs import mark
@@ -191,7 +191,7 @@ def read_mask(at: Setting, file: str | None, painting: Painting | None) -> Any:
 
 def wire(ui: ConditionControls, at: Setting, name: str, changed: Mapping[str, Any]) -> None:
     """What does not need a portrait; `changed`: the listener options of what follows a change."""
-    ui.kind.input(**filling(seen, ui.seen), inputs=ui.kind, **QUIET)
+    ui.kind.input(**filling(seen, ui.seen), inputs=ui.kind, **QUIET, **FOLLOW)
     ui.sheet.click(
         **filling(lambda: empty_sheet(at), {SKETCH: ui.sketch}), **QUIET
     ).then(**changed, api_visibility="private")  # fmt: skip

@@ -323,7 +323,9 @@ def _wire_start(
 ) -> None:  # fmt: skip
     """Take the condition of the portrait when either changes."""
     shown = {"begin": begin, "picture": portrait.picture, "seed": portrait.seed}
-    ui.kind.input(**filling(part.begin, shown), inputs=[ui.kind, portrait.picture], **QUIET)
+    ui.kind.input(
+        **filling(part.begin, shown), inputs=[ui.kind, portrait.picture], **QUIET, **FOLLOW
+    )
     changes = [portrait.picture.change, ui.kind.input]
     changes += [dial.input for dial in (portrait.x, portrait.y, portrait.zoom)]
     gr.on(

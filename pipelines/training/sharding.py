@@ -10,6 +10,7 @@ processes together, each of which takes its rows of it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
@@ -105,4 +106,6 @@ def here(device: str | torch.device | None = None) -> Shard:
     from accelerate import PartialState
 
     state = PartialState(cpu=choose_device(device).type == "cpu")
+    # Threads that still wait for the other processes would end this one by SIGABRT.
+    atexit.register(state.destroy_process_group)
     return Shard(state.process_index, state.num_processes)
