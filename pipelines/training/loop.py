@@ -234,8 +234,14 @@ def cosine(fraction: float, warmup: float = 0.03) -> float:
 
 
 def autocast(device: torch.device, wanted: bool = True) -> torch.autocast:
-    """bfloat16 where it saves time: on a CPU without AVX-512 it is emulated, ten times slower."""
-    fast = device.type != "cpu" or torch.backends.cpu.get_cpu_capability() == "AVX512"
+    """bfloat16 where it saves time: on a GPU, and on a CPU with matrix units for it (AMX).
+
+    AVX-512's own instructions for it do not: there a step of the diffusion model takes 0.90 core-
+    seconds, 0.62 in float32, an encoder's 0.157, 0.097, the generator's 1.38, 1.14. Without any it
+    is emulated, ten times slower.
+    """
+    units = getattr(torch.cpu, "get_capabilities", dict)()  # what they are, from torch 2.10 on
+    fast = device.type != "cpu" or units.get("amx_bf16", False)
     return torch.autocast(device.type, torch.bfloat16, enabled=wanted and fast)
 
 

@@ -24,6 +24,7 @@ from pipelines.training import augment, checkpoints, identity, parser, perceptua
 from pipelines.training.loop import (
     Average,
     Loop,
+    autocast,
     command,
     cosine,
     finish,
@@ -366,3 +367,12 @@ def test_a_command_trains_measures_and_writes_its_card(tmp_path, clock, monkeypa
     card = file.with_suffix(".md").read_text()
     for fact in ("python -m pipelines.training.encoder", "| steps | 2 |", "| pictures | 4 |"):
         assert fact in card
+
+
+@pytest.mark.parametrize("units", [True, False])
+def test_bfloat16_where_the_processor_multiplies_it(monkeypatch, units):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": units}, raising=False)
+    with autocast(torch.device("cpu")):
+        assert torch.is_autocast_enabled("cpu") == units
+    with autocast(torch.device("cpu"), wanted=False):
+        assert not torch.is_autocast_enabled("cpu")
