@@ -2,7 +2,8 @@
 
 A pipeline stage calls `on_step` as it runs; a Gradio handler must yield. `stream` runs the stage
 in a thread and yields what it reports. The stage ends early when the visitor presses Stop (the
-result so far is kept) and when the visitor leaves (the generator is closed).
+result so far is kept) and when the visitor leaves (the generator is closed). The step in which it
+was left is computed to its end: the next run in that place of the queue begins after it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 from PIL import Image
 
 from weights import Altered, NoRoom, Offline, WeightsError
@@ -26,6 +28,7 @@ from weights.errors import printable
 
 CLAY = "clay-heads"  # the domain that every page starts in
 SECONDS_BETWEEN_UPDATES = 0.25
+PATIENCE = 60.0  # s for which a run waits for what the one before, which was left, still computes
 _IN_THE_LOG = "Whoever runs this app finds the reason in its log."
 # What a visitor reads of a failure whose own words name files, networks and commands.
 _FAILURES = {
@@ -246,6 +249,36 @@ def failure(error: BaseException) -> str:
     return next(words for kind, words in _FAILURES.items() if isinstance(error, kind))
 
 
+class _Places:
+    """The threads at work by their place in the queue, each with the event that it works for.
+
+    Gradio gives a place away as soon as a visitor leaves, and closes what runs on the server's
+    event loop, where nothing may wait: whoever gets the place waits here, in a thread of their own.
+    """
+
+    def __init__(self) -> None:
+        self._working: dict[str, dict[threading.Thread, str]] = {}
+
+    def start(self, thread: threading.Thread, place: str, event: str) -> None:
+        """Start a thread when those of other events have ended, or patience has."""
+        until = time.monotonic() + PATIENCE
+        before = self._working.get(place, {})
+        for other in [other for other, its in before.items() if its != event]:
+            other.join(max(0.0, until - time.monotonic()))
+        thread.start()
+        self._working[place] = {t: e for t, e in before.items() if t.is_alive()} | {thread: event}
+
+
+_PLACES = _Places()
+
+
+def _place() -> tuple[str, str]:
+    """The place in the queue that this call has, and its event; empty outside of the queue."""
+    blocks, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    known = blocks._queue.event_ids_to_events if blocks is not None else {}
+    return (known[event].concurrency_id, event) if event in known else ("", "")
+
+
 def stream(work: Callable[[Callable], Any], stop: Stop) -> Iterator[Progress | Done]:
     """Run `work(on_step)` in a thread; yield a `Progress` at times and a `Done` at the end."""
     news: queue.SimpleQueue = queue.SimpleQueue()
@@ -262,7 +295,8 @@ def stream(work: Callable[[Callable], Any], stop: Stop) -> Iterator[Progress | D
 
     # With the visitor's context, by which a Space knows who asks for a GPU.
     context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), daemon=True).start()
+    thread = threading.Thread(target=context.run, args=(run,), daemon=True)
+    _PLACES.start(thread, *_place())
     try:
         yield from _until_done(news)
     finally:

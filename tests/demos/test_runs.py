@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import copy
+import threading
 import time
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
 from PIL import Image
 
-from demos.kit.bridge import Progress, Stop
+from demos.kit import bridge
+from demos.kit.bridge import Done, Progress, Stop, stream
 from demos.kit.imaging import refuse
+from demos.kit.inputs import GPU
 from demos.kit.runs import FAILED, WAITS, Belonging, mark, run_button, wire_run
 from demos.kit.words import running
+from tests.demos.visitor import Visitor, until
 
 
 def test_a_press_counts_from_asking_to_the_end():
@@ -110,3 +115,66 @@ def test_what_a_run_failed_with_is_said_at_its_button(listeners):
 
 def test_before_the_first_result_nothing_is_said(listeners):
     assert called(listeners, "change", ["result", "state"], None, "hallo") == {}
+
+
+# ---- the place in the queue -----------------------------------------------------------------
+
+
+@pytest.fixture
+def worked():
+    """The address of a page whose one button works in long steps; what is at work, and was most."""
+    seen = SimpleNamespace(now=0, most=0, runs=0)
+
+    def work(on_step):
+        seen.now, seen.runs = seen.now + 1, seen.runs + 1
+        seen.most = max(seen.most, seen.now)
+        for i in range(1, 4):
+            time.sleep(0.7)
+            if on_step(SimpleNamespace(stage="work", index=i, total=3, loss=None, images=None)):
+                break
+        seen.now -= 1
+
+    def run():
+        for news in stream(work, Stop()):
+            yield "done" if isinstance(news, Done) else news.words
+
+    with gr.Blocks() as demo:
+        gr.Button().click(run, None, gr.Textbox(), api_name="work", **GPU)
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True)
+    yield url, seen
+    demo.close()
+
+
+def left_behind(url, seen):
+    """A visitor who leaves in the middle of a step while another one waits; the other's answer."""
+    one, two = Visitor(url), Visitor(url)
+    job = one.submit(api_name="/work")
+    until(lambda: seen.now == 1)
+    waits = two.submit(api_name="/work")
+    time.sleep(0.2)
+    job.cancel()
+    answer = waits.result(timeout=60)
+    for client in (one, two):
+        client.close()
+    return answer
+
+
+def test_a_place_is_free_when_the_thread_of_who_left_has_ended(worked):
+    url, seen = worked
+    assert left_behind(url, seen) == "done" and (seen.runs, seen.most) == (2, 1)
+
+
+def test_a_step_without_an_end_holds_a_place_no_longer_than_patience(monkeypatch):
+    monkeypatch.setattr(bridge, "PATIENCE", 0.1)
+    never, places = threading.Event(), bridge._Places()
+
+    def seconds(place: str, event: str) -> float:
+        begun = time.monotonic()
+        places.start(threading.Thread(target=never.wait, daemon=True), place, event)
+        return time.monotonic() - begun
+
+    seconds("gpu", "a")
+    assert 0.1 <= seconds("gpu", "b")
+    assert seconds("gpu", "b") >= 0.1  # the thread of "a" is still there
+    assert seconds("domains", "c") < 0.1
+    never.set()
