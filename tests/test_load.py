@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from random import Random
 
@@ -26,6 +27,7 @@ from tests.load.records import (
     SAMPLE,
     STARTS,
     STOPPED,
+    WORKS,
     Beat,
     Book,
     Call,
@@ -48,8 +50,9 @@ def memory(*megabytes: float) -> list[Beat]:
 def run(event: str, begin: float, end: float, rests: float | None = None) -> list[Beat]:
     """A run in the one place; its thread rests when it ends, or later."""
     about = {"event": event, "function": "indomain_invert", "first": True}
-    beats = [Beat(begin, STARTS, **about), Beat(end, ENDS, **about)]
-    return [*beats, Beat(end if rests is None else rests, RESTS, event=event)]
+    beats = [Beat(begin, STARTS, **about), Beat(begin, WORKS, event=event)]
+    rest = Beat(end if rests is None else rests, RESTS, event=event)
+    return [*beats, Beat(end, ENDS, **about), rest]
 
 
 def healthy() -> Book:
@@ -189,6 +192,26 @@ def test_a_run_that_never_ends_and_a_late_next_one_are_found():
     assert judge.held(left, beats) == ["the next in the queue started 5.0 s later"]
     nobody = [replace(beats[0], waiting=0), *beats[1:]]
     assert judge.held(left, nobody) == []
+
+
+def test_an_end_whose_thread_never_rests_frees_nothing():
+    stopped, beats = [replace(CALL, outcome=STOPPED)], run("a", 11, 14.2)
+    assert judge.freed(stopped, beats[:-1])[STOPPED] == [math.inf]
+    again = [Beat(14.1, WORKS, event="a"), Beat(14.2, ENDS, "a")]
+    assert judge.freed(stopped, [*beats, *again])[STOPPED] == [math.inf]  # one of two rests
+    unbegun = [beat for beat in beats if beat.what in (STARTS, ENDS)]
+    assert judge.freed(stopped, unbegun)[STOPPED] == pytest.approx([0.2])  # no thread began
+
+
+def test_memory_is_the_process_s_own_and_no_mapped_file(tmp_path):
+    from tests.load.server import private
+
+    (tmp_path / "weights").write_bytes(bytes(64 * MB))
+    before = private()
+    mapped = np.memmap(tmp_path / "weights", np.uint8, "r")
+    assert not mapped.any() and private() - before < 8 * MB
+    own = np.ones(64 * MB, np.uint8)
+    assert private() - before > 60 * MB and own.all()
 
 
 def test_a_page_s_run_is_the_last_of_its_events_to_start_before_it_was_stopped():

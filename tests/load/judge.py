@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -20,13 +20,14 @@ from tests.load.records import (
     SAMPLE,
     STARTS,
     STOPPED,
+    WORKS,
     Beat,
     Book,
     Call,
     Shown,
 )
 
-FLAT = 0.05  # by which resident memory may grow after the warm-up
+FLAT = 0.05  # by which private memory may grow after the warm-up
 WARM_UP = 1 / 3  # of the time
 FREE_WITHIN = 3.0  # s from Stop or leaving until networks work for nobody who is gone
 ANSWERED = 2.0  # s after which a call that waits must have been told its place
@@ -112,7 +113,7 @@ def after_warm_up(beats: Iterable[Beat]) -> list[Beat]:
 
 
 def growth(beats: Iterable[Beat]) -> float | None:
-    """By what share resident memory grows from the first to the last quarter after the warm-up;
+    """By what share private memory grows from the first to the last quarter after the warm-up;
     None with too few samples."""
     flat = after_warm_up(beats)
     if len(flat) < FEWEST_SAMPLES:
@@ -126,12 +127,15 @@ def leaks(beats: Iterable[Beat]) -> list[str]:
     grown = growth(beats)
     if grown is None:
         return ["memory was sampled too rarely to judge; let it run longer"]
-    return [f"resident memory grew by {grown:.1%} after the warm-up"] if grown > FLAT else []
+    if grown <= FLAT:
+        return []
+    return [f"private memory, without mapped files, grew by {grown:.1%} after the warm-up"]
 
 
 def freed(calls: Iterable[Call], beats: Sequence[Beat]) -> dict[str, list[float]]:
     """Seconds from Stop and from leaving until the machine was free of that run: its event ended
-    and no thread worked for it any more. Of runs that had started and had not ended by then."""
+    and every thread that worked for it rests. Of runs that had started and had not ended by then;
+    infinite where its event or one of its threads never did."""
     own: dict[str, list[Beat]] = defaultdict(list)
     for beat in beats:
         own[beat.event].append(beat)
@@ -140,12 +144,18 @@ def freed(calls: Iterable[Call], beats: Sequence[Beat]) -> dict[str, list[float]
         if call.outcome not in found or not call.event:
             continue
         started = any(b.what == STARTS and b.t <= call.ended for b in own[call.event])
-        after = [b.t for b in own[call.event] if b.what in (ENDS, RESTS) and b.t > call.ended]
-        if started and after:
-            found[call.outcome].append(max(after) - call.ended)
-        elif started and not any(b.what == ENDS for b in own[call.event]):
-            found[call.outcome].append(math.inf)
+        free = _free(own[call.event])
+        if started and free > call.ended:
+            found[call.outcome].append(free - call.ended)
     return found
+
+
+def _free(own: Sequence[Beat]) -> float:
+    """When the machine was free of the event with these beats."""
+    count = Counter(beat.what for beat in own)
+    if not count[ENDS] or count[RESTS] < count[WORKS]:
+        return math.inf
+    return max(beat.t for beat in own if beat.what in (ENDS, RESTS))
 
 
 def next_starts(calls: Iterable[Call], beats: Sequence[Beat]) -> list[float]:

@@ -61,7 +61,7 @@ class Shown:
 class Beat:
     """What the server did: an event starts or ends, a thread works for one or rests, or a sample.
 
-    first: whether it has the one place where networks run; bytes, waiting: of a sample, resident
+    first: whether it has the one place where networks run; bytes, waiting: of a sample, private
     memory and what waits for that place.
     """
 

@@ -28,6 +28,7 @@ def figures(book: Book, found: Findings, visitors: int, browsers: int, minutes: 
     """Everything that is to be said, as JSON has it."""
     samples = [beat for beat in book.beats if beat.what == SAMPLE]
     grown = growth(b for b in book.beats if b.t >= book.begun)
+    memory = [round(s.bytes / 1e6) for s in samples[:: max(1, len(samples) // 10)]]
     places = [place for call in book.calls for place in call.places or ()]
     return {
         "visitors": visitors, "browsers": browsers, "minutes": minutes,
@@ -39,8 +40,8 @@ def figures(book: Book, found: Findings, visitors: int, browsers: int, minutes: 
         "compared with all portraits": sum(bool(s.nearest) for s in book.shown),
         "place in the queue, the last": max(places, default=0) + bool(places),
         "waiting at once, most": max((s.waiting for s in samples), default=0),
-        "memory, MB": [round(s.bytes / 1e6) for s in samples[:: max(1, len(samples) // 10)]],
-        "memory, growth after the warm-up": None if grown is None else round(grown, 4),
+        "private memory, without mapped files, MB": memory,
+        "private memory, growth after the warm-up": None if grown is None else round(grown, 4),
         "seconds until free": {how: _spread(s) for how, s in freed(book.calls, book.beats).items()},
         "seconds until the next starts": _spread(next_starts(book.calls, book.beats)),
         "promised downloads": len(book.promised), "lost by a restart": len(book.lost),
@@ -89,13 +90,13 @@ def _plain(value: Any) -> str:
 
 
 def plot(book: Book) -> Image.Image:
-    """Resident memory above, the queue below, over the minutes."""
+    """Private memory above, the queue below, over the minutes."""
     samples = [beat for beat in book.beats if beat.what == SAMPLE]
     minutes = [(beat.t - book.begun) / 60 for beat in samples] or [0.0]
     memory = [beat.bytes / 1e6 for beat in samples] or [0.0]
     waiting = [float(beat.waiting) for beat in samples] or [0.0]
     charts = [
-        draw_curves({"resident": list(zip(minutes, memory, strict=True))}, "minutes", "memory, MB"),
+        draw_curves({"private": list(zip(minutes, memory, strict=True))}, "minutes", "memory, MB"),
         draw_curves(
             {"waiting": list(zip(minutes, waiting, strict=True))}, "minutes", "in the queue"
         ),

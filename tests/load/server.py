@@ -14,7 +14,7 @@ import app  # settles what Gradio reads from the environment as it is imported
 # isort: split
 import contextlib
 import json
-import os
+import re
 import sys
 import threading
 import time
@@ -31,6 +31,7 @@ from demos.kit.inputs import GPU
 from tests.load.records import ENDS, RESTS, SAMPLE, STARTS, WORKS, Beat
 
 EVERY = 2.0  # s between two samples
+_ROLLUP = Path("/proc/self/smaps_rollup")
 
 
 class Journal:
@@ -82,14 +83,15 @@ def watch(journal: Journal) -> None:
 def _sample(queue: Queue, journal: Journal) -> None:
     while True:
         there = queue.event_queue_per_concurrency_id.get(GPU["concurrency_id"])
-        journal.note(SAMPLE, bytes=resident(), waiting=len(there.queue) if there else 0)
+        journal.note(SAMPLE, bytes=private(), waiting=len(there.queue) if there else 0)
         time.sleep(EVERY)
 
 
-def resident() -> int:
-    """Bytes of this process in memory."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def private() -> int:
+    """Bytes of memory that are this process's own, on Linux: without the pages of mapped files,
+    such as weights, which the system takes back whenever it needs them."""
+    (line,) = re.findall(r"^Anonymous: +(\d+) kB$", _ROLLUP.read_text(), re.MULTILINE)
+    return 1024 * int(line)
 
 
 if __name__ == "__main__":
