@@ -149,9 +149,10 @@ def forgotten() -> Values:
     }  # fmt: skip
 
 
-def library_rows(vectors: dict[str, Any]) -> list[list[str]]:
-    """Name, note and thumbnail of every vector, for its slider."""
-    return [[name, _note(v), _thumbnail(v)] for name, v in vectors.items()]
+def library_rows(vectors: dict[str, Any], scales: Mapping[str, float] | None = None) -> list[list]:
+    """Name, note, thumbnail and scale of every vector, for its slider."""
+    scales = scales or {}
+    return [[name, _note(v), _thumbnail(v), scales.get(name, 0)] for name, v in vectors.items()]
 
 
 def _note(vector: Any) -> str:

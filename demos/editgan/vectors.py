@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
@@ -126,7 +126,8 @@ class _Part:
         after, own = before.renamed(which, name), {**own, name: vector}
         return {
             "subject": after, "own": own, "scales": after.scales,
-            "library": self._library(after, own), "which": choice(after), "file": str(path),
+            "library": self._library(after, own, [which]), "which": choice(after),
+            "file": str(path),
         }  # fmt: skip
 
     def read(self, file: str | None, subject: Subject | None, own: dict) -> Values:
@@ -156,11 +157,10 @@ class _Part:
         """The library's sliders, once there is a picture to move them on."""
         return {"library": self._library(held(subject, self.load), own)} if subject else {}
 
-    def _library(self, subject: Subject | None, own: dict) -> Any:
+    def _library(self, subject: Subject | None, own: dict, rest: Sequence[str] = ()) -> Any:
         vectors = {**self.load().library, **own}
         scales = subject.scales if subject else {}
-        used = {name: scale for name, scale in scales.items() if name in vectors}
-        return relisted(LOW, HIGH, library_rows(vectors), used)
+        return relisted(LOW, HIGH, library_rows(vectors, scales), rest=rest)
 
 
 def _mine(own: Vectors) -> Any:

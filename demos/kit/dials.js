@@ -1,6 +1,6 @@
 // Named scales: a slider each. The value is a list of [name, scale]. With `rows`, a list of [name,
-// note, thumbnail], the sliders are given; without it every pair of the value is a row of its own
-// that can be taken back. Names come from visitors: they are only ever set as text.
+// note, thumbnail, scale], the sliders are given; without it every pair of the value is a row of its
+// own that can be taken back. Names come from visitors: they are only ever set as text.
 const box = element.querySelector('.dials');
 const given = () => props.rows ?? (props.value ?? []).map(([name]) => [name, '', '']);
 const scale = (name) => (props.value ?? []).find(([n]) => n === name)?.[1] ?? 0;
@@ -29,9 +29,21 @@ function row([name, note, thumbnail]) {
   return line;
 }
 
+// A list may come late: what was moved meanwhile stays, but for what is said to rest, and a row that
+// is new starts at its scale.
+function follow(rows) {
+  const before = new Set([...box.querySelectorAll('input')].map((range) => range.dataset.name));
+  const stays = (n) => rows.some(([name]) => name === n) && !props.rest?.includes(n);
+  const kept = (props.value ?? []).filter(([n]) => stays(n));
+  const added = rows.filter(([name, , , start]) => start && !before.has(name)
+    && !kept.some(([n]) => n === name)).map(([name, , , start]) => [name, start]);
+  props.value = [...kept, ...added];
+}
+
 function show() {
-  const rows = given(), now = JSON.stringify(rows);
+  const rows = given(), now = JSON.stringify(rows.map((row) => row.slice(0, 3)));
   if (now !== drawn) {
+    if (props.rows) follow(rows);
     box.replaceChildren(...rows.map(row));
     box.classList.toggle('edits', !props.rows);
     drawn = now;

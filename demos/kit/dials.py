@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ _SCRIPT = Path(__file__).with_suffix(".js").read_text()
 class Dials(gr.HTML):
     """Handlers get {name: scale} in order, each scale finite and within the limits.
 
-    With `rows`, pairs of name and note, there is a slider a row and a scale of zero is left out;
+    With `rows`, as `relisted` has them, there is a slider a row and a scale of zero is left out;
     without it every entry of the value is a row that can be taken back.
     """
 
@@ -58,10 +58,22 @@ def dials(
     template = f'<div class="dials"></div><p class="none">{escape(empty)}</p>'
     return Dials(
         value or {}, html_template=template, js_on_load=_SCRIPT, apply_default_css=False, low=low,
-        high=high, rows=rows, **options,
+        high=high, rows=rows, rest=[], **options,
     )  # fmt: skip
 
 
-def relisted(low: float, high: float, rows: list[list[str]], value: Mapping[str, float]) -> Any:
-    """An update to other rows: [name, note, thumbnail as a data URI or empty] each."""
-    return gr.update(value=value, rows=rows, low=low, high=high)
+def relisted(
+    low: float,
+    high: float,
+    rows: list[list],
+    value: Mapping[str, float] | None = None,
+    rest: Sequence[str] = (),
+) -> Any:
+    """An update to other rows: [name, note, thumbnail as a data URI or empty, scale] each.
+
+    With `value` every slider is set anew. Without it those that are there stay as they were moved,
+    which may be later than what the list was made of, but for those that `rest` names, which go to
+    zero; and a new one is set to its scale.
+    """
+    set_anew = {} if value is None else {"value": value}
+    return gr.update(rows=rows, rest=list(rest), low=low, high=high, **set_anew)

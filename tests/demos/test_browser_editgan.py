@@ -12,7 +12,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 import app
-from demos.editgan import paint
+from demos.editgan import paint, vectors
 from demos.editgan.truth import truth
 from demos.kit import theme
 from demos.kit.painter import Painting, mask_painter
@@ -173,6 +173,7 @@ def use_the_library(page: Page) -> None:
     tab.get_by_label("Name", exact=True).fill("mine")
     press(tab, "Save as vector")
     expect(history).to_contain_text("mine")
+    expect(slider).to_have_value("0")  # the edit has another name, and its own slider
     with page.expect_download() as download:
         page.locator("#vector-file a").first.click()
     assert download.value.suggested_filename == "mine.safetensors"
@@ -368,6 +369,24 @@ def test_library_edits_have_a_true_answer(visit, served):
     press(page, "Optimise")
     expect(page.locator("#editgan-report")).to_contain_text("Done after")
     expect(verdict).to_contain_text("the model made this picture up")
+
+
+def test_a_late_list_of_the_library_leaves_the_sliders_that_were_moved(visit, served, monkeypatch):
+    page, gate, rows = visit(f"{served}/editgan"), threading.Event(), vectors.library_rows
+    embed(page)
+    panel(page, "Vectors").locator("#editgan-library input").first.wait_for()
+    panel(page, "Paint")
+    late = held(gate, lambda *of: [[n, f"late {i}", *r] for i, (n, _, *r) in enumerate(rows(*of))])
+    monkeypatch.setattr(vectors, "library_rows", late)
+    library = panel(page, "Vectors").locator("#editgan-library")
+    smile = library.locator("input[data-name='smile']")
+    smile.fill("1")
+    expect(page.locator("#editgan-report")).to_contain_text("smile +1: applied")
+    gate.set()
+    expect(library).to_contain_text("late 0")
+    expect(smile).to_have_value("1")
+    library.locator("input[data-name='bigger eyes']").fill("0.5")
+    expect(page.locator("#editgan-report")).to_contain_text("smile +1, bigger eyes +0.5")
 
 
 def test_the_true_answer_follows_the_last_slider(visit, served, monkeypatch):

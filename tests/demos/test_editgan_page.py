@@ -372,8 +372,8 @@ def test_vectors_are_saved_named_and_loaded(embedded, client, portrait):
     history, library, which, path = embedded.predict(
         "upper lip", "fuller lip", api_name="/editgan_save_vector"
     )
-    assert history == [["fuller lip", 1.0]] and library["props"]["rows"][-1][0] == "fuller lip"
-    assert library["value"] == [["fuller lip", 1.0]] and which["value"] == "fuller lip"
+    (name, *_, scale), which = library["props"]["rows"][-1], which["value"]
+    assert history == [["fuller lip", 1.0]] and (name, scale, which) == ("fuller lip", 1, name)
     assert Path(path).name == "fuller lip.safetensors"
     library, words = embedded.predict(handle_file(path), api_name="/editgan_read_vector")
     assert library["props"]["rows"][-1][0] == "fuller lip 2" and "fuller lip 2" in words
