@@ -29,7 +29,7 @@ from demos.kit.bridge import (
     stoppable,
     stream,
 )
-from demos.kit.inputs import FOLLOW, QUIET, stop_button
+from demos.kit.inputs import FOLLOW, QUIET, halt_button, stop_button
 from demos.kit.outputs import Values, filling
 from demos.kit.runs import waiting
 from demos.kit.words import said
@@ -120,7 +120,7 @@ class _Desk:
         try:
             for news in stream(lambda on_step: self._prepare(entry, without, on_step), stop):
                 if isinstance(news, Progress):
-                    yield {"words": _progress(news)}
+                    yield {"words": _progress(news), "halt": gr.update(interactive=True)}
                 else:
                     yield self._in_use(entry) | {"words": _changed(entry, news)}
         except gr.Error as error:
@@ -293,7 +293,7 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
                 card = gr.HTML(readiness.card(entry, papers) if entry else "")
                 with gr.Row():
                     run = gr.Button("Use it", variant="primary", scale=3)
-                    halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+                    halt = halt_button()
     with gr.Column(elem_classes="lines"):
         words = gr.HTML(elem_id="domain-words")
         line = gr.HTML(now_running(), elem_id="now-running")
@@ -302,13 +302,17 @@ def build(papers: Papers, load: Callable | None, source: Source) -> gr.State:
     remembered = gr.JSON(_choice(CLAY), visible="hidden")
     shown = {"choice": choice, "card": card, "run": run}
     outputs = {
-        "words": words, "domain": domain, "remembered": remembered, "header": header, **shown,
+        "words": words, "domain": domain, "remembered": remembered, "header": header,
+        "halt": halt, **shown,
     }  # fmt: skip
     choice.input(**filling(desk.show, shown), inputs=choice, **QUIET | FOLLOW)
     options = {"concurrency_id": "domains", "concurrency_limit": 1} | QUIET
     stop_button(halt, stop, run)
     used = run.click(**filling(desk.use, outputs), inputs=[choice, domain, stop], **options)
     used.then(None, remembered, None, js=_REMEMBER, **QUIET)
+    idle = {"fn": lambda: gr.update(interactive=False), "outputs": halt} | QUIET
+    used.then(**idle)
     back = filling(desk.restore, outputs)
-    Context.root_block.load(**back, inputs=[remembered, domain, stop], js=_RECALL, **QUIET)
+    recalled = {"inputs": [remembered, domain, stop], "js": _RECALL} | QUIET
+    Context.root_block.load(**back, **recalled).then(**idle)
     return domain

@@ -59,14 +59,14 @@ class Stop:
     def __deepcopy__(self, memo: dict) -> Stop:
         return Stop()
 
-    def ask(self, made_of: str = "") -> None:
+    def ask(self) -> None:
         self._event.clear()
-        self._stage, self.made_of, self.why = "waits", made_of, ""
+        self._stage, self.made_of, self.why = "waits", "", ""
 
     def press(self) -> bool:
         """Stop what waits or runs; whether it still waited."""
         waited = self._stage == "waits"
-        if waited or self._stage == "runs":
+        if self.on:
             self._event.set()
         if waited:
             self._stage = "withdrawn"
@@ -83,6 +83,11 @@ class Stop:
             self._seconds = time.monotonic() - begun
             self._stage = "stopped" if self.pressed else "done"
             self._event.clear()
+
+    @property
+    def on(self) -> bool:
+        """Whether something waits or runs that a press would end."""
+        return self._stage in ("waits", "runs")
 
     @property
     def pressed(self) -> bool:

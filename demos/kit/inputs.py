@@ -13,7 +13,7 @@ from PIL import Image
 from demos.kit.bridge import CLAY
 from demos.kit.faces import face_panel, wire_faces
 from demos.kit.imaging import KEPT_OF_MANY, SIDE, open_picture, refuse, squared
-from demos.kit.portraits import TEST, never_seen, random_seed, seeds_of
+from demos.kit.portraits import TEST, drawn_seed, never_seen, random_seed, seeds_of
 
 SOURCES = ["upload", "webcam", "clipboard"]
 
@@ -105,6 +105,13 @@ class PortraitInput:
         return [*self.inputs, self.seed]
 
     @property
+    def brought(self) -> list[Callable]:
+        """The events by which a visitor brings another picture."""
+        more = [self.other.click] if self.other else []
+        own = [self.picture.input, self.picture.upload]
+        return [*own, self.button.click, self.seed.input, self.seed.submit, *more]
+
+    @property
     def named(self) -> dict[str, gr.components.Component]:
         """`origin` by name."""
         return dict(zip(("picture", "x", "y", "zoom", "seed"), self.origin, strict=True))
@@ -127,8 +134,10 @@ def aligned(
 
 
 def picture_of(picture: Image.Image | None, seed: int | None) -> Image.Image | None:
-    """The picture; where there is none, the portrait of a seed: that has just been typed."""
-    return never_seen(seed) if picture is None and seed is not None else picture
+    """The picture; the portrait of a seed that has just been typed, where there is none yet or it
+    is still that of another number."""
+    typed = seed is not None and (picture is None or drawn_seed(picture) not in (None, seed))
+    return never_seen(seed) if typed else picture
 
 
 def portrait_input(
@@ -199,8 +208,8 @@ def _wire_portrait(
     # A typed number counts at once: no run may take the picture that was there before.
     emptied = "(seed, picture) => seed == null ? picture : null"
     portrait.seed.input(None, [portrait.seed, portrait.picture], portrait.picture, js=emptied)
-    portrait.seed.input(
-        lambda seed: gr.skip() if seed is None else draw(seed), portrait.seed, shown,
+    portrait.seed.input(  # the box is the visitor's, who may have typed on
+        lambda seed: gr.skip() if seed is None else draw(seed)[0], portrait.seed, portrait.picture,
         **QUIET, **FOLLOW,
     )  # fmt: skip
     portrait.seed.submit(
@@ -267,6 +276,11 @@ def at_most(
     return [squared(picture, side=side) for picture in pictures]
 
 
+def halt_button() -> gr.Button:
+    """Stop beside a run button, which cannot be pressed while nothing waits or runs."""
+    return gr.Button("Stop", variant="stop", scale=1, min_width=90, interactive=False)
+
+
 def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
     """Let `halt` stop what each of `runs` starts, also while that still waits in the queue.
 
@@ -275,4 +289,4 @@ def stop_button(halt: gr.Button, stop: gr.State, *runs: gr.Button) -> None:
     at_once: dict[str, Any] = {"queue": False, "api_visibility": "private"}
     halt.click(lambda s: s.press(), stop, None, **at_once)
     for run in runs:
-        run.click(lambda s: s.ask(), stop, None, **at_once)
+        run.click(lambda s: s.ask() or gr.update(interactive=True), stop, halt, **at_once)

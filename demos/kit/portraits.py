@@ -63,6 +63,12 @@ def seeds_of(pictures: Sequence[Image.Image], seeds: Collection[int]) -> list[in
     return [known.get(_mark(picture)) for picture in pictures]
 
 
+def drawn_seed(picture: Image.Image) -> int | None:
+    """Whose never-seen portrait a picture is, of those that were drawn in this process."""
+    mark = _mark(picture)
+    return next((seed for seed, known in _MARKS.copy().items() if known == mark), None)
+
+
 def _mark(picture: Image.Image) -> str:
     """What tells pictures apart: their size and every byte."""
     return hashlib.sha256(f"{picture.size}".encode() + picture.tobytes()).hexdigest()

@@ -21,7 +21,7 @@ from gradio.events import Dependency
 from PIL import Image
 
 from demos.kit.bridge import Stop
-from demos.kit.inputs import FOLLOW, GPU, QUIET, Dial
+from demos.kit.inputs import FOLLOW, GPU, QUIET, Dial, halt_button
 from demos.kit.outputs import Values, filling
 from demos.kit.painter import Painting
 from demos.kit.words import said
@@ -62,7 +62,7 @@ def run_button(label: str, dial: Dial | None = None) -> RunControls:
     """A run button, Stop beside it, and the line of state below."""
     with gr.Row():
         run = gr.Button(label, variant="primary", scale=3)
-        halt = gr.Button("Stop", variant="stop", scale=1, min_width=90)
+        halt = halt_button()
     name = "-".join(label.lower().split())
     state = StateLine(elem_classes="run-state", elem_id=f"{name}-state")
     return RunControls(dial, run, halt, state, gr.State(Stop()))
@@ -115,9 +115,11 @@ def wire_run(
     """Let the button run `handler`, whose last input is the stop signal; returns the listener."""
     results = results or Belonging((), gr.State(), {}, dict)
     filled = {**outputs, "state": ui.state}
-    # A page sends a click's events one after another: the answer comes before the run.
-    asked = functools.partial(_asked, results)
-    ui.run.click(asked, [ui.stop, *results.inputs], [ui.state, results.of], **AT_ONCE)
+    # A page sends a click's events one after another: the answer comes before the run. What a press
+    # right after a change is for is read with the second, when the change has reached the page.
+    ui.run.click(_asked, ui.stop, [ui.state, ui.halt], **AT_ONCE)
+    begins = filling(functools.partial(_begins, results), results.outputs | {"of": results.of})
+    ui.run.click(**begins, inputs=[ui.stop, results.of, *results.inputs], **AT_ONCE)
     ran = ui.run.click(
         **filling(_starting(handler), filled), inputs=[*inputs, ui.stop], api_name=api_name,
         **GPU | {"show_progress": "minimal", "show_progress_on": [ui.state]},
@@ -128,9 +130,10 @@ def wire_run(
 
     def ended(stop: Stop, *now: Any) -> Values:
         """How the run ended; its result goes where the inputs are others by now."""
+        halt = {"halt": _pressable(stop)}
         if results.inputs and stop.made_of != results.mark(*now):
-            return {**results.cleared(), "state": words}
-        return {"state": said(stop.words)}
+            return {**results.cleared(), "state": words} | halt
+        return {"state": said(stop.words)} | halt
 
     def others(of: str | None, *now: Any) -> bool:
         return of is not None and of != results.mark(*now)
@@ -138,8 +141,9 @@ def wire_run(
     def compare(of: str | None, *now: Any) -> Values:
         return {**results.cleared(), "state": words} if others(of, *now) else {}
 
-    ran.success(**filling(ended, cleared), inputs=[ui.stop, *results.inputs], **QUIET)
-    ran.failure(_failed, ui.stop, ui.state, **QUIET)
+    ends = filling(ended, cleared | {"halt": ui.halt})
+    ran.success(**ends, inputs=[ui.stop, *results.inputs], **QUIET)
+    ran.failure(_failed, ui.stop, [ui.state, ui.halt], **QUIET)
     if results.inputs:
         # What a change sent may be looked at late, when a newer run was asked for: a result goes
         # only when what the page holds by then, sent for a second look, is other than its inputs.
@@ -153,15 +157,27 @@ def wire_run(
     return ran
 
 
-def _asked(results: Belonging, stop: Stop, *inputs: Any) -> tuple[str, str]:
-    made_of = results.mark(*inputs)
-    stop.ask(made_of)
-    return WAITS, made_of
+def _asked(stop: Stop) -> tuple[str, Any]:
+    stop.ask()
+    return WAITS, _pressable(stop)
 
 
-def _failed(stop: Stop) -> str:
+def _begins(results: Belonging, stop: Stop, of: str | None, *now: Any) -> Values:
+    """What the run is asked for with; a result of other inputs goes."""
+    stop.made_of = results.mark(*now)
+    gone = results.cleared() if of not in (None, stop.made_of) else {}
+    return {**gone, "of": stop.made_of}
+
+
+def _pressable(stop: Stop) -> Any:
+    """Stop at the button: to be pressed, and not dim, as long as something waits or runs."""
+    return gr.update(interactive=stop.on)
+
+
+def _failed(stop: Stop) -> tuple[str, Any]:
     """Why a run failed, which stays at the button when the message has gone."""
-    return said(escape(stop.why), outside=True) if stop.why else FAILED
+    why = said(escape(stop.why), outside=True) if stop.why else FAILED
+    return why, _pressable(stop)
 
 
 def _starting(handler: Callable[..., Iterator]) -> Callable[..., Iterator]:
@@ -183,11 +199,11 @@ def _wire_stop(ui: RunControls, ran: Dependency) -> None:
     """Stop ends a run with its result so far; one that still waits is taken out of the queue."""
     withdrawn = gr.State(0)
 
-    def press(stop: Stop) -> Any:
+    def press(stop: Stop) -> tuple[Any, Any]:
         stop.press()
-        return said(stop.words) if stop.words else gr.skip()
+        return _pressable(stop), said(stop.words) if stop.words else gr.skip()
 
-    pressed = ui.halt.click(press, ui.stop, ui.state, **AT_ONCE)
+    pressed = ui.halt.click(press, ui.stop, [ui.halt, ui.state], **AT_ONCE)
     # The browser hears of a changed state from listeners that pass the queue, of no others.
     pressed.then(lambda stop: stop.withdrawn, ui.stop, withdrawn, **QUIET)
     withdrawn.change(None, None, None, cancels=[ran], **AT_ONCE)

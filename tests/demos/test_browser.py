@@ -111,19 +111,21 @@ def test_stop_counts_while_a_run_waits_and_not_while_none_does(visit, served, fa
     first, second = (visit(f"{served}/indomain") for _ in range(2))
     going, waits = (page.locator("#diffuse-state") for page in (first, second))
     line = second.locator("#now-running")
-    press(second, "Stop")  # nothing runs: it must not end what is asked for later
+    stop = second.get_by_role("button", name="Stop", exact=True).filter(visible=True).first
+    expect(stop).to_be_disabled()  # nothing runs
     press(first, "Diffuse")
     expect(going).to_contain_text("Optimise: step")
     press(second, "Diffuse")
     expect(line).to_contain_text("Waiting: diffuse")
     press(second, "Stop")
     expect(waits).to_contain_text("nothing was run")
+    expect(stop).to_be_disabled()
     expect(line).to_contain_text("Optimise")
     expect(line).not_to_contain_text("Waiting")  # it no longer holds a place in the queue
     expect(going).to_contain_text("Optimise: step")  # it goes on
     press(first, "Stop")
     expect(going).to_contain_text("result so far")
-    press(second, "Stop")  # nor when the run before has ended
+    expect(first.get_by_role("button", name="Stop", exact=True).first).to_be_disabled()
     monkeypatch.setattr(fake, "seconds_a_step", 0)
     run(second, steps=30)
     assert fake.calls[-1][0] == "diffuse"

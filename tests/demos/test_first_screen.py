@@ -19,7 +19,7 @@ from demos.kit import address, share, stored
 from demos.kit.address import Opening, asked_seed, opened
 from demos.kit.imaging import KEPT, open_picture
 from demos.kit.inputs import Picture, Pictures, Seed, picture_of
-from demos.kit.portraits import TEST
+from demos.kit.portraits import TEST, never_seen
 from demos.papers import PAPERS
 from tests.demos.browsing import CHROMIUM, panel, press
 from tests.demos.shelves import stocked
@@ -69,6 +69,9 @@ def test_a_typed_number_counts_without_its_picture(monkeypatch):
     own = Image.new("RGB", (8, 8))
     assert picture_of(None, 2_000_001) == "portrait 2000001"
     assert picture_of(own, 2_000_001) is own and picture_of(None, None) is None
+    before = never_seen(TEST.start)
+    assert picture_of(before, 2_000_001) == "portrait 2000001"  # the number was typed after it
+    assert picture_of(before, TEST.start) is before and picture_of(before, None) is before
     box = Seed(minimum=TEST.start, maximum=TEST.stop - 1, render=False)
     assert [box.preprocess(v) for v in (3, None, float("nan"))] == [3, None, None]
 
@@ -203,6 +206,26 @@ def test_a_typed_seed_counts_and_is_corrected_in_words(visit, served):
     box.press("Enter")
     expect(box).to_have_value(str(TEST.start))
     expect(tab.locator(".corrected")).to_contain_text("is used in place of 5")
+
+
+@browser_only
+def test_a_press_right_after_a_typed_seed_is_for_its_portrait(visit, served):
+    from playwright.sync_api import expect
+
+    page = visit(f"{served}/indomain?part=manipulate")
+    tab = page.get_by_role("tabpanel").filter(visible=True)
+    button = tab.get_by_role("button", name="Invert", exact=True).element_handle()
+    tab.get_by_label("Portrait number").evaluate(
+        """(box, button) => {
+            box.value = '2000005';
+            box.dispatchEvent(new Event('input', {bubbles: true}));
+            button.click();
+        }""",
+        button,
+    )
+    expect(page.locator("#invert-state").filter(visible=True)).to_contain_text("Done in")
+    expect(page.locator("#manipulate-words")).to_contain_text("the edit and the true answer")
+    expect(tab.locator(".examples input:checked")).to_have_count(0)
 
 
 @browser_only

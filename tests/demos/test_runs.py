@@ -71,7 +71,7 @@ def listeners():
 
         belonging = Belonging([given], of, {"result": result}, lambda: {"result": ""})
         wire_run(ui, shout, {"result": result}, [given], "shout", belonging)
-    names = {ui.state: "state", result: "result", of: "of"}
+    names = {ui.state: "state", ui.halt: "halt", result: "result", of: "of"}
     return [(fn, names) for fn in demo.fns.values()]
 
 
@@ -90,27 +90,51 @@ def called(listeners, event: str, outputs: list[str], *inputs):
 
 def test_results_go_when_their_inputs_do(listeners):
     stop = Stop()
-    state, of = called(listeners, "click", ["state", "of"], stop, "hello")
-    assert state == WAITS and of == stop.made_of == mark("hello")
+    state, halt = called(listeners, "click", ["state", "halt"], stop)
+    assert state == WAITS and halt["interactive"]
+    begins = "click", ["result", "of"]
+    of = called(listeners, *begins, stop, None, "hello")["of"]
+    assert of == stop.made_of == mark("hello")
+    assert called(listeners, *begins, stop, of, "hello") == {"of": of}  # the same once more
+    gone = called(listeners, *begins, stop, mark("hallo"), "hello")
+    assert gone == {"result": "", "of": of}  # a result of other inputs
     compare = "change", ["result", "state"]
     assert called(listeners, *compare, of, "hello") == {}
     gone = called(listeners, *compare, of, "hallo")
     assert gone["result"] == "" and "press <b>Shout</b>" in gone["state"]
     with stop.run():
         pass
-    ended = "success", ["result", "state"]
-    assert "Done" in called(listeners, *ended, stop, "hello")["state"]
+    ended = "success", ["result", "state", "halt"]
+    done = called(listeners, *ended, stop, "hello")
+    assert "Done" in done["state"] and not done["halt"]["interactive"]
     gone = called(listeners, *ended, stop, "hallo")  # the input changed while it ran
     assert gone["result"] == "" and "press <b>Shout</b>" in gone["state"]
 
 
 def test_what_a_run_failed_with_is_said_at_its_button(listeners):
-    stop, failed = Stop(), ("failure", ["state"])
+    stop, failed = Stop(), ("failure", ["state", "halt"])
     with pytest.raises(gr.Error, match="Say something"):
         called(listeners, "click", ["result", "state"], "", stop)
-    assert "Say something." in called(listeners, *failed, stop)
-    called(listeners, "click", ["state", "of"], stop, "")  # asked for again
-    assert called(listeners, *failed, stop) == FAILED
+    assert "Say something." in called(listeners, *failed, stop)[0]
+    called(listeners, "click", ["state", "halt"], stop)  # asked for again
+    assert called(listeners, *failed, stop)[0] == FAILED
+
+
+def test_stop_can_be_pressed_as_long_as_there_is_something_to_stop(listeners):
+    stop, ended = Stop(), ("success", ["result", "state", "halt"])
+    assert not run_button("Whisper").halt.interactive and not stop.on
+    stop.ask()
+    assert stop.on
+    with stop.run():
+        assert stop.on
+        stop.press()
+        assert stop.on  # it goes on to the end of its step
+    assert not stop.on
+    stop.ask()
+    late = called(listeners, *ended, stop, "hello")  # of the run before, when the next one waits
+    assert late["halt"]["interactive"]
+    stop.press()
+    assert not stop.on, "what is withdrawn cannot be stopped"
 
 
 def test_before_the_first_result_nothing_is_said(listeners):
