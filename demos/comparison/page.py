@@ -27,7 +27,7 @@ from demos.kit.paper import Paper
 from demos.kit.portraits import random_seed
 from demos.kit.runs import Belonging, RunControls, run_button, wire_run
 from demos.kit.shelf import Scene
-from demos.kit.stored import choice, wire
+from demos.kit.stored import choice, marked, wire
 
 _SAYS = """<div class="prose-page"><h2>One picture, {papers}</h2><p class="aside">A person whom no
 network has seen, with a thing before the face that none has seen either. Every method rebuilds the
@@ -80,6 +80,7 @@ def build(
     outputs = shown | {"subject": subject}
     given = [*portrait.origin, *things.inputs]
     results = Belonging(given, of, outputs, handlers.cleared, _meant)
+    results = marked(names, results)
     wire_run(ui, handlers.run, outputs, [*given, change], "comparison_run", results)
     changed = filling(handlers.change, outputs)
     change.input(**changed, inputs=[subject, change], **GPU | QUIET | FOLLOW)

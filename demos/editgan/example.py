@@ -14,7 +14,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from demos.editgan.paint import optimised_report
+from demos.editgan.paint import PaintControls, optimised_report
 from demos.editgan.panel import PageContents, Panel, keepsake, mask_picture, verdict
 from demos.editgan.session import WHOLE, Made, Subject, kept_fields
 from demos.editgan.start import PictureControls, embedded_report
@@ -48,6 +48,7 @@ def page(entry: Stored) -> PageContents:
         report=optimised_report(edit, np.asarray(p["painted"])),
         answer=p["truth"], verdict=verdict(subject, p["truth"]), scales=subject.scales,
         parts=PARTS, story=_story(entry), of=mark(p["picture"], *WHOLE),
+        steps=len(embedding.losses), edit_steps=len(edit.losses),
     )  # fmt: skip
 
 
@@ -70,14 +71,16 @@ def _story(entry: Stored) -> str:
 
 
 def wire(
-    names: gr.Radio, found: list[Stored], panel: Panel, start: PictureControls, story: gr.HTML
-) -> None:
+    names: gr.Radio, found: list[Stored], panel: Panel, start: PictureControls,
+    painting: PaintControls, story: gr.HTML,
+) -> None:  # fmt: skip
     """Choosing a stored example by its name puts all of it on the page."""
     outputs = start.outputs | panel.outputs(
         "subject", "pair", "mask", "painter", "keep", "report", "answer", "verdict", "scales",
         "parts",
     )  # fmt: skip
     outputs |= {"story": story} | panel.outputs("inferred", "which", "library")
+    outputs |= {"steps": start.run.steps, "edit_steps": painting.run.steps}
 
     def show(entry: Stored) -> Values:
         shown = page(entry)

@@ -70,9 +70,9 @@ def build(load: Callable, domain: gr.State, source: Source) -> None:
     exchange.receive("picture", "", picture.portrait)
     exchange.build_reader(load, "editgan_read_latent")
     exchange.wire(None)
-    start.wire(load, panel, picture, {"story": story, **laid}, exchange.given)
+    start.wire(load, panel, picture, {"story": story, **laid}, exchange.given, names)
     paint.wire(load, panel, painting)
     vectors.wire(load, panel, tab, library)
     if names is not None:
-        example.wire(names, found, panel, picture, story)
+        example.wire(names, found, panel, picture, painting, story)
     follow(tabs, dict.fromkeys(("paint", "vectors"), into_portrait(picture.portrait)))

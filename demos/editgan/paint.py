@@ -187,7 +187,7 @@ def build(page: PageContents) -> PaintControls:
         list(page.parts), value=[], multiselect=True, label="Parts that may change",
         info="Found from what is painted; add or remove parts.", elem_id="q-edit",
     )  # fmt: skip
-    run = run_buttons("Optimise", fewest=10)
+    run = run_buttons("Optimise", fewest=10, steps=page.edit_steps)
     with gr.Accordion("Masks as files", open=False):
         with gr.Row(equal_height=True):
             save = gr.Button("Prepare the mask", size="md", min_width=140)

@@ -83,6 +83,8 @@ class PageContents:
     parts: tuple[str, ...] = ()
     story: str = ""
     of: str | None = None
+    steps: int = 100
+    edit_steps: int = 100
 
 
 def held(subject: Subject | Stored | None, load: Callable) -> Subject:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from demos.editgan.panel import CHANGED, PageContents, Panel, choice, keepsake, mask_picture
 from demos.editgan.session import HIGH, LOW, WHOLE, Subject
-from demos.kit import painter
+from demos.kit import painter, stored
 from demos.kit.beside import laid_out
 from demos.kit.bridge import Done, Stop, spoken_errors, stoppable, stream
 from demos.kit.dials import relisted
@@ -223,7 +223,7 @@ def build_input(page: PageContents) -> PictureControls:
                 alt_text="The generator's nearest picture.", elem_classes="filled",
                 elem_id="editgan-embedded",
             )  # fmt: skip
-            run = run_buttons("Embed", fewest=10)
+            run = run_buttons("Embed", fewest=10, steps=page.steps)
             report = gr.HTML(page.embedding, elem_id="editgan-embedding-report")
     return PictureControls(portrait, run, gr.State(page.of), embedded, report, paintings)
 
@@ -234,14 +234,18 @@ def wire(
     ui: PictureControls,
     besides: Mapping[str, Component],
     given: gr.State,
+    names: stored.Examples | None,
 ) -> None:
-    """Connect the input to the page; `besides` is what else goes with another picture."""
+    """Connect the input to the page; `besides` is what else goes with another picture, `names` the
+    examples that can be chosen."""
     part, portrait = _Part(load), ui.portrait
     outputs = {"embedded": ui.embedded, "embedding": ui.embedding}
     outputs |= panel.outputs(*CHANGED, "library", "scales", "report", "parts", "inferred")
     every = outputs | panel.outputs("answer", "verdict") | besides
     inputs = [*portrait.origin, ui.run.steps, panel.own, given]
     results = Belonging(portrait.origin, ui.of, every, forgotten, portrait.meant)
+    results = stored.marked(names, results)
+    stored.unmark(names, portrait.other.click)
     ran = wire_run(ui.run, part.embed, outputs, inputs, "editgan_embed", results)
     ran.success(**panel.answering, **QUIET, **FOLLOW)
     sampled = every | portrait.named | {"of": ui.of, "given": given, "state": ui.run.state}

@@ -271,6 +271,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
     outputs["keep"] = keep
     inputs, of = [*target.inputs, contexts], gr.State(first.get("of"))
     results = Belonging([*inputs, *crop], of, outputs, lambda: dict.fromkeys(outputs))
+    results = stored.marked(examples, results)
     wire_run(
         ui, part.diffuse, outputs, [*target.origin, contexts, *crop, ui.steps, rival, drawn],
         "indomain_diffuse", results,

@@ -213,6 +213,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
         [*first.inputs, *second.inputs], of, every, lambda: dict.fromkeys(every)
     )  # fmt: skip
     inputs = [*first.origin, *second.origin, count, ui.steps, exchange.given]
+    results = stored.marked(examples, results)
     ran = wire_run(ui, part.interpolate, outputs, inputs, "indomain_interpolate", results)
     ran.success(**picked, **QUIET)
     place.input(**picked, api_name="indomain_interpolate_frame", show_progress="hidden", **FOLLOW)

@@ -200,6 +200,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
         portrait.origin, of, outputs, lambda: dict.fromkeys(outputs), portrait.meant
     )
     inputs = [*portrait.origin, ui.steps, exchange.given]
+    results = stored.marked(examples, results)
     wire_run(ui, part.invert, outputs, inputs, "indomain_invert", results)
     if examples is not None:
         filled = {"picture": portrait.picture, "seed": portrait.seed, "of": of} | outputs

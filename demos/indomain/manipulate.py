@@ -296,7 +296,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
     results = Belonging(portrait.origin, of, every, lambda: _cleared(every, dials), portrait.meant)
     inputs = [*portrait.origin, ui.steps, exchange.given]
     api = "indomain_manipulate_invert"
-    ran = wire_run(ui, part.invert, made, inputs, api, results)
+    ran = wire_run(ui, part.invert, made, inputs, api, stored.marked(examples, results))
     ran.success(**filling(lambda: dict.fromkeys(dials, 0), dials), **QUIET).success(
         **edit, api_name="indomain_manipulate", **GPU
     )  # fmt: skip

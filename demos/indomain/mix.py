@@ -240,6 +240,7 @@ def build(load: Callable, exchange: Exchange, at: Setting = CLAY_HEADS) -> Openi
     every = mixed | {"inverted": inverted}
     results = Belonging([contents, styles], of, every, lambda: dict.fromkeys(every))
     inputs = [contents, styles, layers, ui.steps, *drawn, exchange.given]
+    results = stored.marked(examples, results)
     wire_run(ui, part.mix, every, inputs, "indomain_mix", results)
     layers.input(
         **filling(part.remix, mixed), inputs=[inverted, layers], api_name="indomain_remix",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -10,7 +11,9 @@ import gradio as gr
 from gradio.components import Component
 
 from demos.kit.imaging import data_uri, refuse, row
+from demos.kit.inputs import QUIET
 from demos.kit.outputs import Values, filling
+from demos.kit.runs import Belonging
 from demos.kit.words import said
 from examples.stored import Stored, StoredResults
 
@@ -83,6 +86,20 @@ def _card(entry: Stored, api: str, shown: tuple[str, str]) -> str:
     name, source = escape(entry.name), data_uri(row(pair, gap=2), "WEBP")
     return f"""<label><input type="radio" name="{api}" value="{name}"><img src="{source}" alt="">
 <span>{name}</span></label>"""
+
+
+def marked(examples: Examples | None, results: Belonging) -> Belonging:
+    """The same results, with which the mark goes from the example that was chosen."""
+    if examples is None:
+        return results
+    outputs, cleared = {**results.outputs, "example": examples}, results.cleared
+    return replace(results, outputs=outputs, cleared=lambda: {**cleared(), "example": None})
+
+
+def unmark(examples: Examples | None, *events: Callable) -> None:
+    """Let events that bring another picture take the mark from the example that was chosen."""
+    for event in events if examples is not None else ():
+        event(None, None, examples, js="() => null", **QUIET)
 
 
 def wire(

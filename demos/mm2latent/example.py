@@ -123,3 +123,4 @@ def wire(
         return values
 
     stored.wire(names, found, show, outputs)
+    stored.unmark(names, *controls.portrait.brought)

@@ -20,7 +20,7 @@ from demos.kit.handover import exchange_of
 from demos.kit.inputs import portrait_input
 from demos.kit.introduction import introduction
 from demos.kit.runs import Belonging, wire_run
-from demos.kit.stored import choice
+from demos.kit.stored import choice, marked
 from demos.sam_inversion import PAPER, edit, example, invert, maps
 from demos.sam_inversion.setting import CLAY_HEADS, Setting, setting_of
 
@@ -94,12 +94,15 @@ def _parts(load: Callable, at: Setting) -> None:
         portrait.inputs, of, outputs | edits.outputs, lambda: edit.cleared(at) | invert.cleared()
     )
     inputs = [latents.seen, latents.view, *inversion.inputs]
+    results = marked(names, results)
     ran = wire_run(inversion.run, invert.handler(load, at), outputs, inputs, "sam_invert", results)
     changed = edit.listener(load, at, edits, inversion.subject, keep)
     ran.success(**changed, api_visibility="private")
     invert.wire(inversion)
     edit.wire(edits, changed)
-    fills = results.outputs | latents.outputs | things.outputs | inversion.asked | edits.asked
+    fills = (
+        outputs | edits.outputs | latents.outputs | things.outputs | inversion.asked | edits.asked
+    )
     fills |= portrait.named | {"segments": latents.segments, "of": of}
     example.wire(names, found, fills)
     if at.rendered:

@@ -36,10 +36,12 @@ def test_results_go_with_their_input(visit, served, tmp_path):
     page = visit(f"{served}/indomain")
     tab, words = panel(page, "Manipulate"), page.locator("#manipulate-words")
     expect(words).to_contain_text("Changed")
+    expect(tab.locator(".examples input:checked")).to_have_count(1)
     tab.locator("input[type=file]").first.set_input_files(str(tmp_path / "other.png"))
     expect(words).to_contain_text("Press Invert first")
     expect(page.locator("#invert-state")).to_contain_text("no result yet")
     expect(tab.get_by_label("range slider for Smile, none to full")).to_have_value("0")
+    expect(tab.locator(".examples input:checked")).to_have_count(0)
 
 
 def test_a_result_is_sent_to_another_part_and_page_with_its_code(visit, served):

@@ -315,19 +315,20 @@ def labels_of(answer: dict) -> np.ndarray:
 
 def test_an_edit_by_name_fills_the_page(client):
     (picture, seed, embedded, _, pair, mask, opened, report, answer, verdict, history, parts, story,
-     _, library) = _shown(client, "Longer hair")  # fmt: skip
+     _, library, *steps) = _shown(client, "Longer hair")  # fmt: skip
     assert seed == 2_000_021 and Image.open(picture).size == (128, 128) and embedded and story
     assert len(pair) == 2 and Image.open(mask).size == (512, 512)
     assert "as painted" in report and "<svg" in report and answer["value"] and answer["visible"]
     assert "change: longer hair." in verdict and history == [["painted longer hair", 1.0]]
     assert (labels_of(opened) != face()).any() and opened["props"]["session"]
     assert [name for name, _ in parts["choices"]] == list(PARTS) and library == []
+    assert steps == [100, 60] and "after 60 steps" in report  # the dials, as the words say
 
 
 def _shown(client, name: str) -> list:
-    """The fifteen outputs that a client sees."""
+    """The seventeen outputs that a client sees."""
     found = client.predict(name, api_name="/editgan_stored_edit")
-    assert len(found) == 15
+    assert len(found) == 17
     return found
 
 
