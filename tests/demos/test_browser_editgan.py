@@ -373,17 +373,22 @@ def test_library_edits_have_a_true_answer(visit, served):
 
 def test_a_late_list_of_the_library_leaves_the_sliders_that_were_moved(visit, served, monkeypatch):
     page, gate, rows = visit(f"{served}/editgan"), threading.Event(), vectors.library_rows
+
+    def noted(note: str) -> Callable:
+        return lambda *of: [[name, note, *rest] for name, _, *rest in rows(*of)]
+
     embed(page)
-    panel(page, "Vectors").locator("#editgan-library input").first.wait_for()
-    panel(page, "Paint")
-    late = held(gate, lambda *of: [[n, f"late {i}", *r] for i, (n, _, *r) in enumerate(rows(*of))])
-    monkeypatch.setattr(vectors, "library_rows", late)
+    monkeypatch.setattr(vectors, "library_rows", noted("early"))
     library = panel(page, "Vectors").locator("#editgan-library")
+    expect(library).to_contain_text("early")
+    monkeypatch.setattr(vectors, "library_rows", held(gate, noted("late")))
+    panel(page, "Paint")
+    panel(page, "Vectors")
     smile = library.locator("input[data-name='smile']")
     smile.fill("1")
     expect(page.locator("#editgan-report")).to_contain_text("smile +1: applied")
     gate.set()
-    expect(library).to_contain_text("late 0")
+    expect(library).to_contain_text("late")
     expect(smile).to_have_value("1")
     library.locator("input[data-name='bigger eyes']").fill("0.5")
     expect(page.locator("#editgan-report")).to_contain_text("smile +1, bigger eyes +0.5")
