@@ -3,7 +3,7 @@ CVPR 2024), in two dimensions.
 
 Stages: `read` (text and a mask or scribble -> codes of a GAN and their picture, by one call of a
 denoising U-Net; Secs. 3.1 to 3.3, Eqs. 2 to 5) and `denoise` (what the diffusion model itself makes
-of the same inputs, I_0^d, in twenty calls and more). A style has a T of its own (Sec. 4.4).
+of the same inputs, I_0^d, in twenty calls). A style has a T of its own (Sec. 4.4).
 
 Symbols: c, the prompt; x, the visual condition as a picture; z_t, latents at step t, from T (noise)
 to 0; E, the encoder (`DiffusionEncoder`); h, f, a, what it reads; M, the mapping network; T, here
@@ -35,7 +35,7 @@ from pipelines.components import PERCEPTUAL, Components
 from pipelines.conditions import MASK, SCRIBBLE, Condition
 from pipelines.diffusion_codes import DiffusionCodes
 from pipelines.images import as_images
-from pipelines.latent_diffusion import SCHEDULE, STEPS, LatentDiffusion, Text
+from pipelines.latent_diffusion import GUIDANCE, SCHEDULE, STEPS, LatentDiffusion, Text
 from pipelines.latents import fingerprint
 from pipelines.networks.bisenet import BiSeNet
 from pipelines.networks.clip_text import ClipText
@@ -101,7 +101,7 @@ class DiffusionInversion(DiffusionCodes, PictureConditions, LatentDiffusion):
     judge (or None) are ready modules; ablated: T without attention (Table 2, row b), or None;
     styles: T by name of a style; parser and annotator read masks and strokes of pictures, None
     where nothing does. All are frozen and placed as `Runtime.decide` says for device and offload.
-    guidance: of `denoise` by the prompt; 1 for none, which halves its calls.
+    guidance: of `denoise` by the prompt, 1 for none, which halves the rows of its calls.
     """
 
     paper = "diffusion_inversion"
@@ -122,7 +122,7 @@ class DiffusionInversion(DiffusionCodes, PictureConditions, LatentDiffusion):
         annotator: EdgeAnnotator | None = None,
         domain: str = "clay-heads",
         schedule: Mapping[str, Any] = SCHEDULE,
-        guidance: float = 1.0,
+        guidance: float = GUIDANCE,
         device: str | torch.device | None = None,
         offload: bool | str | None = None,
     ):
@@ -257,9 +257,9 @@ class DiffusionInversion(DiffusionCodes, PictureConditions, LatentDiffusion):
         states, _ = self._prompted(prompt)
         calls, showing = 0, 0.0
         for i, t in enumerate(scheduler.timesteps.tolist(), 1):
-            noise, asked = self._guided(z, t, states, condition, strength)
-            out = scheduler.step(noise, t, z)
-            z, calls = out.prev_sample, calls + asked
+            found = self._guided(z, t, states, condition, strength)
+            out = scheduler.step(found, t, z)
+            z, calls = out.prev_sample, i
             # What is shown on the way is no part of the method's own time.
             looked = time.perf_counter()
             shown = on_step and i % image_every == 0

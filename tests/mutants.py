@@ -156,6 +156,22 @@ MUTANTS = (
          "mixed = torch.cat([text[:, :first], w[:, first:]], 1)"),
         ("the condition is ignored", "return net(f_text, f_cond)", "return net(f_text, None)"),
     ),
+    *_of(
+        "diffusion_inversion", "latent_diffusion.py",
+        ("guidance leads towards no words",
+         "untold + guidance * (told - untold)", "told + guidance * (untold - told)"),
+        ("noise keeps its mean", "return noise - noise.mean((2, 3), keepdim=True)", "return noise"),
+        ("the first step sees a trace",
+         '"rescale_betas_zero_snr": True', '"rescale_betas_zero_snr": False'),
+    ),
+    *_of(
+        "diffusion_inversion", "networks/diffusion_mapping.py",
+        ("alpha is the share of the average", "alpha * self.local(refined) + (1 - alpha) * ",
+         "(1 - alpha) * self.local(refined) + alpha * "),
+        ("attention does not refine", "refined = [x * y for x, y in", "refined = [x for x, y in"),
+        ("words do not count in A-bar", "share = spoken /", "share = torch.ones_like(spoken) /"),
+        ("beta is a scale", "return w * gamma + beta", "return w * (gamma + beta)"),
+    ),
 )  # fmt: skip
 
 
@@ -180,7 +196,7 @@ def main() -> None:
     arg = parser.parse_args()
     chosen = [m for m in MUTANTS if not arg.only or any(word in m.name for word in arg.only)]
     if arg.list:
-        print(*(f"{m.file:26}{m.name}" for m in chosen), sep="\n")
+        print(*(f"{m.file:32}{m.name}" for m in chosen), sep="\n")
         return
     alive = 0
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:

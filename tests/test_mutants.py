@@ -15,7 +15,7 @@ from tests.mutants import MUTANTS, Mutant
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: f"{Path(m.file).stem}: {m.name}")
 def test_a_mutant_changes_its_file_and_leaves_it_python(mutant: Mutant, tmp_path) -> None:
     path = tmp_path / "pipelines" / mutant.file
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     shutil.copy(mutants.ROOT / "pipelines" / mutant.file, path)
     before = path.read_text()
     mutant.apply(tmp_path)

@@ -51,7 +51,7 @@ class _Calls:
             drawing: a mask in the colours of diffusion_inversion_lists, a scribble, or a picture
             kind: what the drawing is; of a picture the strokes are taken
             t: the step that is read; one below 999 asks for the calls of all before it
-            noise: another number, another person
+            noise: another number is another person to `denoise`; this hardly moves
             strength: of the drawing
             style: none, or one that has its own modulation
 

@@ -254,8 +254,8 @@ def build(at: Setting, first: Values = MappingProxyType({})) -> AskControls:
             parts = [_canvas(at, task, kind.value, first) for _, task in KINDS]
     with gr.Row():
         noise = gr.Number(
-            first.get("noise", 0), label="Noise", info="Another number, another person.",
-            precision=0, min_width=140, minimum=0, maximum=MOST_NOISE,
+            first.get("noise", 0), label="Noise", precision=0, min_width=140, minimum=0,
+            maximum=MOST_NOISE, info="Another person to ControlNet; ours hardly moves.",
         )  # fmt: skip
         strength = Dial(
             0, 2, first.get("strength", 1), step=0.1, label="Strength of what is painted",

@@ -38,8 +38,8 @@ translated into the code of a GAN, long before the diffusion model itself has a 
 _HOW = f"""<div class="beside"><div><p>A diffusion model knows text and masks, and draws slowly. A
 GAN draws at once, and knows neither. Two small networks read the first model's features and
 attention maps and answer with the second one's code.</p><p class="aside">Here the GAN is one of two
-dimensions; the paper has one of three besides. The small diffusion model of the clay heads obeys
-what is painted, and words only a little: the noise decides most colours.</p></div>{_EQUATION}</div>
+dimensions; the paper has one of three besides. The small diffusion model of the clay heads was
+trained for minutes: it obeys what is painted and half of what is said.</p></div>{_EQUATION}</div>
 """
 
 

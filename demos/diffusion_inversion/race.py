@@ -85,9 +85,9 @@ def _theirs(
     pipeline: Any, subject: Subject, condition: Any, steps: int, stop: Stop
 ) -> Iterator[Values]:
     """Yields ControlNet's pictures on the way; returns the subject with its last."""
-    a, each = subject.asked, 1 if pipeline.guidance == 1 else 2
+    a = subject.asked
     begun = time.perf_counter()
-    yield {"theirs_clock": clocks.at(0, 0, steps * each, True)}
+    yield {"theirs_clock": clocks.at(0, 0, steps, True)}
 
     def work(on_step: Callable) -> Any:
         return pipeline.denoise(a.prompt, condition, steps=steps, on_step=on_step, **a.options)
@@ -96,10 +96,10 @@ def _theirs(
         if isinstance(news, Done):
             made = news.result
             words = f"ControlNet: {_told(made)}."
-            done = clocks.at(made.seconds, made.calls, steps * each, words=words)
+            done = clocks.at(made.seconds, made.calls, steps, words=words)
             yield {"theirs": made.image, "theirs_clock": done}
             return replace(subject, denoised=made)
-        now = clocks.at(time.perf_counter() - begun, news.index * each, steps * each, True)
+        now = clocks.at(time.perf_counter() - begun, news.index, steps, True)
         yield {"theirs_clock": now, "state": running(news)} | (
             {"theirs": news.images[0]} if news.images else {}
         )

@@ -34,15 +34,15 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class DiffusionFeatures:
-    """What one call of the U-Net holds, beside its prediction of the noise.
+    """What one call of the U-Net holds, beside what it predicts of z_t.
 
     h: (b, c, height, width) of the middle block; f, a and words: one a decoder block with
     cross-attention, the coarsest first. f: (b, c_n, ...), outputs of the blocks; a: (b, c_n, ...),
     of their cross-attention layers; words: (b, tokens, ...), attention probabilities in [0, 1].
     """
 
-    noise: Float[Tensor, "b z h w"]
-    h: Float[Tensor, "b c h0 w0"] | None  # None where only the noise was asked for
+    predicted: Float[Tensor, "b z h w"]
+    h: Float[Tensor, "b c h0 w0"] | None  # None where only the prediction was asked for
     f: tuple[Tensor, ...]
     a: tuple[Tensor, ...]
     words: tuple[Tensor, ...]
@@ -66,23 +66,24 @@ class DiffusionEncoder(nn.Module):
     ) -> DiffusionFeatures:
         """Features at step t (0 to 999) of latents z.
 
-        strength: of the visual condition. read: False for the noise alone, as sampling needs it.
+        strength: of the visual condition. read: False for the prediction alone, as sampling
+        needs it.
         """
         residuals, middle = self.controlnet(
             z, t, states, visual, conditioning_scale=strength, return_dict=False
         )
         with listening(self.unet) if read else contextlib.nullcontext() as heard:
-            noise = self.unet(
+            predicted = self.unet(
                 z, t, states,
                 down_block_additional_residuals=residuals,
                 mid_block_additional_residual=middle,
                 return_dict=False,
             )[0]  # fmt: skip
         if heard is None:
-            return DiffusionFeatures(noise, None, (), (), ())
+            return DiffusionFeatures(predicted, None, (), (), ())
         layers = [heard.layers[name] for name in heard.layers]
         return DiffusionFeatures(
-            noise,
+            predicted,
             heard.middle + middle,
             tuple(heard.blocks[name] for name in heard.layers),
             tuple(_largest(outputs) for outputs, _ in layers),

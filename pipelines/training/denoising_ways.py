@@ -9,9 +9,10 @@ U-Net at a step of a way and hands out what E finds there.
 from __future__ import annotations
 
 import argparse
+import copy
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import weights
 from examples.clay.dataset import ClaySet, latents
 from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
-from pipelines.latent_diffusion import SCHEDULE, STEPS, centred
+from pipelines.latent_diffusion import SCHEDULE, STEPS, centred, guided
 from pipelines.networks.diffusion_encoder import DiffusionEncoder, DiffusionFeatures
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.joint_embedding import JointEmbedding
@@ -39,7 +40,7 @@ from pipelines.training.latent_diffusion import Portraits, latents_of
 from pipelines.training.loop import Loop, autocast, shuffled, to_tensor
 from pipelines.training.sharding import here
 
-CHUNK = 32  # portraits denoised at once
+CHUNK = 16  # portraits denoised at once
 EMPTY = 0.1  # share of portraits without a caption
 FIRST = 0.6  # share of the calls at the first step, at which the pipeline reads unless told
 
@@ -59,11 +60,11 @@ class Networks:
     @classmethod
     def load(cls, options: argparse.Namespace, device: torch.device) -> Networks:
         """From the files of the command line, frozen, on a device."""
-        unet = weights.load_file(UNet2DConditionModel, options.denoiser, device)
+        unet = fast(weights.load_file(UNet2DConditionModel, options.denoiser, device))
         files = {MASK: options.mask, SCRIBBLE: options.scribble}
         return cls(
             {
-                task: DiffusionEncoder(unet, weights.load_file(ControlNetModel, file, device))
+                task: DiffusionEncoder(unet, fast(weights.load_file(ControlNetModel, file, device)))
                 for task, file in files.items()
             },
             weights.load_file(JointEmbedding, options.text, device),
@@ -122,11 +123,18 @@ class Ways:
     def __len__(self) -> int:
         return len(self.captions)
 
+    def first_of(self, count: int) -> Ways:
+        """The first so many of them, of the same files."""
+        fewer = copy.copy(self)
+        fewer.captions = self.captions[:count]
+        return fewer
+
     @torch.no_grad()
     def _denoised(
         self, networks: Networks, captions: list[str], visual: Tensor, first: int
     ) -> tuple[np.ndarray, np.ndarray]:
         states, _ = networks.text.context(captions)
+        empty, _ = networks.text.context([""])
         random = torch.Generator().manual_seed(first)
         z = centred(torch.randn(len(captions), *self.z.shape[2:], generator=random))
         z = z.to(visual.device)
@@ -134,8 +142,8 @@ class Ways:
         for t in self.scheduler.timesteps.tolist():
             way.append(z.half().cpu().numpy())
             with autocast(z.device):
-                noise = networks.encoders[self.task](z, t, states, visual, read=False).noise
-            z = self.scheduler.step(noise.float(), t, z).prev_sample
+                found = guided(networks.encoders[self.task], z, t, states, empty, visual)
+            z = self.scheduler.step(found.float(), t, z).prev_sample
         scale = networks.autoencoder.config.scaling_factor
         end = networks.autoencoder.decode(z / scale).sample.clamp(-1, 1)
         pixels = ((end + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
@@ -255,9 +263,12 @@ def _check_kept(path: Path, captions: list[str]) -> None:
         )
 
 
-def make_once(made: np.memmap, make: Callable[[int], None], what: str) -> None:
-    """Make every part that is not yet marked in `made`, shared out to the processes."""
-    for i in tqdm(here().part(range(len(made))), desc=what, disable=not here().first):
+def make_once(
+    made: np.memmap, make: Callable[[int], None], what: str, parts: Sequence[int] | None = None
+) -> None:
+    """Make every part, or those named, not yet marked in `made`, shared out to the processes."""
+    parts = range(len(made)) if parts is None else parts
+    for i in tqdm(here().part(parts), desc=what, disable=not here().first):
         if not made[i]:
             make(i)
             made[i] = True

@@ -47,19 +47,23 @@ from pipelines.training.loop import Average, Loop, arguments, finish, to_tensor
 from pipelines.training.threads import use_threads
 
 
-def pictures(data: ClaySet, style: str, folder: Path, count: int) -> np.memmap:
-    """The first portraits of a set in a style, bytes (count, s, s, 3), rendered once and kept."""
+def pictures(data: ClaySet, style: str, folder: Path, ways: list[Ways]) -> np.memmap:
+    """Portraits of a set in a style, bytes (n, s, s, 3), rendered once and kept: those of ways.
+
+    Between them lie rows that are not drawn, which take no space on the disk.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    side, parts = data.images.shape[1], -(-count // CHUNK)
+    rows = [row for way in ways for row in range(way.first, way.first + len(way))]
+    side, count = data.images.shape[1], max(rows) + 1
     found = kept_array(folder / f"{style}.npy", (count, side, side, 3), np.uint8)
-    made = kept_array(folder / f"{style}-made.npy", (parts,), bool)
+    made = kept_array(folder / f"{style}-made.npy", (-(-count // CHUNK),), bool)
     parameters = data.parameters()[:count]
 
     def make(i: int) -> None:
         rows = slice(i * CHUNK, (i + 1) * CHUNK)
         found[rows] = styled(parameters[rows], style, side)
 
-    make_once(made, make, style)
+    make_once(made, make, style, sorted({row // CHUNK for row in rows}))
     return found
 
 
@@ -122,6 +126,7 @@ def command_line() -> argparse.Namespace:
     parser.add_argument("--style", choices=STYLES, required=True)
     parser.add_argument("--ways", type=Path, required=True, help="folder of that recipe")
     parser.add_argument("--count", type=int, default=2000, help="portraits a task, as there")
+    parser.add_argument("--styled", type=int, help="how many of them to learn from; all by default")
     return parser.parse_args()
 
 
@@ -137,13 +142,14 @@ def main() -> None:
     modulation = weights.load_file(StyleModulation, options.start or first)
     data = ClaySet(options.data)
     ways = all_ways(options.ways, data, "train", options.count, networks)
-    targets = pictures(data, options.style, options.out / "train", sum(map(len, ways)))
+    ways = [way.first_of(options.styled or len(way)) for way in ways]
+    targets = pictures(data, options.style, options.out / "train", ways)
     modulation = train(ways, targets, loop, mapping, modulation, networks, options.batch)
     held_out = {}
     if options.validation:
         data = ClaySet(options.validation)
         ways = all_ways(options.ways, data, "validation", VALIDATION, networks)
-        targets = pictures(data, options.style, options.out / "validation", sum(map(len, ways)))
+        targets = pictures(data, options.style, options.out / "validation", ways)
         both = {options.style: modulation, "T of portraits": portraits}
         held_out = evaluate(ways, targets, mapping, both, networks)
     finish(

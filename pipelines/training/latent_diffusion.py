@@ -3,14 +3,16 @@
     python -m pipelines.training.latent_diffusion --data DIR --autoencoder FILE --text FILE ...
     python -m pipelines.training.latent_diffusion ... --task mask --denoiser FILE
 
-Latent diffusion (Rombach et al., CVPR 2022, Eq. 3): the noise in z_t is predicted from z_t, t and
-the caption, which is written anew at each visit and left empty one time in ten. With --task, a
-ControlNet for masks or scribbles beside the frozen denoiser (Zhang et al., ICCV 2023): a copy of
-its encoder, whose convolutions into the decoder start at zero; the caption is left empty every
-other time, so that the condition alone says enough.
+Latent diffusion (Rombach et al., CVPR 2022, Eq. 3): z_t's velocity (Salimans and Ho, ICLR 2022) is
+predicted from z_t, t and the caption, which is written anew at each visit and left empty one time
+in ten. At the first step there is noise alone: the velocity is -z_0, and what the words say of it
+is all that can be known. With --task, a ControlNet for masks or scribbles beside the frozen
+denoiser (Zhang et al., ICCV 2023): a copy of its encoder, whose convolutions into the decoder start
+at zero; the caption is left empty every other time, so that the condition alone says enough.
 
-Latents of all portraits are made once and kept in memory: 2 kB each. Held out: the error of the
-predicted noise, as a share of its variance, at ten steps of each validation portrait.
+Latents of all portraits are made once and kept in memory: 2 kB each. Held out: the mean squared
+error of the velocity, whose variance is 1, at ten steps of each validation portrait; and at the
+first one with the caption and with an empty one, which tells what words are read for.
 """
 
 from __future__ import annotations
@@ -52,6 +54,7 @@ DENOISER = {
 }  # fmt: skip
 EMBEDDING = (16, 32, 48, 64)  # channels of a ControlNet's condition, the last at the latents' size
 NO_CAPTION = {None: 0.1, MASK: 0.5, SCRIBBLE: 0.5}
+FIRST = 0.15  # share of the portraits that are seen at the first step, as noise alone
 Network = UNet2DConditionModel | ControlNetModel
 
 
@@ -146,7 +149,9 @@ def train(
 ) -> Network:  # fmt: skip
     """Train a denoiser, or a ControlNet beside a frozen one, until the loop ends."""
     assert len(portraits.z) == len(portraits)  # made before the clock runs
-    network.to(loop.device).train()
+    network.to(loop.device, memory_format=torch.channels_last).train()  # 1.3 times faster on a CPU
+    if denoiser is not None:
+        denoiser.to(loop.device, memory_format=torch.channels_last)
     text.to(loop.device)
     average = Average(network, decay=0.999)
     optimizer = torch.optim.AdamW(network.parameters(), 6e-4, weight_decay=1e-2, fused=True)
@@ -162,7 +167,8 @@ def train(
         loop.anneal(optimizer)
         with loop.autocast():
             noisy = process.add_noise(given.z, noise, t)
-            error = F.mse_loss(predicted(network, denoiser, noisy, t, states, given.visual), noise)
+            found = predicted(network, denoiser, noisy, t, states, given.visual)
+            error = F.mse_loss(found, process.get_velocity(given.z, noise, t))
         optimizer.zero_grad(set_to_none=True)
         error.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -174,10 +180,12 @@ def train(
 
 
 def steps_drawn(count: int, task: str | None) -> Int[Tensor, " n"]:
-    """Steps of the process, 0 to 999: all alike for a denoiser; the more noise the more often for a
-    ControlNet, as a condition says little that a clear picture does not show."""
-    shares = torch.rand(count)
-    return (SCHEDULE["num_train_timesteps"] * (shares if task is None else shares.sqrt())).long()
+    """Steps of the process, 0 to 999: the first one, 999, by itself, where everything is asked of
+    words and condition; of the others all alike for a denoiser, and the more noise the more often
+    for a ControlNet, as a condition says little that a clear picture does not show."""
+    last, shares = SCHEDULE["num_train_timesteps"], torch.rand(count)
+    t = (last * (shares if task is None else shares.sqrt())).long()
+    return torch.where(torch.rand(count) < FIRST, last - 1, t)
 
 
 @torch.no_grad()
@@ -192,7 +200,7 @@ def predicted(
     network: nn.Module, denoiser: UNet2DConditionModel | None, z: Tensor, t: Tensor,
     states: Tensor, visual: Tensor | None,
 ) -> Float[Tensor, "b 4 h w"]:  # fmt: skip
-    """The noise that a denoiser sees, or the frozen one with the ControlNet that is trained."""
+    """What a denoiser predicts, or the frozen one with the ControlNet that is trained."""
     if denoiser is None:
         return network(z, t, states, return_dict=False)[0]
     residuals, middle = network(z, t, states, visual, return_dict=False)
@@ -207,20 +215,28 @@ def evaluate(
     portraits: Portraits, network: Network, text: JointEmbedding,
     denoiser: UNet2DConditionModel | None, device: torch.device,
 ) -> dict[str, float]:  # fmt: skip
-    """Mean squared error of the noise at steps 50, 150, ... of each portrait."""
+    """Mean squared error of the velocity at steps 50, 150, ... of each portrait, and at the first
+    step with and without its caption."""
     process = DDIMScheduler(**SCHEDULE)
     random, noises = np.random.default_rng(0), torch.Generator().manual_seed(0)
-    errors = []
+    on_the_way, first, wordless = [], [], []
+
+    def error(given: Batch, captions: list[str], step: int) -> float:
+        states, _ = text.context(captions)
+        noise = torch.randn(given.z.shape, generator=noises).to(device)
+        t = torch.full((len(noise),), step, device=device)
+        noisy = process.add_noise(given.z, noise, t)
+        found = predicted(network, denoiser, noisy, t, states, given.visual)
+        return F.mse_loss(found, process.get_velocity(given.z, noise, t)).item()
+
     for rows in np.array_split(np.arange(len(portraits)), max(1, len(portraits) // 64)):
         given = portraits.read(rows, random, device)
-        states, _ = text.context(given.captions)
-        for step in range(50, 1000, 100):
-            noise = torch.randn(given.z.shape, generator=noises).to(device)
-            t = torch.full((len(rows),), step, device=device)
-            noisy = process.add_noise(given.z, noise, t)
-            found = predicted(network, denoiser, noisy, t, states, given.visual)
-            errors.append(F.mse_loss(found, noise).item())
-    return {"noise error": round(float(np.mean(errors)), 4)}
+        on_the_way += [error(given, given.captions, step) for step in range(50, 1000, 100)]
+        first.append(error(given, given.captions, 999))
+        wordless.append(error(given, [""] * len(rows), 999))
+    names = ("velocity error", "at the first step", "at the first step without words")
+    means = [round(float(np.mean(errors)), 4) for errors in (on_the_way, first, wordless)]
+    return dict(zip(names, means, strict=True))
 
 
 def _batches(portraits: Portraits, loop: Loop, batch: int) -> Iterator[Batch]:
@@ -266,7 +282,8 @@ def main() -> None:
     network = train(portraits, loop, network, text, denoiser, options.batch)
     held_out = {}
     if options.validation:
-        seen = Portraits(ClaySet(options.validation), autoencoder, loop.device, options.task)
+        rendered = ClaySet(options.validation)
+        seen = Portraits(rendered, autoencoder, loop.device, options.task, empty=0.0)
         held_out = evaluate(seen, network, text, denoiser, loop.device)
     finish(
         options.out, held_out, network, options.weights, config=plain(network),

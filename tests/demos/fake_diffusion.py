@@ -21,7 +21,7 @@ from pipelines.conditions import Condition
 from pipelines.latents import load_codes, only, save_codes
 from tests.demos.fake_pipeline import GENERATOR, FakeInDomain, Measures, Step
 
-WAY = tuple(range(951, 0, -50))  # of DDIM in 20 steps
+WAY = tuple(range(999, 0, -50))  # of DDIM in 20 steps
 LAYERS, SIDE = 12, 16
 STYLES = ("bronze", "marble", "watercolour", "drawing")
 TINTS = {"bronze": "#a8703e", "marble": "#e2ddd3", "watercolour": "#9fc0d0", "drawing": "#f4f0e6"}
@@ -62,7 +62,6 @@ class FakeDiffusion:
 
     seconds_a_call: float = 0.0
     size: int = 128
-    guidance: float = 1.0
     fingerprint: str = GENERATOR
     parser: object | None = None
     tracer: str = "canny"

@@ -324,7 +324,7 @@ def test_switches_reach_the_pipeline(client, fake_diffusion) -> None:
 def test_another_step_is_read(client, fake_diffusion) -> None:
     generate(client, steps=0)
     shown, words = client.predict(500, api_name="/diffusion_read_at")[:2]
-    assert Path(shown).exists() and "t = 501, 10 calls" in words
+    assert Path(shown).exists() and "t = 499, 11 calls" in words
     assert fake_diffusion.calls[-1][3] == 500
     refused(lambda: client.predict(1000, api_name="/diffusion_read_at"), "0 to 999")
 
@@ -334,7 +334,7 @@ def test_a_strip_goes_from_text_to_structure(client) -> None:
     strip = client.predict(api_name="/diffusion_strip")
     strip = strip[0] if isinstance(strip, tuple) else strip
     captions = [entry["caption"] for entry in strip]
-    assert captions[0] == "t = 951, 1 call" and captions[-1] == "t = 1, 20 calls"
+    assert captions[0] == "t = 999, 1 call" and captions[-1] == "t = 49, 20 calls"
     assert len(captions) == 5
 
 
@@ -468,7 +468,7 @@ def test_a_mask_file_becomes_a_picture_and_a_latent(client, tmp_path, fake_diffu
     Image.fromarray(PALETTE[truth.mask_of(SEED, WHOLE)]).resize((512, 512), 0).save(path)
     name = f"/{PAPER.slug}_generate"
     shown, told, latent = client.predict("red hair", handle_file(path), api_name=name)
-    assert Path(shown).exists() and (told["t"], told["calls"]) == (951, 1)
+    assert Path(shown).exists() and (told["t"], told["calls"]) == (999, 1)
     assert told["words"] == ["red", "hair"] and load_file(latent)["code"].shape == (1, 12, 512)
     _, told, _ = client.predict(
         "", handle_file(path), "picture", 999, 0, 1.0, "marble", api_name=name

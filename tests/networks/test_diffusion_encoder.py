@@ -57,8 +57,8 @@ def test_reading_leaves_no_trace(encoder, given):
     before = encoder.unet(*given[:3]).sample
     quiet = encoder(*given, read=False)
     found = encoder(*given)
-    torch.testing.assert_close(found.noise, quiet.noise, rtol=1e-4, atol=1e-5)
-    assert torch.equal(encoder(*given, read=False).noise, quiet.noise)
+    torch.testing.assert_close(found.predicted, quiet.predicted, rtol=1e-4, atol=1e-5)
+    assert torch.equal(encoder(*given, read=False).predicted, quiet.predicted)
     assert torch.equal(encoder.unet(*given[:3]).sample, before)
     assert all(isinstance(p, AttnProcessor2_0) for p in encoder.unet.attn_processors.values())
     assert not any(module._forward_hooks for module in encoder.unet.modules())

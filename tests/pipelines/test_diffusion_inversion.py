@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.conditions import MASK, SCRIBBLE, Condition
 from pipelines.diffusion_inversion import DiffusionInversion
-from pipelines.latent_diffusion import SCHEDULE, Text
+from pipelines.latent_diffusion import SCHEDULE, Text, guided
 from pipelines.latents import load_codes
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
@@ -151,14 +151,26 @@ def test_what_is_shown_inside_is_of_the_prompt(pipeline, mask):
     assert empty.words == () and not empty.average.any()
 
 
-def test_denoising_takes_a_call_a_step_and_two_with_guidance(pipeline, mask):
+def test_denoising_takes_a_call_a_step_with_guidance_too(pipeline, mask):
     shown = []
     plain = pipeline.denoise("old", mask, steps=4, image_every=2, on_step=lambda s: shown.append(s))
     assert plain.calls == 4 and plain.image.size == (32, 32)
     assert [bool(step.images) for step in shown] == [False, True, False, True]
     assert pipeline.denoise("old", mask, steps=4, on_step=lambda s: s.index == 2).calls == 2
-    guided = build(guidance=3.0).denoise("old", mask, steps=4)
-    assert guided.calls == 8 and difference(guided.image, plain.image) > 0
+    guided = build(guidance=9.0).denoise("old", mask, steps=4)
+    assert guided.calls == 4 and difference(guided.image, plain.image) > 0
+
+
+def test_guidance_leads_away_from_what_an_empty_prompt_gives(pipeline, mask):
+    torch.manual_seed(0)
+    encoder, z = pipeline.encoders[MASK], torch.randn(1, 4, pipeline.side, pipeline.side)
+    (states, _), (empty, _) = (pipeline.text.context([prompt]) for prompt in ("old", ""))
+    visual = pipeline._visual(mask)
+    told, untold = (encoder(z, 500, s, visual, read=False).predicted for s in (states, empty))
+    assert (told - untold).abs().max() > 1e-6
+    for guidance in (1.0, 4.0):
+        found = guided(encoder, z, 500, states, empty, visual, guidance=guidance)
+        torch.testing.assert_close(found, untold + guidance * (told - untold))
 
 
 def test_reading_leaves_sampling_as_it_was(pipeline, mask):

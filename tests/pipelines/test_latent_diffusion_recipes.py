@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
 
 import weights
 from examples.clay.dataset import latents
 from examples.clay.parts import PALETTE, PART_TO_CLASS
 from pipelines.conditions import MASK, SCRIBBLE
 from pipelines.diffusion_inversion import TASKS
-from pipelines.latent_diffusion import STEPS
+from pipelines.latent_diffusion import SCHEDULE, STEPS
 from pipelines.networks.diffusion_encoder import DiffusionEncoder
 from pipelines.networks.encoders import LayerwiseEncoder
 from pipelines.networks.judge import PortraitJudge
@@ -151,13 +151,31 @@ def test_denoiser_and_controlnet_learn_and_go_on(data, autoencoder, text, tmp_pa
     if task:  # the denoiser stays as it was
         assert all(torch.equal(v, before[k]) for k, v in denoiser.state_dict().items())
     found = latent_diffusion.evaluate(portraits, network.eval(), text, denoiser, CPU)
-    assert 0 < found["noise error"] < 3
+    assert all(0 < found[name] < 3 for name in found)
+    assert list(found)[1:] == ["at the first step", "at the first step without words"]
+
+
+def test_the_first_step_shows_noise_alone_and_asks_for_the_latents(data, autoencoder, text):
+    """A prediction of nothing is wrong by all of the noise at the end of the way, by z_0 there."""
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, None)
+    silent = latent_diffusion.quieted(unet_for(data, text))
+    found = latent_diffusion.evaluate(portraits, silent, text, None, CPU)
+    size = portraits.z.float().square().mean().item()
+    assert found["at the first step"] == pytest.approx(size, abs=1e-3)
+    process = DDIMScheduler(**SCHEDULE)
+    z, noise = torch.randn(2, 1, 4, 8, 8)
+    t = torch.tensor([SCHEDULE["num_train_timesteps"] - 1])
+    assert torch.equal(process.add_noise(z, noise, t), noise)
+    assert torch.equal(process.get_velocity(z, noise, t), -z)
 
 
 def test_a_controlnet_learns_where_there_is_noise():
     torch.manual_seed(0)
     alike, noisy = (latent_diffusion.steps_drawn(4000, task).float() for task in (None, MASK))
-    assert 0 <= alike.min() and alike.max() <= 999 and 0 <= noisy.min() and noisy.max() <= 999
+    for t in (alike, noisy):
+        assert t.min() >= 0 and t.max() == 999
+        assert (t == 999).float().mean() == pytest.approx(latent_diffusion.FIRST, abs=0.02)
+    alike, noisy = alike[alike < 999], noisy[noisy < 999]
     assert alike.mean() == pytest.approx(500, abs=20)
     assert noisy.mean() == pytest.approx(667, abs=20)  # two thirds: density grows with t
 
@@ -317,6 +335,25 @@ def test_eq_6_grows_with_each_of_its_terms(networks, data):
     )
 
 
+def test_only_portraits_that_are_learnt_from_are_drawn_in_a_style(
+    data, autoencoder, networks, tmp_path, monkeypatch
+):
+    def styled(parameters, style, size):
+        return np.full((len(parameters), size, size, 3), 255, np.uint8)
+
+    monkeypatch.setattr(diffusion_styles, "styled", styled)
+    monkeypatch.setattr(diffusion_styles, "CHUNK", 2)
+    rows = slice(8, 12)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, rows)
+    way = denoising_ways.Ways(tmp_path / "ways", portraits, networks, rows.start)
+    fewer = way.first_of(2)
+    assert len(fewer) == 2 and len(way) == 4 and fewer.captions == way.captions[:2]
+    targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", [fewer])
+    assert [bool(picture.all()) for picture in targets] == 8 * [False] + 2 * [True]
+    given = denoising_ways.read(fewer, np.array([0, 1]), np.zeros(2, int), networks)
+    assert given.rows.tolist() == [8, 9] and targets[given.rows].min() == 255
+
+
 def test_a_style_s_t_goes_on_from_that_of_portraits(
     data, autoencoder, networks, tmp_path, monkeypatch
 ):
@@ -331,7 +368,7 @@ def test_a_style_s_t_goes_on_from_that_of_portraits(
     portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
     ways = [denoising_ways.Ways(tmp_path / "ways", portraits, networks)]
     for _ in range(2):
-        targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", 4)
+        targets = diffusion_styles.pictures(data, "bronze", tmp_path / "styled", ways)
     assert targets.shape == (4, side, side, 3) and targets.min() == 255 and len(rendered) == 4
     mapping, modulation = (net.eval() for net in inversion.fresh(networks, plain=False))
     first = {k: v.clone() for k, v in mapping.state_dict().items()}
