@@ -186,10 +186,10 @@ def test_words_and_what_is_painted_must_both_count(seen, agreement, number):
     assert diffusion.both_count(None, Stored("", values, {})) == pytest.approx(number)
 
 
-@pytest.mark.parametrize(("edited", "number"), [(90, 0.3), (40, -0.2)])
+@pytest.mark.parametrize(("edited", "number"), [(90, 10.0), (75, 4.0), (40, 0.0)])
 def test_a_style_brings_the_picture_nearer_to_its_true_one(edited, number):
     pictures = {"ours": plain(60), "truth": plain(100), "edited": plain(edited)}
-    assert diffusion.nearer(Measuring(), Stored("", {}, pictures)) == pytest.approx(number)
+    assert diffusion.near(Measuring(), Stored("", {}, pictures)) == pytest.approx(number)
 
 
 def test_what_the_command_line_names_is_made(monkeypatch, capsys):

@@ -31,7 +31,7 @@ def _asked(task: str, first: int) -> Compute:
         def compute(seed: int) -> Stored:
             return results.request(pipeline, name, seed, task)
 
-        # Words count little yet: of four portraits it may be that none shows what they say.
+        # Of four portraits it may be that none shows what is said better than its mask alone.
         seeds = _seeds(first, 3 * choosing.CANDIDATES)
         return choosing.best(pipeline, compute, seeds, results.both_count)
 
@@ -46,7 +46,7 @@ def _styled(first: int) -> Compute:
             return results.style(pipeline, name, *candidate)
 
         candidates = list(product(_seeds(first), pipeline.styles))
-        return choosing.best(pipeline, compute, candidates, results.nearer)
+        return choosing.best(pipeline, compute, candidates, results.near)
 
     return made
 

@@ -134,13 +134,14 @@ def both_count(pipeline: Any, made: Stored) -> float:
     return float(sum(gains) if min(gains) > 0 else min(gains))
 
 
-def nearer(pipeline: Any, made: Stored) -> float:
-    """How much nearer the style brings the picture to the renderer's portrait in it (LPIPS)."""
+def near(pipeline: Any, made: Stored) -> float:
+    """How near the picture is to the renderer's portrait in the style, 1 / LPIPS; 0 where the style
+    brings it no nearer."""
     before, after = (
         pipeline.measure(made.pictures[name], made.pictures["truth"]).lpips
         for name in (OURS, "edited")
     )
-    return before - after
+    return 1 / after if after < before else 0.0
 
 
 def _granted(seen: Mapping[str, str], wanted: Mapping[str, str]) -> float:

@@ -230,7 +230,7 @@ def test_the_first_switch_reads_the_codes_once(entries) -> None:
 def test_another_step_is_read_of_an_example(entries) -> None:
     fake, subject = FakeDiffusion(), example.page(entries[1])["subject"]
     *_, last = times._Part(lambda: fake).read_at(subject, 500, Stop())
-    assert "10 calls" in last["t_words"]
+    assert "11 calls" in last["t_words"]
     assert fake.calls == [
         ("read", entries[1].values["prompt"], SCRIBBLE, 500, results.NOISE, 1.0, True)
     ]
