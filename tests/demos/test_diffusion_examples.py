@@ -132,7 +132,7 @@ def test_a_style_of_the_real_pipeline_on_tiny_networks() -> None:
     pipeline = build(parser=FaceParser(channels=(8, 8)))
     made = results.style(pipeline, "one", POOL[3], "bronze")
     assert set(pipeline.read_codes(made.codes)) == {"ours", "mapped", "bronze"}
-    assert np.isfinite(results.nearer(pipeline, made)) and made.values["style"] == "bronze"
+    assert np.isfinite(results.near(pipeline, made)) and made.values["style"] == "bronze"
     shown = made.pictures
     assert shown["truth"].tobytes() != shown["picture"].tobytes()
     assert shown["edited"].tobytes() != shown["ours"].tobytes()
