@@ -254,11 +254,10 @@ class DiffusionInversion(DiffusionCodes, PictureConditions, LatentDiffusion):
         if not 1 <= steps <= 200:
             raise ValueError(f"steps must lie in 1..200; got {steps}. Take {STEPS}.")
         scheduler, z = self._started(steps, seed)
-        states, _ = self._prompted(prompt)
+        predict = self._guide(self._prompted(prompt)[0], condition, strength)
         calls, showing = 0, 0.0
         for i, t in enumerate(scheduler.timesteps.tolist(), 1):
-            found = self._guided(z, t, states, condition, strength)
-            out = scheduler.step(found, t, z)
+            out = scheduler.step(predict(z, t), t, z)
             z, calls = out.prev_sample, i
             # What is shown on the way is no part of the method's own time.
             looked = time.perf_counter()

@@ -11,7 +11,7 @@ schedule says: noise in z_t, or its velocity, v = sqrt(a) noise - sqrt(1 - a) z_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -160,22 +160,20 @@ class LatentDiffusion(Measured):
     ) -> Float[Tensor, "1 z h w"]:
         """Latents after DDIM's steps of `way`; noise for none."""
         scheduler, z = self._started(STEPS, seed)
+        predict = self._guide(states, condition, strength)
         for i, t in enumerate(way, 1):
-            found = self._guided(z, t, states, condition, strength)
-            z = scheduler.step(found, t, z).prev_sample
+            z = scheduler.step(predict(z, t), t, z).prev_sample
             if on_step and on_step(Step("denoise", i, len(way), None)):
                 raise InterruptedError("stopped before the step that was to be read")
         return z
 
-    def _guided(
-        self, z: Tensor, t: int, states: Tensor, condition: Condition, strength: float
-    ) -> Float[Tensor, "1 z h w"]:
-        """What is predicted, led away from that of an empty prompt."""
+    def _guide(
+        self, states: Tensor, condition: Condition, strength: float
+    ) -> Callable[[Tensor, int], Tensor]:
+        """What is predicted of z at step t, led away from that of an empty prompt."""
+        encoder, visual = self._encoder(condition), self._visual(condition)
         empty, _ = self._prompted("")
-        visual = self._visual(condition)
-        return guided(
-            self._encoder(condition), z, t, states, empty, visual, strength, self.guidance
-        )
+        return lambda z, t: guided(encoder, z, t, states, empty, visual, strength, self.guidance)
 
     def _drawn(self, z: Float[Tensor, "1 z h w"]) -> Image.Image:
         z = z / self.autoencoder.config.scaling_factor
