@@ -22,7 +22,7 @@ from demos.kit.handover import exchange_of
 from demos.kit.introduction import introduction
 from demos.kit.outputs import Values
 from demos.kit.runs import Belonging, wire_run
-from demos.kit.stored import choice, marked
+from demos.kit.stored import choice
 
 _EQUATION = """<div class="equation"><math><mrow displaystyle="true"><mi mathvariant="bold">w</mi>
 <mo>=</mo><msup><mi mathvariant="bold">w</mi><mi>m</mi></msup><mo>⊙</mo>
@@ -82,7 +82,7 @@ def _parts(load: Callable, at: Setting) -> None:
 
     rest = within.outputs | steps.outputs | styled.outputs | truth.outputs | {"keep": keep}
     outputs, of = result.outputs | rest, gr.State(first.get("made_of"))
-    results = marked(names, Belonging(asked.deciding, of, outputs, cleared))
+    results = Belonging(asked.deciding, of, outputs, cleared)
     handler = race.handler(load, ask.wire(load, at, asked), after)
     inputs = [*asked.inputs, result.run.steps]
     ran = wire_run(result.run, handler, outputs, inputs, "diffusion_generate", results)
