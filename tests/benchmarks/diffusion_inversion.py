@@ -1,7 +1,7 @@
 """The figures of diffusion-driven inversion on captions, masks and scribbles no training saw.
 
     python -m tests.benchmarks.diffusion_inversion [--count 300] [--quick] [--keep DIR]
-                           [--denoised FILE] [--truth FILE] [--both FILE] [--json FILE]
+               [--plain FILE] [--denoised FILE] [--truth FILE] [--both FILE] [--json FILE]
 
 Table 1: pictures of held-out captions with masks, and with scribbles, by the method, by ControlNet
 alone (the same noise, all of its steps) and by MM2Latent where it is trained, whose own sketch of
@@ -10,12 +10,14 @@ portraits, LPIPS, MS-SSIM and identity beside the portrait itself, accuracy and 
 over union of the parser's classes with the mask, and the share of a caption's facts that the judge
 sees; median seconds, and peak memory beside the networks' own (`memory.peak`), in one run. Table 2:
 (a) M alone, (b) T without attention, (c) and (d) trained on I_0^d and on the portraits alone
-(--denoised and --truth name their M, beside which lies their T), (e) all: the networks that ship,
-or with --both others that were trained exactly as long as those of (b) to (d).
+(--denoised and --truth name their M, beside which lies their T), (e) all. (b) and (e) are those
+that ship, or with --plain and --both others that were trained exactly as long as (c) and (d).
 
 A claim of the paper "holds" or "does not hold" by these numbers, and is "undecided" where a mean
 difference over pictures is within two standard errors. --quick: 8 portraits, 3 steps: whether
 everything runs, no more. --keep: a folder for finished pictures, from which a stopped run goes on.
+Several processes (`accelerate launch --multi_gpu --num_processes 2 -m ...`, with --keep) share the
+pictures and print nothing; the same in one process then measures, seconds included.
 """
 
 from __future__ import annotations
@@ -23,39 +25,30 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 import weights
-from examples.clay.facts import facts
-from examples.clay.parameters import SEEDS, draw, latent
-from examples.clay.parts import CLASSES, PALETTE, PART_TO_CLASS
-from examples.clay.render import render
-from examples.clay.wording import write
 from pipelines.conditions import MASK, SCRIBBLE, Condition
 from pipelines.diffusion_inversion import DiffusionInversion
-from pipelines.images import as_images, as_tensor
+from pipelines.images import as_images
 from pipelines.latent_diffusion import STEPS
-from pipelines.measures import frechet_distance, identity, ms_ssim
 from pipelines.mm2latent import MM2Latent
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.networks.parser import FaceParser
-from pipelines.training.loop import to_tensor
+from pipelines.training.sharding import here
 from pipelines.training.threads import use_threads
-from tests.benchmarks import mm2latent_bench
 from tests.benchmarks.claims import Claim, claim, said
+from tests.benchmarks.diffusion_bench import Bench, DrawOne, Row
 from tests.benchmarks.figure import Drawn, points
 from tests.benchmarks.indomain import table
-from tests.benchmarks.kept import PIPELINES, Kept
 from tests.benchmarks.memory import peak
-from tests.benchmarks.mm2latent_bench import named_right
 
 OURS, CONTROLNET, MM2LATENT = "ours", "controlnet", "mm2latent"
 ROWS = {
@@ -66,110 +59,12 @@ ROWS = {
     "e": "(e) all",
 }
 BETTER_BELOW = ("lpips",)
-SOURCES = ("diffusion_inversion", "latent_diffusion", "conditions")
 RIVALS = {MASK: "mask", SCRIBBLE: "sketch"}  # conditions of MM2Latent
-Row = dict[str, Tensor]
-
-
-@dataclass
-class Bench:
-    """The pipeline, its rival, and test portraits with captions and conditions."""
-
-    pipeline: DiffusionInversion
-    parser: FaceParser
-    rival: MM2Latent | None = None
-    count: int = 300
-    quick: bool = False
-    keep: Path | None = None
-    other: Mapping[str, tuple[MappingNetwork, StyleModulation]] | None = None
-
-    def __post_init__(self) -> None:
-        self.count = 8 if self.quick else self.count
-        self.steps = 3 if self.quick else STEPS
-        self.parameters, self.x, self.classes = rendered(self.pipeline.size, 0, self.count)
-        self.strangers = rendered(self.pipeline.size, self.count, self.count)[1]
-        rows = facts(self.parameters)
-        self.captions = [write(row, np.random.default_rng(i)) for i, row in enumerate(rows)]
-        pictures = as_images(self.x)
-        self.conditions = {
-            MASK: [Condition.mask(labels, PALETTE) for labels in self.classes.numpy()],
-            SCRIBBLE: [Condition.scribble_of(p, self.pipeline.size) for p in pictures],
-        }
-        sources = [PIPELINES / f"{name}.py" for name in (*SOURCES, *mm2latent_bench.SOURCES)]
-        self.kept = Kept(self.keep, self._networks(), sources)
-
-    def _networks(self) -> list[nn.Module]:
-        """What pictures depend on."""
-        p, rival = self.pipeline, self.rival
-        networks = [p.generator, p.autoencoder, *p.encoders.values(), p.text.texts, p.mapping,
-                    p.modulation, p.ablated]  # fmt: skip
-        networks += [net for pair in (self.other or {}).values() for net in pair]
-        if rival is not None:
-            networks += [rival.embedding, *rival.mappings.values(), *rival.codes.modules]
-        return [net for net in networks if net is not None]
-
-    def pictures(self, name: str, task: str, draw_one: Callable) -> tuple[Tensor, Tensor]:
-        """Pictures of all portraits' inputs by one method, and the seconds that each took."""
-
-        def make() -> dict[str, Tensor]:
-            found, seconds = [], []
-            for i, caption in enumerate(self.captions):
-                image, took = draw_one(caption.text, self.conditions[task][i], i)
-                found.append(as_tensor(image, self.pipeline.size))
-                seconds.append(took)
-            return {"x": torch.cat(found), "seconds": torch.tensor(seconds)}
-
-        piece = self.kept(f"{name}-{task}-{self.count}-{self.steps}".replace(" ", "-"), make)
-        return piece["x"], piece["seconds"]
-
-    def figures(self, x: Float[Tensor, "n 3 h w"], task: str) -> Row:
-        """What Table 1 says of each picture; masks count where the condition is one."""
-        p = self.pipeline
-        pairs = list(zip(x.split(16), self.x.split(16), strict=True))
-        with torch.no_grad():
-            found: Row = {
-                "lpips": torch.cat([p.perceptual(a, b) for a, b in pairs]),
-                "ms-ssim": torch.cat([ms_ssim(a, b) for a, b in pairs]),
-                "identity": torch.cat([identity(p.judge, a, b) for a, b in pairs]),
-                "text": named_right(p.judge, x, self.captions, p.device),
-            }
-            if task == MASK:
-                labels = torch.cat([self.parser.parse(a) for a, _ in pairs])
-                found["accuracy"] = (labels == self.classes).float().mean((1, 2))
-                found["miou"] = overlap(labels, self.classes)
-        return found
-
-    def frechet(self, x: Float[Tensor, "n 3 h w"]) -> float:
-        """Of the perceptual network's features, to portraits of other people."""
-        features = [
-            torch.cat([self.pipeline.perceptual.features(part) for part in side.split(16)])
-            for side in (x, self.strangers)
-        ]
-        return frechet_distance(*features)
-
-
-def rendered(size: int, first: int, count: int) -> tuple[np.ndarray, Tensor, Tensor]:
-    """Parameters, pictures in [-1, 1] and classes of test portraits."""
-    seeds = SEEDS["test"][first : first + count]
-    parameters = draw(np.stack([latent(seed) for seed in seeds]))
-    images, parts = render(parameters, size)
-    return parameters, to_tensor(images), torch.from_numpy(PART_TO_CLASS[parts]).long()
-
-
-def overlap(labels: Tensor, truth: Tensor) -> Float[Tensor, " n"]:
-    """Mean intersection over union of the classes that occur in either, a picture each."""
-    shares = []
-    for a, b in zip(labels, truth, strict=True):
-        both = [((a == c) & (b == c)).sum() / ((a == c) | (b == c)).sum()
-                for c in range(len(CLASSES)) if (a == c).any() or (b == c).any()]  # fmt: skip
-        shares.append(torch.stack(both).mean())
-    return torch.stack(shares)
-
 
 # ---- the methods -------------------------------------------------------------------------------
 
 
-def ways(bench: Bench, task: str) -> dict[str, Callable]:
+def ways(bench: Bench, task: str) -> dict[str, DrawOne]:
     """Table 1: a picture and its seconds of a caption, a condition and a number."""
     p, kind = bench.pipeline, RIVALS[task]
 
@@ -197,10 +92,13 @@ def table_1(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
     rows, distances = {}, {}
     for task in (MASK, SCRIBBLE):
         for name, draw_one in ways(bench, task).items():
-            x, seconds = bench.pictures(name, task, draw_one)
-            key, first = f"{task}: {name}", (bench.captions[0].text, bench.conditions[task][0], 0)
-            most = peak(functools.partial(draw_one, *first), bench.pipeline.device)
-            rows[key] = bench.figures(x, task) | {"seconds": seconds, "peak MB": megabytes(most)}
+            x, key = bench.pictures(name, task, draw_one), f"{task}: {name}"
+            if here().count > 1:
+                continue
+            most = peak(functools.partial(bench.drawn, draw_one, task, 0), bench.pipeline.device)
+            rows[key] = bench.figures(x, task) | {
+                "seconds": bench.seconds(draw_one, task), "peak MB": megabytes(most)
+            }  # fmt: skip
             distances[key] = bench.frechet(x)
             print(".", end="", flush=True)
     return rows, distances
@@ -226,7 +124,10 @@ def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
     for letter, (mapping, modulation) in (bench.other or {}).items():
         drawn[letter] = trained_otherwise(p, mapping, modulation)
     for letter, draw_one in drawn.items():
-        x, _ = bench.pictures(letter, MASK, draw_one)
+        kept = bench.kept_of_others if letter in (bench.other or {}) else None
+        x = bench.pictures(letter, MASK, draw_one, kept)
+        if here().count > 1:
+            continue
         rows[ROWS[letter]], distances[ROWS[letter]] = bench.figures(x, MASK), bench.frechet(x)
         print(".", end="", flush=True)
     return rows, distances
@@ -234,7 +135,7 @@ def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
 
 def trained_otherwise(
     p: DiffusionInversion, mapping: MappingNetwork, modulation: StyleModulation
-) -> Callable:
+) -> DrawOne:
     """Pictures by an M and a T that learnt from other targets."""
 
     def draw_one(text: str, condition: Condition, seed: int):
@@ -275,9 +176,11 @@ def claims(
 
 
 def report(bench: Bench) -> dict[str, object]:
-    """Print and return everything."""
+    """Print and return everything; of several processes, only make the pictures."""
     rows, distances = table_1(bench)
     ablated, further = table_2(bench)
+    if here().count > 1:
+        return {}
     ablated.setdefault(ROWS["e"], rows[f"{MASK}: {OURS}"])
     further.setdefault(ROWS["e"], distances[f"{MASK}: {OURS}"])
     compared = list(claims(rows, ablated, distances, bench.steps))
@@ -318,6 +221,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--plain", type=Path, help="M of Table 2 (b), if not the one that ships")
     parser.add_argument("--denoised", type=Path, help="M of Table 2 (c)")
     parser.add_argument("--truth", type=Path, help="M of Table 2 (d)")
     parser.add_argument("--both", type=Path, help="M of Table 2 (e), if not the one that ships")
@@ -330,7 +234,8 @@ def main() -> None:
     except weights.WeightsError as error:
         print(f"without MM2Latent: {error}")
         rival = None
-    others = {"c": options.denoised, "d": options.truth, "e": options.both}
+    files = (options.plain, options.denoised, options.truth, options.both)
+    others = dict(zip("bcde", files, strict=True))
     bench = Bench(
         DiffusionInversion.from_pretrained(),
         weights.shared(FaceParser, "clay-heads/parser"),
@@ -341,7 +246,7 @@ def main() -> None:
         {row: trained(file) for row, file in others.items() if file},
     )
     found = report(bench)
-    if options.json:
+    if found and options.json:
         options.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
