@@ -1,12 +1,14 @@
 """The tables of all papers, and one page of what each claims and whether it holds here.
 
-    python -m tests.benchmarks --keep DIR [--quick] [--only PAPER ...] [--threads N] [--write]
+    python -m tests.benchmarks --keep DIR [--quick] [--only PAPER ...] [--threads N]
+                               [--processes N] [--write]
 
 Each benchmark is a process of its own and keeps its figures in DIR/<paper>.json and its pieces
 below DIR/<paper>: started again, it goes on, and what is whole is not measured again. Papers whose
 page is not on are left out, and named. --write: write the page, `examples/README.md`, and a figure
-a paper, of what DIR holds. --quick: a few portraits, whether everything runs; such figures decide
-nothing and are kept apart, in DIR/quick.
+a paper, of what DIR holds. --processes: so many for each benchmark that can share its pictures
+among them; two with a thread each draw faster than one with two. --quick: a few portraits, whether
+everything runs; such figures decide nothing and are kept apart, in DIR/quick.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from tests.benchmarks.figure import draw_curves
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAGE, FIGURE = EXAMPLES / "README.md", "measured.png"
+SHARING = ("indomain", "sam_inversion", "diffusion_inversion")  # benchmarks for several processes
 HEAD = """# What the papers claim, and what holds here
 
 All figures are of clay heads and of portraits that no network was trained on; a claim holds where
@@ -38,7 +41,11 @@ as they are), and is undecided below. Made by `python -m tests.benchmarks --keep
 
 def command(paper: Paper, arg: argparse.Namespace) -> list[str]:
     """The command line of one paper's benchmark."""
-    line = [sys.executable, "-m", f"tests.benchmarks.{paper.slug}"]
+    line = [sys.executable, "-m"]
+    if arg.processes > 1 and paper.slug in SHARING:
+        line += ["accelerate.commands.launch", "--multi_gpu"]  # several on a CPU as well
+        line += ["--num_processes", str(arg.processes), "--main_process_port", "0", "-m"]
+    line += [f"tests.benchmarks.{paper.slug}"]
     line += ["--json", str(figures_of(paper, arg.keep)), "--keep", str(arg.keep / paper.slug)]
     return line + (["--quick"] if arg.quick else [])
 
@@ -100,6 +107,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=on, default=on, metavar="PAPER")
     parser.add_argument("--quick", action="store_true", help="only whether everything runs")
     parser.add_argument("--threads", type=int, help="CPU threads; all by default")
+    parser.add_argument("--processes", type=int, default=1, help="of benchmarks that share work")
     parser.add_argument("--write", action="store_true", help="write the page of what --keep holds")
     arg = parser.parse_args()
     if arg.quick:

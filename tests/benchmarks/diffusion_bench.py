@@ -63,7 +63,8 @@ class Bench:
             MASK: [Condition.mask(labels, PALETTE) for labels in self.classes.numpy()],
             SCRIBBLE: [Condition.scribble_of(p, self.pipeline.size) for p in pictures],
         }
-        if self.keep is None and here().count > 1:
+        self.shard = here()
+        if self.keep is None and self.shard.count > 1:
             raise ValueError("keep must be a folder where processes share the work; got none.")
         sources = [PIPELINES / f"{name}.py" for name in (*SOURCES, *mm2latent_bench.SOURCES)]
         self.kept = Kept(self.keep, self._networks(), sources)
@@ -82,7 +83,7 @@ class Bench:
     def pictures(
         self, name: str, task: str, draw_one: DrawOne, kept: Kept | None = None
     ) -> Float[Tensor, "n 3 h w"]:
-        """Pictures of all portraits' inputs by one method. Processes share them and wait for each
+        """Pictures of all portraits' inputs by one method. Processes of `shard` wait for each
         other."""
 
         def make(numbers: range) -> dict[str, Tensor]:
@@ -95,8 +96,8 @@ class Bench:
             return (kept or self.kept)(label, lambda: make(numbers))["x"]
 
         parts = [range(i, min(i + PIECE, self.count)) for i in range(0, self.count, PIECE)]
-        own = {part: piece(part) for part in here().part(parts)}
-        here().gather([])  # all are made
+        own = {part: piece(part) for part in self.shard.part(parts)}
+        self.shard.gather([])  # all are made
         return torch.cat([own[part] if part in own else piece(part) for part in parts])
 
     def drawn(self, draw_one: DrawOne, task: str, i: int) -> tuple[Image.Image, float]:

@@ -16,8 +16,8 @@ that ship, or with --plain and --both others that were trained exactly as long a
 A claim of the paper "holds" or "does not hold" by these numbers, and is "undecided" where a mean
 difference over pictures is within two standard errors. --quick: 8 portraits, 3 steps: whether
 everything runs, no more. --keep: a folder for finished pictures, from which a stopped run goes on.
-Several processes (`accelerate launch --multi_gpu --num_processes 2 -m ...`, with --keep) share the
-pictures and print nothing; the same in one process then measures, seconds included.
+Under `accelerate launch` the processes share the pictures in that folder, and the first one
+measures, seconds included, and prints.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from pipelines.latent_diffusion import STEPS
 from pipelines.mm2latent import MM2Latent
 from pipelines.networks.diffusion_mapping import MappingNetwork, StyleModulation
 from pipelines.networks.parser import FaceParser
-from pipelines.training.sharding import here
+from pipelines.training.sharding import Shard
 from pipelines.training.threads import use_threads
 from tests.benchmarks.claims import Claim, claim, said
 from tests.benchmarks.diffusion_bench import Bench, DrawOne, Row
@@ -93,8 +93,6 @@ def table_1(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
     for task in (MASK, SCRIBBLE):
         for name, draw_one in ways(bench, task).items():
             x, key = bench.pictures(name, task, draw_one), f"{task}: {name}"
-            if here().count > 1:
-                continue
             most = peak(functools.partial(bench.drawn, draw_one, task, 0), bench.pipeline.device)
             rows[key] = bench.figures(x, task) | {
                 "seconds": bench.seconds(draw_one, task), "peak MB": megabytes(most)
@@ -108,9 +106,9 @@ def megabytes(size: int) -> Float[Tensor, " 1"]:
     return torch.tensor([size / 1e6])
 
 
-def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
-    """Table 2 with masks; rows whose networks are not there are left out."""
-    p, rows, distances = bench.pipeline, {}, {}
+def ways_2(bench: Bench) -> dict[str, DrawOne]:
+    """The rows of Table 2 whose networks are there."""
+    p = bench.pipeline
 
     def alone(text: str, condition: Condition, seed: int):
         found = p.redraw(p.read(text, condition, seed=seed), mapped_only=True)
@@ -120,17 +118,35 @@ def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
         found = p.read(text, condition, seed=seed, attentive=False)
         return found.image, found.seconds
 
-    drawn = {"a": alone} | ({"b": plain} if p.ablated is not None else {})
+    found = {"a": alone} | ({"b": plain} if p.ablated is not None else {})
     for letter, (mapping, modulation) in (bench.other or {}).items():
-        drawn[letter] = trained_otherwise(p, mapping, modulation)
-    for letter, draw_one in drawn.items():
-        kept = bench.kept_of_others if letter in (bench.other or {}) else None
-        x = bench.pictures(letter, MASK, draw_one, kept)
-        if here().count > 1:
-            continue
+        found[letter] = trained_otherwise(p, mapping, modulation)
+    return found
+
+
+def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
+    """Table 2 with masks; rows whose networks are not there are left out."""
+    rows, distances = {}, {}
+    for letter, draw_one in ways_2(bench).items():
+        x = pictures_2(bench, letter, draw_one)
         rows[ROWS[letter]], distances[ROWS[letter]] = bench.figures(x, MASK), bench.frechet(x)
         print(".", end="", flush=True)
     return rows, distances
+
+
+def pictures_2(bench: Bench, letter: str, draw_one: DrawOne) -> Float[Tensor, "n 3 h w"]:
+    """The pictures of a row of Table 2."""
+    kept = bench.kept_of_others if letter in (bench.other or {}) else None
+    return bench.pictures(letter, MASK, draw_one, kept)
+
+
+def draw_all(bench: Bench) -> None:
+    """Every picture, so that all of it is kept."""
+    for task in (MASK, SCRIBBLE):
+        for name, draw_one in ways(bench, task).items():
+            bench.pictures(name, task, draw_one)
+    for letter, draw_one in ways_2(bench).items():
+        pictures_2(bench, letter, draw_one)
 
 
 def trained_otherwise(
@@ -176,11 +192,14 @@ def claims(
 
 
 def report(bench: Bench) -> dict[str, object]:
-    """Print and return everything; of several processes, only make the pictures."""
+    """Print and return everything; nothing in any but the first process."""
+    if bench.shard.count > 1:
+        draw_all(bench)
+    if not bench.shard.first:
+        return {}
+    bench.shard = Shard()  # the rest is for one process
     rows, distances = table_1(bench)
     ablated, further = table_2(bench)
-    if here().count > 1:
-        return {}
     ablated.setdefault(ROWS["e"], rows[f"{MASK}: {OURS}"])
     further.setdefault(ROWS["e"], distances[f"{MASK}: {OURS}"])
     compared = list(claims(rows, ablated, distances, bench.steps))

@@ -74,7 +74,8 @@ class Bench:
 
     def __post_init__(self) -> None:
         p = self.pipeline
-        if self.keep is None and here().count > 1:
+        self.shard = here()
+        if self.keep is None and self.shard.count > 1:
             raise ValueError("keep must be a folder where processes share the work; got none.")
         if self.quick:
             self.count, self.few, self.edited, self.steps = 3, 2, 4, 3
@@ -130,16 +131,16 @@ class Bench:
 
     def run(self, name: str, count: int, invert: Invert, edited: int = 0) -> Row:
         """Pictures and seconds of the first portraits by one way of inverting, and edits of the
-        first `edited` of them. Processes share the portraits and wait for each other."""
+        first `edited` of them. Processes of `shard` wait for each other."""
         edited = min(edited, count) if self.edits else 0
 
         def piece(i: int) -> Row:
             label = f"{name} {self.numbers[i]} {'edited' if i < edited else 'alone'}"
             return dict(self.kept(label.replace(" ", "-"), lambda: self._one(i, invert, edited)))
 
-        shared = {i: piece(i) for i in here().part(range(count))}
-        here().gather([])  # all are made
-        found = [shared[i] if i in shared else piece(i) for i in range(count)]
+        own = {i: piece(i) for i in self.shard.part(range(count))}
+        self.shard.gather([])  # all are made
+        found = [own[i] if i in own else piece(i) for i in range(count)]
         print(".", end="", flush=True)
         keys = [key for key in found[0] if key != "edited"]
         row = {key: torch.stack([each[key] for each in found]) for key in keys}

@@ -12,17 +12,15 @@ renderer's own edit changes nothing, and how far the picture is from the true ed
 paper "holds" or "does not hold" by these numbers, and is "undecided" where a mean difference over
 portraits is within two standard errors. Encoders that are not trained are left out, and named.
 --quick: few portraits, 3 steps: whether everything runs, no more. --keep: a folder for the pictures
-of each portrait and method, from which an interrupted run goes on (see `kept`). Several processes
-
-    accelerate launch --multi_gpu --num_processes 2 -m tests.benchmarks.sam_inversion --keep DIR
-
-share the pictures and print nothing; the same in one process then measures. Seconds in the table
-are those of the process that made a picture; the curve's are of the one that measures.
+of each portrait and method, from which an interrupted run goes on (see `kept`). Under `accelerate
+launch` the processes share the pictures in that folder, and the first one measures and prints.
+Seconds of the table are those of the process that made a picture, beside the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -38,7 +36,7 @@ from pipelines.baselines import ENCODED, OPTIMISED
 from pipelines.invertibility import latent_map, segments_of
 from pipelines.sam_inversion import Inversion, SAMInversion
 from pipelines.training import hard_portraits as hard
-from pipelines.training.sharding import here
+from pipelines.training.sharding import Shard
 from pipelines.training.threads import use_threads
 from tests.benchmarks.claims import Claim, claim, said
 from tests.benchmarks.figure import Drawn, draw_curves
@@ -114,11 +112,16 @@ def speed(bench: Bench) -> dict[str, list[tuple[float, float]]]:
         curve = []
         for n in bench.curve:
             count = max(2, bench.few // 2)
-            row = bench.run(f"{name} timed {n}", count, lambda i, n=n, go=invert: go(i, n))
+            timed = functools.partial(_of_steps, invert, n)
+            row = bench.run(f"{name} timed {n}", count, timed)
             found = bench.figures(row)
             curve.append((found["seconds"].mean().item(), found["psnr"].mean().item()))
         curves[name] = curve
     return curves
+
+
+def _of_steps(invert: Callable[[int, int], Inversion], steps: int, i: int) -> Inversion:
+    return invert(i, steps)
 
 
 def by_kind(bench: Bench, rows: Mapping[str, Row]) -> dict[str, dict[str, dict[str, float]]]:
@@ -219,12 +222,13 @@ def map_seconds(bench: Bench) -> dict[str, float]:
 
 
 def report(bench: Bench) -> dict[str, object]:
-    """Measure everything, print it, return it; of several processes, only make the pictures."""
+    """Measure everything, print it, return it; nothing in any but the first process."""
     few = min(bench.few, len(bench))
     rows, edits = measured(bench, ways(bench), len(bench), bench.edited)
     ablated, ablated_edits = measured(bench, ablations(bench), few, few)
-    if here().count > 1:
+    if not bench.shard.first:
         return {}
+    bench.shard = Shard()  # the rest is for one process
     rows, ablated = at_full_strength(rows, edits), at_full_strength(ablated, ablated_edits)
     equal = at_equal_success(edits) if edits else {}
     curves, seconds = speed(bench), map_seconds(bench)

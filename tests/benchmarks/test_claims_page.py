@@ -86,9 +86,21 @@ def test_quick_figures_are_kept_apart(kept, monkeypatch) -> None:
 def test_every_benchmark_takes_what_the_command_gives(tmp_path) -> None:
     """Each paper has a module with these options and a figure."""
     for paper in PAPERS:
-        line = page.command(paper, SimpleNamespace(keep=tmp_path, quick=True))
+        line = page.command(paper, SimpleNamespace(keep=tmp_path, quick=True, processes=1))
         name = line[2].replace(".", "/")
         text = (page.EXAMPLES.parent / f"{name}.py").read_text()
         options = [word for word in line if word.startswith("--")]
         assert all(f'"{option}"' in text for option in options), name
         assert "\ndef curves(" in text, name
+
+
+def test_benchmarks_that_share_work_start_in_several_processes(tmp_path) -> None:
+    for paper in PAPERS:
+        line = page.command(paper, SimpleNamespace(keep=tmp_path, quick=False, processes=2))
+        module = f"tests.benchmarks.{paper.slug}"
+        shares = (
+            "sharding import"
+            in (page.EXAMPLES.parent / f"{module.replace('.', '/')}.py").read_text()
+        )
+        assert ("accelerate.commands.launch" in line) == (paper.slug in page.SHARING) == shares
+        assert line[line.index(module) - 1] == "-m"

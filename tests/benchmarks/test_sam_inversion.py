@@ -132,3 +132,21 @@ def test_the_whole_report_on_tiny_networks(bench: sam_bench.Bench, capsys, monke
     again = sam.report(bench)
     assert again["table"]["all"][sam.OURS] == found["table"]["all"][sam.OURS]
     assert "this only ran it all" in capsys.readouterr().out
+
+
+def test_the_first_of_several_processes_measures_what_all_made(bench, monkeypatch) -> None:
+    class Waiting(Shard):
+        """A process that waits for nobody: what its fellows lack it makes itself."""
+
+        def gather(self, items):
+            return list(items)
+
+    made: list[int] = []
+    one = bench._one
+    monkeypatch.setattr(bench, "_one", lambda i, *rest: made.append(i) or one(i, *rest))
+    bench.shard = Waiting(1, 2)
+    assert sam.report(bench) == {}
+    count = len(made)
+    bench.shard = Waiting(0, 2)
+    assert sam.report(bench)["portraits"] == len(bench)
+    assert len(made) - count == 4 * len(bench.curve) * 2  # the curve alone is its own
