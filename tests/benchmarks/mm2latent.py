@@ -10,8 +10,10 @@ of those that the caption names, what the judge sees. Mask: share of pixels in t
 parser. CMMD: of joint embeddings, to other portraits. Sketches: F1 of edges; 3DMM numbers: errors
 as shares of their ranges; beside both, the same for another portrait's condition. Tables 2 and 3
 train each of their rows anew on the samples of --samples (`pipelines.training.mm_mapping` makes
-them), for equally many steps; without --samples they are left out. Edits by text, mask, sketch and
-3DMM numbers: whether they succeed, and what they leave. Milliseconds from inputs to picture.
+them), for equally many steps from random numbers, as published; without --samples they are left
+out. Edits by text, mask, sketch and
+3DMM numbers: whether they succeed, and what they leave. Milliseconds from words and a mask to
+a picture, beside every other generator of the house.
 
 A claim of the paper "holds" or "does not hold" by these numbers, and is "undecided" where a mean
 difference over pictures is within two standard errors. --quick: 16 portraits, few steps: whether
@@ -28,11 +30,12 @@ from pathlib import Path
 from time import perf_counter as now
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+import weights
 from pipelines.condition_codes import CONDITIONS
+from pipelines.diffusion_inversion import DiffusionInversion
 from pipelines.measures import cmmd
 from pipelines.mm2latent import MM2Latent
 from pipelines.training import mm_mapping
@@ -44,9 +47,9 @@ from tests.benchmarks.figure import Drawn, points
 from tests.benchmarks.indomain import table
 from tests.benchmarks.mm2latent_bench import Bench, Pictures, Project, Row
 from tests.benchmarks.mm2latent_edits import edits
+from tests.benchmarks.mm2latent_seconds import NEAREST, OURS, TEDIGAN, milliseconds
 
-OURS, ITSELF = "mm2latent", "the portraits themselves"
-NEAREST, TEDIGAN = "nearest sample", "tedigan"
+ITSELF = "the portraits themselves"
 TEXT, MASK, CROSSED = "text alone", "mask alone", "text and mask of two portraits"
 TABLE_2 = {  # row -> pseudo texts, batch normalisation, dropout; all of 8 layers
     "8 layers": (False, False, 0.0),
@@ -196,23 +199,6 @@ def trained(bench: Bench, layers: int, pseudo: bool, norm: bool, dropout: float)
 # ---- the whole -----------------------------------------------------------------------------------
 
 
-def milliseconds(bench: Bench, repeats: int = 5) -> dict[str, float]:
-    """Median milliseconds a picture from caption and mask to pixels, of 1 and of 16 at once."""
-    p, found = bench.pipeline, {}
-    for size in (1, 16):
-        texts = [c.text or "a person" for c in (bench.captions * 16)[:size]]
-        masks = bench.given["mask"].repeat(16, 1, 1)[:size].to(p.device)
-        spent = []
-        for _ in range(1 if bench.quick else repeats):
-            start = now()
-            with torch.no_grad():
-                w = p.project(p.embedding.embed_texts(texts), "mask", masks)
-                p.generator.synthesis(w).cpu()
-            spent.append(1000 * (now() - start) / size)
-        found[f"batch {size}"] = float(np.median(spent))
-    return found
-
-
 def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[Claim]:
     """Each claim of the paper."""
     pairs = [
@@ -245,7 +231,7 @@ def claims(rows: Mapping[str, Row], ablated: Mapping[str, Row]) -> Iterator[Clai
         yield claim(text, found[better][key], found[worse][key])
 
 
-def report(bench: Bench) -> dict[str, object]:
+def report(bench: Bench, diffusion: DiffusionInversion | None = None) -> dict[str, object]:
     """Measure everything, print it, return it."""
     start = now()
     rows, distances, masks = table_1(bench)
@@ -257,7 +243,7 @@ def report(bench: Bench) -> dict[str, object]:
         "tables 2 and 3": _with(ablated, ablated_distances),
         "conditions": conditions(bench, masks),
         "edits": edits(bench),
-        "milliseconds": milliseconds(bench),
+        "milliseconds": milliseconds(bench, diffusion),
         "left out": [kind for kind in CONDITIONS if kind not in bench.pipeline.conditions],
         "claims": said(compared),
         "minutes": (now() - start) / 60,
@@ -265,7 +251,7 @@ def report(bench: Bench) -> dict[str, object]:
     for name in ("table 1", "tables 2 and 3", "conditions", "edits"):
         if found[name]:
             print(f"\n\n{name}\n{table(found[name])}")
-    print("\nMilliseconds a picture:", found["milliseconds"])
+    print(f"\nMilliseconds a picture\n{table(found['milliseconds'])}")
     if not ablated:
         print("Tables 2 and 3 are left out: give --samples.")
     if found["left out"]:
@@ -304,7 +290,12 @@ def main() -> None:
     use_threads(arg.threads)
     pipeline = MM2Latent.from_pretrained(device=arg.device)
     samples = kept(arg.samples) if arg.samples else None
-    figures = report(Bench(pipeline, arg.count, arg.quick, arg.keep, samples))
+    try:
+        diffusion = DiffusionInversion.from_pretrained(device=arg.device)
+    except weights.WeightsError as error:
+        print(f"without diffusion-driven inversion: {error}")
+        diffusion = None
+    figures = report(Bench(pipeline, arg.count, arg.quick, arg.keep, samples), diffusion)
     if arg.json:
         arg.json.write_text(json.dumps(figures, indent=2) + "\n")
 

@@ -23,6 +23,7 @@ from pipelines.training.mm_samples import Samples
 from tests.benchmarks import mm2latent, mm2latent_bench
 from tests.benchmarks.claims import VERDICTS, read
 from tests.benchmarks.kept import marked
+from tests.pipelines.test_diffusion_inversion import build as diffusion_inversion
 from tests.pipelines.test_mm2latent import SIZE, build
 
 JUDGED = ("glasses", "expression", "beard", "hat", "hair_color")
@@ -107,7 +108,7 @@ def test_cmmd_is_zero_for_equal_sets_and_grows() -> None:
 def test_the_whole_report_on_tiny_networks(bench, capsys, monkeypatch) -> None:
     made, pictures = [], bench.pictures
     monkeypatch.setattr(bench, "pictures", lambda ws: made.append(marked(ws)) or pictures(ws))
-    found = mm2latent.report(bench)
+    found = mm2latent.report(bench, diffusion_inversion())
     json.dumps(found)
     assert len(set(made)) == len(made)  # no pictures are made twice
     assert {each.verdict for each in read(found["claims"])} <= set(VERDICTS)
@@ -119,7 +120,13 @@ def test_the_whole_report_on_tiny_networks(bench, capsys, monkeypatch) -> None:
     assert set(found["conditions"]) == {"mask", "sketch", "morphable"}
     assert {"error shape", "error pose"} < set(found["conditions"]["morphable"])
     assert {"mask: smile", "sketch: smile", "3dmm: yaw"} < set(found["edits"])
-    assert found["milliseconds"]["batch 16"] > 0 and found["left out"] == []
+    assert found["left out"] == []
+    both = {"batch 1", "batch 16"}
+    assert {name: set(row) for name, row in found["milliseconds"].items()} == {
+        mm2latent.OURS: both, mm2latent.NEAREST: both, mm2latent.TEDIGAN: both,
+        "diffusion-driven": {"batch 1"}, "controlnet alone": {"batch 1"},
+    }  # fmt: skip
+    assert all(value > 0 for row in found["milliseconds"].values() for value in row.values())
     assert "this only ran it all" in capsys.readouterr().out
     # Codes were kept: nothing is projected or trained twice.
     for stage in (bench.pipeline, "project"), (mm2latent, "trained"):

@@ -110,6 +110,27 @@ def linear_world(count: int = 1500) -> samples.Samples:
     return samples.Samples(w, f_img, {"mask": 40 * causes[:, 4:] @ ways[2, :4]})
 
 
+@pytest.mark.parametrize("layers", [2, 4, 12])
+@pytest.mark.parametrize("normalise", [True, False])
+def test_a_mapping_may_begin_as_the_solution(monkeypatch, layers: int, normalise: bool) -> None:
+    """Of codes that depend on inputs as a plane before the last activation, it misses nothing."""
+    monkeypatch.setattr(recipe, "RIDGE", 1e-7)
+    random = torch.Generator().manual_seed(0)
+    f_img = torch.nn.functional.normalize(torch.randn(400, 12, generator=random), dim=1)
+    f_cond = 3 + 2 * torch.randn(400, 5, generator=random)
+    plane = torch.randn(17, 8, generator=random)
+    w = torch.nn.functional.leaky_relu(torch.cat([f_img, f_cond], 1) @ plane + 1, 0.2)
+    kept = samples.Samples(w, f_img, {"mask": f_cond})
+    net = recipe.fresh(kept, "mask", w.mean(0), layers=layers, width=17, normalise=normalise)
+    recipe.solve(net, kept, pseudo=False).eval()
+    assert (net(f_img, f_cond) - w).abs().max() < 2e-3
+    # Of fewer directions than codes have, what is missed is little, and the mean is still right.
+    thin = recipe.fresh(kept, "mask", w.mean(0), layers=layers, width=6, normalise=normalise)
+    found = recipe.solve(thin, kept, pseudo=False).eval()(f_img, f_cond)
+    missed = (found - w).square().mean() / w.var(0).mean()
+    assert 0.01 < missed < 0.6
+
+
 @pytest.mark.parametrize("pseudo", [True, False])
 def test_a_mapping_learns_from_samples_alone(tmp_path, pseudo: bool) -> None:
     world = linear_world()
