@@ -25,8 +25,8 @@ def drawers(bench: Bench, diffusion: DiffusionInversion | None) -> dict[str, tup
     """Every generator of the house that takes words and a mask: from so many of them to pictures,
     and how many it takes at once."""
     p = bench.pipeline
-    texts = [caption.text or "a person" for caption in bench.captions * BATCH]
-    masks = bench.given["mask"].repeat(BATCH, 1, 1).to(p.device)
+    texts = [caption.text or "a person" for caption in bench.captions[:BATCH]]
+    masks = bench.given["mask"][:BATCH].to(p.device)
 
     def ours(size: int) -> Tensor:
         return p.project(p.embedding.embed_texts(texts[:size]), "mask", masks[:size])
