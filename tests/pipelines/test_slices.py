@@ -124,8 +124,9 @@ def begun() -> Any:
 
 
 def edited(identity: bool) -> Any:
+    # Four steps: in the fifth rounding decides a pixel's class, and processors differ by 0.5 %.
     painted = editgan.painting(begun())
-    return pipeline("editgan").edit(begun(), painted, steps=6, identity=identity)
+    return pipeline("editgan").edit(begun(), painted, steps=4, identity=identity)
 
 
 def vectors() -> list:
@@ -240,10 +241,10 @@ SLICES = {
         lambda: pixels(embedded().image),
         [188, 255, 102, 179, 98, 114, 145, 165, 132],
     ),
-    "editgan: edit": (lambda: curve(edited(True).losses), [1.56364, 1.91306, 1.75109]),
+    "editgan: edit": (lambda: curve(edited(True).losses), [1.56364, 1.91306, 1.90071]),
     "editgan: edit without identity": (
         lambda: curve(edited(False).losses),
-        [1.56364, 1.91217, 1.76304],
+        [1.56364, 1.91217, 1.89885],
     ),
     "editgan: apply": (
         lambda: pixels(pipeline("editgan").apply(begun(), vectors()).image),
