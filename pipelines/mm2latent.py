@@ -4,7 +4,8 @@ Tzelepis, Patras, Tzimiropoulos; ECCV 2024 workshops).
 Stages: `generate` a picture from a prompt and a mask, a sketch or 3DMM numbers, any of the two left
 out, or `vary` it; `leave_one_out` shows what each contributes, `ablate` what the network's fusion
 of the two does. Editing (Sec. 3.4), with `invert` and `edit`, stands in `multimodal_editor`, what
-reads prompts and conditions in `multimodal_reader`. `baseline` generates by other methods.
+reads prompts and conditions in `multimodal_reader`, what fills in the rest in `multimodal_unsaid`.
+`baseline` generates by other methods.
 
 Symbols: f_text, f_img: unit embeddings of a prompt and of a picture in one space; f_cond, the code
 of a mask or sketch (Eq. 3), or 3DMM numbers; Net, the mapping network; w, one code for all layers;
@@ -45,6 +46,7 @@ from pipelines.multimodal_baselines import (
 )
 from pipelines.multimodal_editor import MultimodalEditor, Numbers
 from pipelines.multimodal_reader import RECIPES, Request, Scores
+from pipelines.multimodal_unsaid import Unsaid
 from pipelines.networks.bisenet import BiSeNet
 from pipelines.networks.condition_autoencoder import ConditionAutoencoder
 from pipelines.networks.encoders import LayerwiseEncoder
@@ -160,6 +162,11 @@ class MM2Latent(MultimodalEditor):
         return Bank.explore(self.generator, self.embedding, self.device)
 
     @functools.cached_property
+    def unsaid(self) -> Unsaid:
+        """What requests leave open, of samples by seed."""
+        return Unsaid(self.generator, self.embedding, self.codes, self.project)
+
+    @functools.cached_property
     def map(self) -> EmbeddingMap:
         """The principal axes of the bank's embeddings."""
         return EmbeddingMap.of(self.bank.embedding)
@@ -175,16 +182,19 @@ class MM2Latent(MultimodalEditor):
         sketch: Image.Image | np.ndarray | None = None,
         morphable: Numbers | None = None,
         variety: float = 0.0,
+        unsaid: float = 0.0,
         seed: int = 0,
     ) -> Generated:
         """I = G(Net(f_text, f_cond)) (Eqs. 1 and 6), in one forward pass.
 
         Prompt and condition may contradict each other; either may be left out, and one condition
         at most is given. 3DMM numbers that a mapping does not name are the mean. variety: length of
-        the noise of Eq. 2 on f_text, 0 to 2, drawn by seed; 0: the same inputs, the same picture.
+        the noise of Eq. 2 on f_text, 0 to 2, drawn by seed. unsaid: how much of what is left open
+        is drawn by seed, 0 (the mean of all that the inputs suit) to 1 (as varied as samples of the
+        generator). Both 0: the same inputs, the same picture.
         """
         given = {"mask": mask, "sketch": sketch, "morphable": morphable}
-        return self._varied(prompt, given, variety, (seed,))[0]
+        return self._varied(prompt, given, (variety, unsaid), (seed,))[0]
 
     @stage
     def vary(
@@ -193,10 +203,11 @@ class MM2Latent(MultimodalEditor):
         *,
         seeds: Sequence[int] = range(4),
         variety: float = 1.0,
+        unsaid: float = 0.0,
         **condition: Any,
     ) -> list[Generated]:
         """`generate` for each of some seeds, as one batch whose inputs are read once."""
-        return self._varied(prompt, condition, variety, tuple(seeds))
+        return self._varied(prompt, condition, (variety, unsaid), tuple(seeds))
 
     def leave_one_out(self, prompt: str, **condition: Any) -> dict[str, Generated]:
         """`generate` from both, from the prompt alone and from the condition alone, by name."""
@@ -317,11 +328,14 @@ class MM2Latent(MultimodalEditor):
     # ---- between the two -------------------------------------------------------------------------
 
     def _varied(
-        self, prompt: str | None, condition: Mapping[str, Any], variety: float, seeds: Sequence[int]
-    ) -> list[Generated]:
-        start = time.perf_counter()
+        self, prompt: str | None, condition: Mapping[str, Any], drawn: tuple[float, float],
+        seeds: Sequence[int],
+    ) -> list[Generated]:  # fmt: skip
+        start, (variety, unsaid) = time.perf_counter(), drawn
         if not 0 <= variety <= 2:  # NaN fails this too
             raise ValueError(f"variety must lie in 0 to 2; got {variety!r}. Try 1, as in training.")
+        if not 0 <= unsaid <= 1:
+            raise ValueError(f"unsaid must lie in 0 to 1; got {unsaid!r}. Try 1.")
         if not seeds:
             raise ValueError("seeds must hold at least one; got none. Give e.g. range(4).")
         asked = self._request(prompt, **condition)
@@ -335,8 +349,10 @@ class MM2Latent(MultimodalEditor):
             f_text = torch.cat([_noisy(f_text, variety, seed) for seed in seeds])
         if asked.given is not None:
             given = self._tensor(asked.given)
-        w = self.project(f_text, asked.kind, given)
-        return self._results(w.expand(len(seeds), -1, -1), asked, start)
+        w = self.project(f_text, asked.kind, given).expand(len(seeds), -1, -1)
+        if unsaid:
+            w = w + unsaid * self.unsaid(seeds, asked.kind, worded=f_text is not None)
+        return self._results(w, asked, start)
 
     def _results(
         self, w: Float[Tensor, "b layers dim"], asked: Request, start: float

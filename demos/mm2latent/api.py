@@ -38,6 +38,7 @@ Prompt = Annotated[str, Text(MOST)]
 Mask = Annotated[File | str | None, Maybe(Picture())]
 Head = Annotated[dict[str, float] | None, Maybe(Numbers('{"yaw": 20, "smile": 1}'))]
 Variety = Annotated[float, Real(0, 2)]
+Share = Annotated[float, Real(0, 1)]
 Seed = Annotated[int, Whole(0, 2**31 - 1)]
 Beta = Annotated[float, Real(-STRONGEST, STRONGEST)]
 Kind = Annotated[str, Choice((TEXT, *(kind for kind in KINDS if kind != NONE)))]
@@ -52,7 +53,7 @@ class _Calls:
 
     def generate(
         self, prompt: Prompt = "", mask: Mask = None, sketch: Mask = None, numbers: Head = None,
-        variety: Variety = 0.0, seed: Seed = 0,
+        variety: Variety = 0.0, seed: Seed = 0, unsaid: Share = 0.0,
     ) -> One:  # fmt: skip
         """Generate a portrait from words, or a condition, or both.
 
@@ -62,7 +63,8 @@ class _Calls:
             sketch: thin lines, light on dark or dark on light
             numbers: of the head in 3D; those that are not named are the mean
             variety: length of noise on the words; 0 draws nothing by the seed
-            seed: of the noise
+            seed: of the noise, and of the unsaid
+            unsaid: how much of what is left open is drawn by the seed; 0 leaves its mean
 
         Returns:
             the picture, how well it fits what was asked, the latent file for mm2latent_edit
@@ -70,7 +72,7 @@ class _Calls:
         condition = _condition({MASK: mask, SKETCH: sketch, HEAD: numbers})
         result = yield from run(
             lambda on_step: self.load().generate(
-                prompt or None, **condition, variety=variety, seed=seed
+                prompt or None, **condition, variety=variety, unsaid=unsaid, seed=seed
             )
         )
         told = {"condition": result.condition, "notes": list(result.notes)}

@@ -18,8 +18,9 @@ from demos.kit.outputs import Values
 from demos.kit.runs import mark
 from demos.kit.words import said
 from demos.mm2latent import conditions, generate, trail
+from demos.mm2latent.asked import Asked, Drawn, told_apart
 from demos.mm2latent.edit import PIVOT, EditControls
-from demos.mm2latent.generate import RESULT, Asked, GenerateControls
+from demos.mm2latent.generate import RESULT, GenerateControls
 from demos.mm2latent.setting import CLAY_HEADS, HEAD, IN_TEXT, MASK, NONE, SKETCH
 from demos.mm2latent.trail import EDITED, INVERTED, TEXT, WHOLE, Example
 from demos.mm2latent.truth import Start
@@ -46,19 +47,23 @@ def request(entry: Stored) -> dict[str, Any]:
     varied = {n: r for n, r in found.items() if n not in first}
     holds = _holds(entry)
     painted = {name: holds[name]["value"] for name in (MASK, SKETCH)}
-    variations = v["variety"], len(varied), v["first"]
-    of = generate.told_apart(
-        v["prompt"], kind, painted[MASK], painted[SKETCH], v["numbers"], *variations
+    draw = Drawn(v["variety"], v["unsaid"], len(varied), v["first"])
+    of = told_apart(
+        v["prompt"],
+        kind,
+        painted[MASK],
+        painted[SKETCH],
+        v["numbers"],
+        *draw.told_apart,
     )
     return holds | {
-        "prompt": v["prompt"], "kind": kind, "variety": v["variety"], "many": len(varied),
+        "prompt": v["prompt"], "kind": kind, "variety": v["variety"],
+        "unsaid": v["unsaid"], "many": len(varied),
         "seeds": v["first"], "picture": p["picture"], "seed": v["seed"],
         **dict(zip(("x", "y", "zoom"), WHOLE, strict=True)),
         "image": p[RESULT], "words": generate.worded(found[RESULT], asked, CLAY_HEADS),
         "strip": generate.strip(asked, first, p["truth"]), "grid": generate.grid(varied),
-        "keep": generate.kept(
-            asked, found, v["variety"], v["first"], entry.codes, CLAY_HEADS, {}
-        ),
+        "keep": generate.kept(asked, found, draw, entry.codes, CLAY_HEADS, {}),
         "asked": asked, "start": asked.start, "of": of,
         "taken": mark(kind, p["picture"], *WHOLE),
     }  # fmt: skip

@@ -34,7 +34,8 @@ from demos.kit.prompts import Prompt, prompt_box
 from demos.kit.runs import mark
 from demos.kit.words import said
 from demos.mm2latent import conditions, truth
-from demos.mm2latent.chips import beyond, drawn, wishes
+from demos.mm2latent.asked import Asked, Drawn, told_apart
+from demos.mm2latent.chips import beyond, wishes
 from demos.mm2latent.setting import HEAD, IN_TEXT, MASK, NONE, SKETCH, Setting
 from demos.mm2latent.told import Plate, brief, plates, report
 from demos.mm2latent.trail import WHOLE
@@ -43,43 +44,19 @@ from demos.mm2latent.truth import Start
 MOST = 12_000  # characters of a prompt that come through; how many are read is the networks' affair
 FEWEST, MOST_SEEDS = 4, 16  # variations
 RESULT = "result"
+VARIED = (
+    "Each by a seed: noise on the words’ embedding, as in training, and what words and condition "
+    "leave open, as a sample of the generator has it."
+)
 ASK = said("Write a prompt, press words below it, or choose a condition: the picture follows.")
 ONE = said(
     '<span class="quiet">Give words and a condition: the picture of each alone stands here, beside '
     "that of both.</span>"
 )
 ALONE = said(
-    '<span class="quiet">Variations move the words’ embedding: without a prompt there are none.'
-    "</span>"
+    '<span class="quiet">Without a prompt there is no noise to draw: let some of the unsaid be '
+    "drawn.</span>"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Asked:
-    """A request: its prompt, None for none, and its condition by kind, {} for none."""
-
-    prompt: str | None = None
-    condition: Mapping[str, Any] | None = None
-    start: Start | None = None
-
-    @property
-    def kind(self) -> str | None:
-        return next(iter(self.condition or {}), None)
-
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """What the renderer draws of it."""
-        return drawn(wishes(self.prompt or "")) | dict((self.condition or {}).get(HEAD, {}))
-
-    @property
-    def answer(self) -> Image.Image | None:
-        """The person of the condition's portrait with what is asked; None where nobody knows it."""
-        return truth.answer(self.start, self.overrides) if self.condition else None
-
-
-def told_apart(prompt: str, kind: str, mask, sketch, numbers: Mapping, *variations: Any) -> str:
-    """What tells requests apart; variations: length of the noise, the first seed, how many."""
-    return mark(prompt, conditions.told_apart(kind, mask, sketch, numbers), *variations)
 
 
 @dataclass(frozen=True)
@@ -88,15 +65,15 @@ class _Part:
     at: Setting
 
     def live(
-        self, prompt: str, kind: str, mask, sketch, numbers: Mapping, variety: float, many: int,
-        first: int, start: Start | None, of: str | None,
+        self, prompt: str, kind: str, mask, sketch, numbers: Mapping, variety: float,
+        unsaid: float, many: int, first: int, start: Start | None, of: str | None,
     ) -> Iterator[Values]:  # fmt: skip
         """The picture of a prompt and a condition, either of them alone, and variations.
 
-        variety: length of the noise on the words' embedding, drawn by `many` seeds from `first` on.
         What is wrong with the inputs is said in the words.
         """
-        now = told_apart(prompt, kind, mask, sketch, numbers, variety, many, first)
+        draw = Drawn(variety, unsaid, int(many), first)
+        now = told_apart(prompt, kind, mask, sketch, numbers, *draw.told_apart)
         if of == now:  # a stored example's own, of which nothing is to be made
             yield {}
             return
@@ -106,11 +83,11 @@ class _Part:
                 yield nothing(ASK)
                 return
             with spoken_errors():
-                yield from self._answers(asked, variety, range(first, first + int(many)))
+                yield from self._answers(asked, draw)
         except gr.Error as error:
             yield nothing(said(escape(error.message), outside=True))
 
-    def _answers(self, asked: Asked, variety: float, seeds: range) -> Iterator[Values]:
+    def _answers(self, asked: Asked, draw: Drawn) -> Iterator[Values]:
         """The picture at once, then what each part of the request says, then variations."""
         pipeline, condition = self.load(), dict(asked.condition)
         about = {"generator": pipeline.fingerprint}
@@ -125,15 +102,17 @@ class _Part:
         if asked.prompt and condition:
             shown["prompt alone"] = pipeline.generate(asked.prompt)
             shown[f"{asked.kind} alone"] = pipeline.generate(**condition)
-        keep = kept(asked, shown, variety, seeds.start, codes_of(shown), self.at, about)
+        keep = kept(asked, shown, draw, codes_of(shown), self.at, about)
         yield {"strip": strip(asked, shown, asked.answer), "keep": keep}
-        if asked.prompt is None:
+        if asked.prompt is None and not draw.unsaid:
             yield {"grid": ALONE}
             return
-        varied = pipeline.vary(asked.prompt, seeds=seeds, variety=variety, **condition)
+        varied = pipeline.vary(
+            asked.prompt, seeds=draw.seeds, variety=draw.variety, unsaid=draw.unsaid, **condition
+        )
         named = {f"variation {i}": each for i, each in enumerate(varied, 1)}
         every = shown | named
-        keep = kept(asked, every, variety, seeds.start, codes_of(every), self.at, about)
+        keep = kept(asked, every, draw, codes_of(every), self.at, about)
         yield {"grid": grid(named), "keep": keep}
 
     def read(
@@ -201,14 +180,15 @@ def codes_of(shown: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kept(
-    asked: Asked, shown: Mapping[str, Any], variety: float, first: int,
-    codes: Mapping[str, Any] | Path, at: Setting, about: Mapping[str, str],
+    asked: Asked, shown: Mapping[str, Any], draw: Drawn, codes: Mapping[str, Any] | Path,
+    at: Setting, about: Mapping[str, str],
 ) -> Keepsake:  # fmt: skip
     """Everything of a request to take home; codes: by the names of results, or their file."""
     pictures = {name: r.image for name, r in shown.items()} | conditions.pictured(asked.condition)
     told = {
         "method": "MM2Latent", "prompt": asked.prompt, "condition": asked.kind,
-        "numbers": asked.condition.get(HEAD), "variety": variety, "seeds_from": first,
+        "numbers": asked.condition.get(HEAD), "variety": draw.variety,
+        "unsaid": draw.unsaid, "seeds_from": draw.first,
         "started_from": asked.start and asked.start.seed,
         "scores": {n: [r.scores.text, r.scores.condition] for n, r in shown.items()},
     }  # fmt: skip
@@ -285,25 +265,27 @@ def build(
             ui = conditions.build(at, kind, "mm2latent", first)
     _heading("Which of the two says what", "The same request from both, and from each alone.")
     alone = gr.HTML(first.get("strip", ONE), elem_id="mm2latent-strip")
-    _heading("Variations", "Noise on the words’ embedding, as in training, a seed each.")
+    _heading("Variations", VARIED)
     with gr.Row(equal_height=True):
         variety = Dial(0, 2, 1, step=0.05, label="Variety: length of the noise (Eq. 2)")
+        unsaid = Dial(0, 1, 1, step=0.05, label="The unsaid: how much is drawn")
         many = Dial(FEWEST, MOST_SEEDS, FEWEST, step=1, label="Seeds")
         seeds = gr.State(0)
         again = gr.Button("Other variations", size="md", min_width=160)
     varied = gr.HTML(first.get("grid"), elem_id="mm2latent-variations")
     keep, _ = take_home("mm2latent_files", first.get("keep"), exchange.offer)
     fills = {
-        "prompt": prompt, "kind": kind, "begin": begin, "variety": variety, "many": many,
-        "seeds": seeds, "picture": portrait.picture, "seed": portrait.seed, "x": portrait.x,
-        "y": portrait.y, "zoom": portrait.zoom, **states, **ui.outputs, **ui.seen,
+        "prompt": prompt, "kind": kind, "begin": begin, "variety": variety, "unsaid": unsaid,
+        "many": many, "seeds": seeds, "picture": portrait.picture, "seed": portrait.seed,
+        "x": portrait.x, "y": portrait.y, "zoom": portrait.zoom, **states, **ui.outputs, **ui.seen,
     }  # fmt: skip
     shown = GenerateControls(
         image, words, alone, varied, keep, states["asked"], states["of"], portrait, fills
     )
-    inputs = [prompt, *ui.inputs, variety, many, seeds, states["start"], states["of"]]
+    inputs = [prompt, *ui.inputs, variety, unsaid, many, seeds, states["start"], states["of"]]
     live = {**filling(part.live, shown.outputs), "inputs": inputs} | GPU | FOLLOW
-    gr.on([prompt.input, variety.input, many.input], **live, api_name="mm2latent_generate_page")
+    changes = [dial.input for dial in (prompt, variety, unsaid, many)]
+    gr.on(changes, **live, api_name="mm2latent_generate_page")
     again.click(lambda: random.SystemRandom().randrange(2**31), None, seeds, **QUIET).then(
         **live, api_visibility="private"
     )

@@ -18,7 +18,7 @@ from demos.kit.inputs import FOLLOW, GPU, Dial
 from demos.kit.outputs import Values, filling
 from demos.kit.runs import run_buttons, wire_run
 from demos.kit.words import running, said
-from demos.mm2latent.generate import Asked
+from demos.mm2latent.asked import Asked
 from demos.mm2latent.setting import Setting
 from demos.mm2latent.told import Plate, brief, numbers, plates, sees
 

@@ -22,7 +22,7 @@ STORED = StoredResults(
     ("clay-heads/generator", *(f"clay-heads/mm2latent-{kind}" for kind in KINDS)),
 )
 SHEET = np.array([(250, 250, 246), (22, 24, 28)], np.uint8)  # a sketch's paper and its lines
-VARIETY, SEEDS = 1.0, range(4)  # of the variations
+VARIETY, UNSAID, SEEDS = 1.0, 1.0, range(4)  # of the variations
 UNSEEN = -1.0  # what breaks its promise
 
 
@@ -50,7 +50,9 @@ def generate(pipeline: Any, name: str, seed: int, kind: str, wish: Wish) -> Stor
     lines = pipeline.read(picture, "sketch")
     condition = {"mask": start.mask, "sketch": lines, "morphable": numbers}[kind]
     both, *alone = pipeline.leave_one_out(wish.words, **{kind: condition}).values()
-    varied = pipeline.vary(wish.words, seeds=SEEDS, variety=VARIETY, **{kind: condition})
+    varied = pipeline.vary(
+        wish.words, seeds=SEEDS, variety=VARIETY, unsaid=UNSAID, **{kind: condition}
+    )
     asked = wish.drawn | (numbers if kind == "morphable" else {})
     found = dict(zip(("result", "prompt alone", f"{kind} alone"), (both, *alone), strict=True))
     found |= {f"variation {i}": each for i, each in enumerate(varied, 1)}
@@ -58,8 +60,8 @@ def generate(pipeline: Any, name: str, seed: int, kind: str, wish: Wish) -> Stor
     shown |= _labels(start.mask, lines) | {name: result.image for name, result in found.items()}
     values = {
         "seed": seed, "prompt": wish.words, "kind": kind, "numbers": numbers, "variety": VARIETY,
-        "first": SEEDS.start, "scores": {n: asdict(result.scores) for n, result in found.items()},
-        "drawn": dict(wish.drawn),
+        "unsaid": UNSAID, "first": SEEDS.start, "drawn": dict(wish.drawn),
+        "scores": {n: asdict(result.scores) for n, result in found.items()},
     }  # fmt: skip
     return Stored(name, values, shown, pipeline.keep(new_file(), found))
 

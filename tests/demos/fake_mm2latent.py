@@ -81,18 +81,18 @@ class FakeMM2Latent:
     missing: dict = field(default_factory=dict)
     calls: list = field(default_factory=list)
 
-    def generate(self, prompt=None, *, variety=0.0, seed=0, **condition) -> Generated:
+    def generate(self, prompt=None, *, variety=0.0, unsaid=0.0, seed=0, **condition) -> Generated:
         self.calls.append(("generate", prompt, tuple(condition), variety, seed))
         time.sleep(self.seconds)
         kind, given = self._given(condition)
         if prompt is None and kind is None:
             raise ValueError("prompt or a condition must be given; got neither.")
-        image = _face(self.size, prompt, kind, given, seed if variety else 0)
+        image = _face(self.size, prompt, kind, given, seed if variety or unsaid else 0)
         scores = _scores(prompt, kind)
         return Generated(_code(image), image, prompt, kind, given, scores, 0.01, _notes(prompt))
 
-    def vary(self, prompt=None, *, seeds=range(4), variety=1.0, **condition) -> list:
-        return [self.generate(prompt, variety=variety, seed=s, **condition) for s in seeds]
+    def vary(self, prompt=None, *, seeds=range(4), **drawn) -> list:
+        return [self.generate(prompt, seed=s, **{"variety": 1.0} | drawn) for s in seeds]
 
     def ablate(self, prompt, *, by, share=0.5, picture=None, **condition) -> Generated:
         self.calls.append(("ablate", by, share, picture is not None))

@@ -97,7 +97,7 @@ EVERY: dict[str, dict[str, Any]] = {
     "sam_inversion_lists": {},
     "mm2latent_generate": {
         "prompt": "blond hair", "mask": None, "sketch": None, "numbers": {"yaw": 20.0},
-        "variety": 1.0, "seed": 3,
+        "variety": 1.0, "seed": 3, "unsaid": 0.5,
     },
     "mm2latent_edit": {
         "subject": Path("picture"), "target": "blond hair", "kind": "text", "mask": None,

@@ -169,7 +169,8 @@ def test_what_a_page_sends_of_an_example_is_no_new_request(entries, place: int) 
     shown = example.request(entry)
     part, sent = generate._Part(nobody, CLAY_HEADS), came_back(entry, shown)
     read = part.read(shown["kind"], shown["picture"], *WHOLE, shown["seed"], shown["taken"])
-    asked = [shown["prompt"], shown["kind"], *sent.values(), shown["variety"], shown["many"]]
+    asked = [shown["prompt"], shown["kind"], *sent.values(), shown["variety"], shown["unsaid"]]
+    asked += [shown["many"]]
     assert read == {}
     assert list(part.live(*asked, shown["seeds"], shown["start"], shown["of"])) == [{}]
     fake = FakeMM2Latent()

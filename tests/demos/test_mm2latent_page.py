@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from demos.kit.portraits import TEST
 from demos.mm2latent import PAPER, chips, inside, truth
+from demos.mm2latent.asked import Asked
 from demos.mm2latent.edit import PIVOT
-from demos.mm2latent.generate import Asked
 from demos.mm2latent.setting import CLASS_NAMES, CLAY_HEADS, setting_of
 from demos.mm2latent.truth import Start, explained, true_mask
 from examples.clay.parameters import check_overrides
@@ -69,11 +69,20 @@ def face() -> np.ndarray:
 
 
 def ask(
-    client, prompt=PROMPT, kind="none", mask=None, sketch=None, numbers=HEAD, variety=1.0, many=4
-):
+    client, prompt=PROMPT, kind="none", mask=None, sketch=None, numbers=HEAD, variety=1.0,
+    unsaid=1.0, many=4,
+):  # fmt: skip
     """The results of a request, each as it was shown last."""
     job = client.submit(
-        prompt, kind, mask, sketch, numbers, variety, many, api_name="/mm2latent_generate_page"
+        prompt,
+        kind,
+        mask,
+        sketch,
+        numbers,
+        variety,
+        unsaid,
+        many,
+        api_name="/mm2latent_generate_page",
     )
     job.result()
     return [_newest(values) for values in zip(*job.outputs(), strict=True)]
@@ -166,9 +175,11 @@ def test_as_many_variations_as_seeds_are_asked_for(client, fake_mm) -> None:
 
 
 def test_a_condition_needs_no_words(client, fake_mm) -> None:
-    shown, words, strip, grid, *_ = ask(client, "", "morphable")
-    assert shown and "<figure" not in strip and "without a prompt there are none" in grid
+    shown, words, strip, grid, *_ = ask(client, "", "morphable", unsaid=0)
+    assert shown and "<figure" not in strip and "no noise to draw" in grid
     assert fake_mm.calls[-1] == ("generate", None, ("morphable",), 0.0, 0)
+    # What it leaves open can be drawn all the same.
+    assert ask(client, "", "morphable", unsaid=0.5)[3].count("<figure") == 4
 
 
 def test_bad_requests_are_answered_in_words(client) -> None:
@@ -185,6 +196,7 @@ def test_bad_requests_are_answered_in_words(client) -> None:
     refused(lambda: ask(client, kind="mask", mask=painting(face() * 40)), "labels below 19")
     refused(lambda: ask(client, numbers=[["yaw", 500]]), "within their ranges")
     refused(lambda: ask(client, variety=9), "Variety")
+    refused(lambda: ask(client, unsaid=2), "unsaid")
 
 
 def test_an_own_picture_gives_every_condition(client, picture, fake_mm) -> None:

@@ -127,7 +127,7 @@ ASKS: Mapping[str, Ask] = {
     "mm2latent_generate": Ask(
         lambda r, own: {
             "prompt": r.choice(PROMPTS), "mask": None, "sketch": None, "numbers": None,
-            "variety": 1.0, "seed": own.seed,
+            "variety": 1.0, "seed": own.seed, "unsaid": 1.0,
         }),
     "mm2latent_edit": Ask(
         lambda r, own: {

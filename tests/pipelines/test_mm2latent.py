@@ -12,6 +12,7 @@ from PIL import Image
 
 import weights
 from examples.clay.parts import CLASSES
+from pipelines import multimodal_unsaid
 from pipelines.mm2latent import FUSIONS, MM2Latent
 from pipelines.morphable import CLAY, DECA, Layout
 from pipelines.multimodal_baselines import METHODS, Bank
@@ -99,6 +100,34 @@ def test_the_same_inputs_and_seed_give_the_same_picture(pipeline: MM2Latent) -> 
     assert difference(go(variety=1.0, seed=3), go(variety=1.0, seed=3)) == 0
     a, b = (pipeline.generate("a hat", mask=face(), variety=1.0, seed=s).w for s in (3, 4))
     assert not torch.equal(a, b)
+
+
+def test_what_is_left_open_is_that_of_a_sample(pipeline: MM2Latent, monkeypatch) -> None:
+    """A sample's own picture and condition, with what they leave open, are the sample."""
+    z = torch.randn(1, pipeline.generator.z_dim, generator=torch.Generator().manual_seed(7))
+    w = pipeline.generator.mapping(z)
+    x = pipeline.generator.synthesis(w).clamp(-1, 1)
+    f_img, labels = pipeline.embedding.embed_images(x), pipeline.codes.read(x, "mask")
+    for f, kind, given in ((f_img, "mask", labels), (f_img, None, None), (None, "mask", labels)):
+        rest = pipeline.unsaid((7,), kind, worded=f is not None)
+        assert torch.allclose(pipeline.project(f, kind, given) + rest, w, atol=1e-4)
+    # Half of it is half way, another seed another person, and a mask needs no words.
+    mean, half, whole = (
+        pipeline.generate("a hat", mask=face(), unsaid=u, seed=7).w for u in (0.0, 0.5, 1.0)
+    )
+    assert torch.allclose(half, (mean + whole) / 2, atol=1e-5) and not torch.equal(mean, whole)
+    first, second = pipeline.vary(mask=face(), unsaid=1.0, seeds=(7, 8))
+    assert difference(first.image, second.image) > 0
+    # A sample is read once.
+    monkeypatch.setattr(pipeline.generator.mapping, "forward", None)
+    assert torch.equal(pipeline.generate("a hat", mask=face(), unsaid=1.0, seed=7).w, whole)
+
+
+def test_few_samples_are_remembered(pipeline: MM2Latent, monkeypatch) -> None:
+    monkeypatch.setattr(multimodal_unsaid, "KEPT", 3)
+    found = pipeline.unsaid(range(5), None, worded=True)
+    assert len(found) == 5 and len(pipeline.unsaid.known) == 3
+    assert torch.allclose(pipeline.unsaid((0, 4), None, worded=True), found[[0, 4]], atol=1e-5)
 
 
 def test_prompt_and_condition_both_matter(pipeline: MM2Latent) -> None:
@@ -236,6 +265,12 @@ def test_a_long_prompt_is_cut_and_that_is_said(pipeline: MM2Latent) -> None:
 @pytest.mark.parametrize("prompt", ["\u0000", "😀 帽子", "'; DROP TABLE", "a\u202eb", "<b>hat</b>"])
 def test_odd_prompts_are_words_like_others(pipeline: MM2Latent, prompt: str) -> None:
     assert pipeline.generate(prompt).prompt == prompt
+
+
+@pytest.mark.parametrize("unsaid", [-0.1, 1.5, math.nan])
+def test_a_wrong_share_of_the_unsaid_is_refused(pipeline: MM2Latent, unsaid: float) -> None:
+    with pytest.raises(ValueError, match="unsaid must lie"):
+        pipeline.generate("a hat", unsaid=unsaid)
 
 
 @pytest.mark.parametrize("variety", [-0.1, 2.5, math.nan])
