@@ -16,6 +16,9 @@ Choices where the text leaves one open, besides those of the encoder:
   and deviation 1, A to mean 1 and deviation 1/2, as a factor of mean 0 would wipe out what a whole
   map has in common, such as its colour;
 - F-bar averages the depth-wise averages of the blocks, whose numbers of channels differ;
+- beside the convolutions of w^beta lies a linear map of the refined features (`Line`), where one is
+  asked for: least squares find it in seconds, and its rank of 64 says what convolutions of 64
+  channels had to find by small steps;
 - alpha is the logistic function of a learnt line in t: it is "learnable" and carries an index t.
 """
 
@@ -32,6 +35,7 @@ from torch.nn import functional as F
 SLOPE = 0.2
 STEPS = 1000  # of the diffusion process
 SWING = 0.5  # deviation of A from one
+PLACES = 4  # a side, to which features are averaged before a linear map reads them
 QUIET = 0.1  # gain of the last layer at the start: codes near w-bar are pictures
 
 
@@ -79,6 +83,34 @@ class MappingNetwork(nn.Module, PyTorchModelHubMixin):
         return self.w_mean + self.map2style(self.norm(h))
 
 
+class Line(nn.Module):
+    """A linear map of low rank from a map, averaged over PLACES x PLACES, to codes of all layers.
+
+    It is silent until it is solved or trained.
+    """
+
+    def __init__(self, channels: int, rank: int, layers: int, dim: int) -> None:
+        super().__init__()
+        self.inward = nn.Linear(channels * PLACES**2, rank)
+        self.outward = nn.Linear(rank, layers * dim)
+        self.layers, self.dim = layers, dim
+        nn.init.zeros_(self.outward.weight)
+        nn.init.zeros_(self.outward.bias)
+
+    @property
+    def silent(self) -> bool:
+        """Whether it says nothing, as it was made."""
+        return not self.outward.weight.any().item()
+
+    def pooled(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n"]:
+        """What is read of a map."""
+        return F.adaptive_avg_pool2d(x, PLACES).flatten(1)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b layers dim"]:
+        codes = self.outward(self.inward(self.pooled(x)))
+        return codes.unflatten(1, (self.layers, self.dim))
+
+
 class ModulationMaps(nn.Module):
     """A scale or shift network of Fig. 4: local and global maps, mixed by alpha (Eq. 3).
 
@@ -109,7 +141,8 @@ class StyleModulation(nn.Module, PyTorchModelHubMixin):
     """T, the attention-based style modulation network: w^gamma and w^beta of refined features.
 
     channels: of f^n, one a decoder block; side: to which all are upsampled, that of the latents;
-    attentive: whether A and A-bar refine the features (False: row (b) of Table 2).
+    attentive: whether A and A-bar refine the features (False: row (b) of Table 2); line: rank of
+    the linear map beside the convolutions, 0 for none.
     """
 
     def __init__(
@@ -120,6 +153,7 @@ class StyleModulation(nn.Module, PyTorchModelHubMixin):
         dim: int = 512,
         width: int = 128,
         attentive: bool = True,
+        line: int = 0,
     ) -> None:
         super().__init__()
         self.side, self.attentive = side, attentive
@@ -127,6 +161,7 @@ class StyleModulation(nn.Module, PyTorchModelHubMixin):
         self.shift = ModulationMaps(sum(channels), width)
         self.to_gamma = Map2Style(width, side, width, layers, dim)
         self.to_beta = Map2Style(width, side, width, layers, dim)
+        self.line = Line(sum(channels), line, layers, dim) if line else None
 
     def refine(
         self,
@@ -160,7 +195,8 @@ class StyleModulation(nn.Module, PyTorchModelHubMixin):
         """w^gamma and w^beta at steps t."""
         refined, averaged, _ = self.refine(f, a, words, spoken)
         gamma = 1 + self.to_gamma(self.scale(refined, averaged, t))
-        return gamma, self.to_beta(self.shift(refined, averaged, t))
+        beta = self.to_beta(self.shift(refined, averaged, t))
+        return gamma, beta if self.line is None else beta + self.line(refined)
 
     def _resized(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c side side"]:
         if x.shape[-1] == self.side:

@@ -17,7 +17,8 @@ alone is trained and written; with --plain it has no attention (row b).
 
 Departs from paper: for the first two fifths of the time both learn codes. M learns those of the
 portraits' own z, which clay knows, and T those that the generator's encoder finds for I_0^d. These
-steps do not pass through the generator, and are several times as fast.
+steps do not pass through the generator, and are several times as fast. What T then still lacks of
+the codes its linear map is solved for (`solve`); T alone begins there.
 
 Held out: PSNR [dB] and LPIPS at the first step of a way, of G(w^m) and G(w) against the portrait,
 and of G(w) against I_0^d.
@@ -26,6 +27,7 @@ and of G(w) against I_0^d.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +53,16 @@ from pipelines.training.denoising_ways import (
     read,
 )
 from pipelines.training.indomain_encoder import update
+from pipelines.training.least_squares import reduced_rank
 from pipelines.training.loop import Average, Loop, arguments, finish
 from pipelines.training.threads import use_threads
 
 PERCEPTUAL, IDENTITY, REGULAR = 0.25, 0.1, 0.005  # l1 to l3
 WIDTH = 64  # channels within T
 EARLY = 0.4  # share of the time in which codes are learnt
+LINE, RIDGE = 64, 3.0  # rank of T's linear map, and the penalty of its least squares
+SOLVED = 3000  # readings that it is solved from; each way is read at several steps
+RATE, LINE_RATE = 1e-3, 1e-4  # of Adam; what is solved is to change little
 TARGETS = ("both", "denoised", "truth")
 VALIDATION = 128  # portraits
 
@@ -80,8 +86,9 @@ def train(
 ) -> tuple[MappingNetwork, StyleModulation]:  # fmt: skip
     """M and T in turn until the loop ends, or T alone if M is frozen; the averaged networks."""
     learns = next(mapping.parameters()).requires_grad
+    early = EARLY if learns or modulation.line is None else 0.0
     averages = Average(mapping.to(loop.device)), Average(modulation.to(loop.device))
-    optimizers = [torch.optim.Adam(net.parameters(), 1e-3) for net in (mapping, modulation)]
+    optimizers = [torch.optim.Adam(groups(net)) for net in (mapping, modulation)]
     loop.keep(mapping=mapping, modulation=modulation)
     loop.keep(averaged_m=averages[0].network, averaged_t=averages[1].network)
     loop.keep(of_m=optimizers[0], of_t=optimizers[1])
@@ -91,8 +98,11 @@ def train(
     begun = drawn_first(data, loop, networks, batch)
     for fraction in loop:
         loop.anneal(*optimizers)
+        if fraction >= early and modulation.line is not None and modulation.line.silent:
+            solve(mapping, modulation, followed, targets)
+            averages[1].network.line.load_state_dict(modulation.line.state_dict())
         given = next(followed)
-        if fraction < EARLY:
+        if fraction < early:
             if learns:
                 other = next(begun) if targets != "denoised" and loop.step % 2 else given
                 like = given.denoised_codes if targets == "denoised" else other.codes
@@ -124,6 +134,41 @@ def train(
         update(optimizers[1], total)
         _end_step(loop, averages, (mapping, modulation), logged)
     return averages[0].network.eval(), averages[1].network.eval()
+
+
+def groups(net: nn.Module) -> list[dict[str, object]]:
+    """What Adam trains of a network, with a rate of its own for T's linear map."""
+    named = list(net.named_parameters())
+    kinds = {RATE: [p for n, p in named if not n.startswith("line.")],
+             LINE_RATE: [p for n, p in named if n.startswith("line.")]}  # fmt: skip
+    return [{"params": params, "lr": rate} for rate, params in kinds.items() if params]
+
+
+@torch.no_grad()
+def solve(
+    mapping: MappingNetwork, modulation: StyleModulation, readings: Iterator[Read], targets: str
+) -> None:
+    """Let T's linear map be the ridge regression of what its codes still lack.
+
+    readings: of ways as they are trained on, SOLVED of them. The solution is of refined features
+    with mean 0 and variance 1, which the map itself takes care of.
+    """
+    line, rows = modulation.line, []
+    while sum(len(x) for x, _ in rows) < SOLVED:
+        given = next(readings)
+        found = given.found
+        refined, _, _ = modulation.refine(found.f, found.a, found.words, given.spoken)
+        like = given.codes if targets == "truth" else given.denoised_codes
+        lacking = like - modulated(mapping(found.h), modulation, given)
+        rows.append((line.pooled(refined).cpu(), lacking.flatten(1).cpu()))
+    x, y = (torch.cat(side) for side in zip(*rows, strict=True))
+    mean, scale = x.mean(0), 1 / x.std(0).clamp(min=1e-3)
+    rank = min(len(line.inward.bias), len(x))
+    inward, outward, offset = reduced_rank((x - mean) * scale, y, rank, RIDGE)
+    line.inward.weight[:rank] = inward * scale
+    line.inward.bias[:rank] = -inward @ (mean * scale)
+    line.outward.weight[:, :rank] = outward
+    line.outward.bias.copy_(offset)
 
 
 def modulated(mapped: Tensor, modulation: StyleModulation, given: Read) -> Tensor:
@@ -200,7 +245,7 @@ def fresh(networks: Networks, plain: bool) -> tuple[MappingNetwork, StyleModulat
     mapping = MappingNetwork(unet.block_out_channels[-1], bottom, layers, dim)
     mapping.w_mean.copy_(networks.generator.mapping.w_avg)
     modulation = StyleModulation(
-        channels, unet.sample_size, layers, dim, width=WIDTH, attentive=not plain
+        channels, unet.sample_size, layers, dim, width=WIDTH, attentive=not plain, line=LINE
     )
     return mapping, modulation
 

@@ -45,6 +45,7 @@ from pipelines.networks.parser import FaceParser
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.condition_autoencoders import conditions
 from pipelines.training.indomain_encoder import given, update
+from pipelines.training.least_squares import reduced_rank
 from pipelines.training.loop import Average, Loop, finish, shuffled
 from pipelines.training.mm_samples import Sampler, Samples, collect
 from pipelines.training.morphable import truth
@@ -60,7 +61,7 @@ RATE, RANDOM_RATE = 3e-3, 1e-2
 # Departs from paper, which has 512 units and tells no rate of dropout: half the file at no loss,
 # 0.565 and 0.566; with dropout of 0.5 it ends at 0.582.
 WIDTH, DROPOUT = 384, 0.2
-RIDGE = 0.15  # of the variance of an input: the penalty of least squares, a sample
+RIDGE = 0.15  # of least squares
 NETWORKS = {  # option -> class; clay's own component where no file is given
     "generator": Generator,
     "embedding": JointEmbedding,
@@ -94,8 +95,8 @@ def fresh(samples: Samples, condition: str, w_mean: Tensor, **parts: object) -> 
 def solve(net: MultimodalMapping, samples: Samples, pseudo: bool = True) -> MultimodalMapping:
     """Let a mapping be the least-squares solution of its samples, without a step of training.
 
-    With x the normalised inputs and u what the last LeakyReLU makes w of, u = B A x + mean is the
-    ridge regression, of rank r = width / 2 at most. The first layer gives z = A x and -z, and each
+    With x the normalised inputs and u what the last LeakyReLU makes w of, u = B A x + mean is their
+    ridge regression of rank width / 2 (`reduced_rank`). The first layer gives z = A x and -z, each
     LeakyReLU after it keeps what is positive and has 0.2 of the rest: after k of them the two
     differ by (1 + 0.2^k) z, whatever their sign, so that the last layer reads z exactly.
     """
@@ -111,17 +112,10 @@ def solve(net: MultimodalMapping, samples: Samples, pseudo: bool = True) -> Mult
         scale = (variance + net.norm.eps).rsqrt()
         net.norm.running_mean.copy_(mean)
         net.norm.running_var.copy_(variance)
-    x = (x - mean) * scale
     w = samples.w.float()
     u = torch.where(w < 0, w / SLOPE, w) / GAIN
-    # Ridge regression, and the directions of what it predicts.
-    penalty = RIDGE * len(x) * x.var(0).mean() * torch.eye(x.shape[1])
-    slope = torch.linalg.solve(x.T @ x + penalty, x.T @ (u - u.mean(0)))
-    rank = len(first.bias) // 2
-    spread, basis = torch.linalg.eigh((x @ slope).T @ (x @ slope) / len(x))
-    basis = basis[:, -rank:]
-    length = spread[-rank:].clamp(min=1e-12).sqrt()
-    inward, outward = (slope @ basis / length).T, basis * length
+    rank = min(len(first.bias) // 2, u.shape[1], x.shape[1])
+    inward, outward, offset = reduced_rank((x - mean) * scale, u, rank, RIDGE)
     # z and -z through every layer; a unit that is left over stays silent.
     pair = torch.zeros(len(first.bias), x.shape[1])
     pair[:rank], pair[rank : 2 * rank] = inward, -inward
@@ -134,7 +128,7 @@ def solve(net: MultimodalMapping, samples: Samples, pseudo: bool = True) -> Mult
     read = torch.zeros_like(last.weight)
     read[:, :rank], read[:, rank : 2 * rank] = outward, -outward
     last.weight.copy_(read / (1 + SLOPE ** (len(hidden) + 1)) / last.weight_gain)
-    last.bias.copy_(u.mean(0) / last.bias_gain)
+    last.bias.copy_(offset / last.bias_gain)
     return net
 
 
