@@ -122,6 +122,23 @@ def test_modulation_refines_features_by_attention(encoder, given, attentive):
     assert torch.equal(moved, gamma) is not attentive
 
 
+def test_a_linear_map_says_nothing_until_it_is_solved(encoder, given):
+    torch.manual_seed(0)
+    modulation = StyleModulation((16, 8), 8, LAYERS, 32, width=8, line=5)
+    found, spoken = encoder(*given), torch.ones(2, 6, dtype=torch.bool)
+    inputs = found.f, found.a, found.words, spoken, given[1].float()
+    gamma, beta = modulation(*inputs)
+    assert modulation.line.silent
+    modulation.line.outward.bias.data.fill_(1.0)
+    torch.testing.assert_close(modulation(*inputs)[1], beta + 1)
+    modulation.line.outward.weight.data.normal_()
+    assert not modulation.line.silent
+    after, moved = modulation(*inputs)
+    assert torch.equal(after, gamma) and not torch.allclose(moved, beta + 1)
+    refined, _, _ = modulation.refine(*inputs[:4])
+    assert modulation.line.pooled(refined).shape == (2, 24 * 16)
+
+
 def test_attention_keeps_what_a_whole_map_says(encoder, given):
     """A goes about one: the mean of a feature stays, and is told apart from its opposite."""
     modulation = StyleModulation((16, 8), 8, LAYERS, 32, width=8)

@@ -263,6 +263,11 @@ def test_the_first_step_is_read_without_a_way(data, autoencoder, networks):
     assert not torch.equal(again.found.h, given.found.h)  # other noise
 
 
+@pytest.fixture(autouse=True)
+def few_readings(monkeypatch) -> None:
+    monkeypatch.setattr(inversion, "SOLVED", 8)
+
+
 @pytest.mark.parametrize("targets", inversion.TARGETS)
 def test_m_and_t_learn_in_turn(data, autoencoder, networks, tmp_path: Path, targets):
     ways = [
@@ -307,6 +312,40 @@ def test_the_first_step_is_read_more_often(data, autoencoder, networks, tmp_path
     t = torch.cat([given.t for _, given in batches])
     expected = denoising_ways.FIRST + (1 - denoising_ways.FIRST) / STEPS
     assert (t == first).float().mean() == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.parametrize("targets", inversion.TARGETS)
+def test_t_s_linear_map_begins_where_least_squares_end(
+    data, autoencoder, networks, tmp_path, monkeypatch, targets
+):
+    """Of as many readings as it has ranks, it gives the codes that they ask for."""
+    monkeypatch.setattr(inversion, "RIDGE", 1e-3)
+    portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
+    ways = denoising_ways.Ways(tmp_path / "ways", portraits, networks)
+    mapping, modulation = inversion.fresh(networks, plain=False)
+    readings = [denoising_ways.read(ways, np.array([i]), np.zeros(1, int), networks)
+                for i in range(4)]  # fmt: skip
+    monkeypatch.setattr(inversion, "SOLVED", len(readings))
+
+    def lacks() -> float:
+        """The mean square of what codes lack, beside what they have in common."""
+        codes = [inversion.modulated(mapping(g.found.h), modulation, g) for g in readings]
+        like = [g.codes if targets == "truth" else g.denoised_codes for g in readings]
+        return torch.cat([a - b for a, b in zip(like, codes, strict=True)]).square().mean().item()
+
+    before, silent = lacks(), modulation.line.silent
+    inversion.solve(mapping, modulation, iter(readings), targets)
+    assert silent and not modulation.line.silent
+    assert lacks() < 0.02 * before
+
+
+def test_what_is_solved_is_trained_with_a_small_rate(networks):
+    _, modulation = inversion.fresh(networks, plain=False)
+    of = {id(p): group["lr"] for group in inversion.groups(modulation) for p in group["params"]}
+    assert {
+        name for name, p in modulation.named_parameters() if of[id(p)] == inversion.LINE_RATE
+    } == {f"line.{part}.{kind}" for part in ("inward", "outward") for kind in ("weight", "bias")}
+    assert len(of) == len(list(modulation.parameters()))
 
 
 def test_t_without_attention_learns_beside_an_m_that_stays(data, autoencoder, networks, tmp_path):
