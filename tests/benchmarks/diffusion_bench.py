@@ -33,6 +33,7 @@ from tests.benchmarks import mm2latent_bench
 from tests.benchmarks.kept import PIPELINES, Kept
 from tests.benchmarks.mm2latent_bench import named_right
 
+OURS, CONTROLNET, MM2LATENT = "ours", "controlnet", "mm2latent"
 SOURCES = ("diffusion_inversion", "latent_diffusion", "conditions")
 Row = dict[str, Tensor]
 DrawOne = Callable[[str, Condition, int], tuple[Image.Image, float]]
@@ -66,23 +67,35 @@ class Bench:
         self.shard = here()
         if self.keep is None and self.shard.count > 1:
             raise ValueError("keep must be a folder where processes share the work; got none.")
-        sources = [PIPELINES / f"{name}.py" for name in (*SOURCES, *mm2latent_bench.SOURCES)]
-        self.kept = Kept(self.keep, self._networks(), sources)
-        others = [net for pair in (self.other or {}).values() for net in pair]
-        self.kept_of_others = Kept(self.keep, [*self._networks(), *others], sources)
+        self._kept: dict[str, Kept] = {}
 
-    def _networks(self) -> list[nn.Module]:
-        """What pictures depend on."""
+    def kept(self, name: str) -> Kept:
+        """The pieces of a method or row, which the networks of others do not touch."""
+        if name not in self._kept:
+            sources = [PIPELINES / f"{name}.py" for name in (*SOURCES, *mm2latent_bench.SOURCES)]
+            self._kept[name] = Kept(self.keep, self._networks(name), sources)
+        return self._kept[name]
+
+    def _networks(self, name: str) -> list[nn.Module]:
+        """What the pictures of a method or row depend on."""
         p, rival = self.pipeline, self.rival
-        networks = [p.generator, p.autoencoder, *p.encoders.values(), p.text.texts, p.mapping,
-                    p.modulation, p.ablated]  # fmt: skip
-        if rival is not None:
-            networks += [rival.embedding, *rival.mappings.values(), *rival.codes.modules]
+        if name == MM2LATENT:
+            assert rival is not None, "rows of a rival are drawn by one"
+            networks = [
+                p.generator,
+                rival.embedding,
+                *rival.mappings.values(),
+                *rival.codes.modules,
+            ]
+        elif name == CONTROLNET:
+            networks = [p.autoencoder, *p.encoders.values(), p.text.texts]
+        else:
+            own = (p.mapping, p.ablated if name == "b" else p.modulation)
+            pair = (self.other or {}).get(name, own)
+            networks = [p.generator, *p.encoders.values(), p.text.texts, *pair]
         return [net for net in networks if net is not None]
 
-    def pictures(
-        self, name: str, task: str, draw_one: DrawOne, kept: Kept | None = None
-    ) -> Float[Tensor, "n 3 h w"]:
+    def pictures(self, name: str, task: str, draw_one: DrawOne) -> Float[Tensor, "n 3 h w"]:
         """Pictures of all portraits' inputs by one method. Processes of `shard` wait for each
         other."""
 
@@ -93,7 +106,7 @@ class Bench:
 
         def piece(numbers: range) -> Tensor:
             label = f"{name}-{task}-{self.steps}-{numbers.start}-{numbers.stop}".replace(" ", "-")
-            return (kept or self.kept)(label, lambda: make(numbers))["x"]
+            return self.kept(name)(label, lambda: make(numbers))["x"]
 
         parts = [range(i, min(i + PIECE, self.count)) for i in range(0, self.count, PIECE)]
         own = {part: piece(part) for part in self.shard.part(parts)}

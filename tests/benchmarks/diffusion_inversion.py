@@ -45,12 +45,18 @@ from pipelines.networks.parser import FaceParser
 from pipelines.training.sharding import Shard
 from pipelines.training.threads import use_threads
 from tests.benchmarks.claims import Claim, claim, said
-from tests.benchmarks.diffusion_bench import Bench, DrawOne, Row
+from tests.benchmarks.diffusion_bench import (
+    CONTROLNET,
+    MM2LATENT,
+    OURS,
+    Bench,
+    DrawOne,
+    Row,
+)
 from tests.benchmarks.figure import Drawn, points
 from tests.benchmarks.indomain import table
 from tests.benchmarks.memory import peak
 
-OURS, CONTROLNET, MM2LATENT = "ours", "controlnet", "mm2latent"
 ROWS = {
     "a": "(a) M alone",
     "b": "(b) no attention",
@@ -128,16 +134,10 @@ def table_2(bench: Bench) -> tuple[dict[str, Row], dict[str, float]]:
     """Table 2 with masks; rows whose networks are not there are left out."""
     rows, distances = {}, {}
     for letter, draw_one in ways_2(bench).items():
-        x = pictures_2(bench, letter, draw_one)
+        x = bench.pictures(letter, MASK, draw_one)
         rows[ROWS[letter]], distances[ROWS[letter]] = bench.figures(x, MASK), bench.frechet(x)
         print(".", end="", flush=True)
     return rows, distances
-
-
-def pictures_2(bench: Bench, letter: str, draw_one: DrawOne) -> Float[Tensor, "n 3 h w"]:
-    """The pictures of a row of Table 2."""
-    kept = bench.kept_of_others if letter in (bench.other or {}) else None
-    return bench.pictures(letter, MASK, draw_one, kept)
 
 
 def draw_all(bench: Bench) -> None:
@@ -146,7 +146,7 @@ def draw_all(bench: Bench) -> None:
         for name, draw_one in ways(bench, task).items():
             bench.pictures(name, task, draw_one)
     for letter, draw_one in ways_2(bench).items():
-        pictures_2(bench, letter, draw_one)
+        bench.pictures(letter, MASK, draw_one)
 
 
 def trained_otherwise(

@@ -139,12 +139,14 @@ def test_finished_pictures_are_not_drawn_again(tmp_path):
     # Seconds are those of the process that tells them, pictures of its own.
     assert bench.seconds(draw_one, "mask").tolist() == [0.5] * bench.count
     assert len(drawn) == 2 * bench.count
-    # Other rows of Table 2 leave these where they are.
-    other = {"c": (bench.pipeline.mapping, bench.pipeline.styles["bronze"])}
-    later = diffusion_bench.Bench(
-        bench.pipeline, bench.parser, quick=True, keep=tmp_path, other=other
-    )
-    later.pictures("ours", "mask", draw_one)
-    assert len(drawn) == 2 * bench.count
-    later.pictures("c", "mask", draw_one, later.kept_of_others)
+    # Another T leaves what ControlNet drew where it is.
+    bench.pictures("controlnet", "mask", draw_one)
     assert len(drawn) == 3 * bench.count
+    other = build()
+    with torch.no_grad():
+        other.modulation.to_beta.linear.bias.add_(1)
+    later = diffusion_bench.Bench(other, bench.parser, quick=True, keep=tmp_path)
+    later.pictures("controlnet", "mask", draw_one)
+    assert len(drawn) == 3 * bench.count
+    later.pictures("ours", "mask", draw_one)
+    assert len(drawn) == 4 * bench.count

@@ -336,7 +336,7 @@ def test_t_s_linear_map_begins_where_least_squares_end(
     before, silent = lacks(), modulation.line.silent
     inversion.solve(mapping, modulation, iter(readings), targets)
     assert silent and not modulation.line.silent
-    assert lacks() < 0.02 * before
+    assert lacks() < 0.05 * before
 
 
 def test_what_is_solved_is_trained_with_a_small_rate(networks):
