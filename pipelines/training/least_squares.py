@@ -8,9 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+NEGLIGIBLE = 1e-6  # of the largest eigenvalue
+
 
 class Reduced(NamedTuple):
-    """y ~ outward (inward x) + offset; what lies between has variance 1."""
+    """y ~ outward (inward x) + offset; what lies between has variance 1, or says nothing."""
 
     inward: Float[Tensor, "rank p"]
     outward: Float[Tensor, "q rank"]
@@ -45,8 +47,10 @@ def reduced_rank(
     if count >= y.shape[1]:
         directions = torch.linalg.eigh(found.T @ found)[1][:, -rank:]
     else:
-        across = torch.linalg.eigh(found @ found.T)[1][:, -rank:]
-        directions = torch.nn.functional.normalize(found.T @ across, dim=0)
+        sizes, across = (part[..., -rank:] for part in torch.linalg.eigh(found @ found.T))
+        # What data do not vary in is rounding, which may point along other directions: silence.
+        known = sizes > NEGLIGIBLE * sizes[-1]
+        directions = found.T @ across * torch.where(known, sizes.clamp(min=0).rsqrt(), 0.0)
     inward = slope @ directions
     length = (x @ inward).square().mean(0).sqrt().clamp(min=1e-6)
     inward, outward = (inward / length).T, directions * length

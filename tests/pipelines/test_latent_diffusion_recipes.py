@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -318,14 +319,17 @@ def test_the_first_step_is_read_more_often(data, autoencoder, networks, tmp_path
 def test_t_s_linear_map_begins_where_least_squares_end(
     data, autoencoder, networks, tmp_path, monkeypatch, targets
 ):
-    """Of fewer readings than it has ranks, it gives the codes that they ask for, but for what
-    readings of a tiny U-Net that are nearly equal cannot tell apart."""
+    """Of fewer readings than it has ranks, it gives the codes that they ask for."""
     monkeypatch.setattr(inversion, "RIDGE", 1e-3)
     portraits = latent_diffusion.Portraits(data, autoencoder, CPU, MASK, slice(4))
     ways = denoising_ways.Ways(tmp_path / "ways", portraits, networks)
     mapping, modulation = inversion.fresh(networks, plain=False)
-    readings = [denoising_ways.read(ways, np.array([i]), np.zeros(1, int), networks)
-                for i in range(4)]  # fmt: skip
+    random = torch.Generator().manual_seed(0)
+    readings = []
+    for i in range(4):  # features of their own: those of a tiny U-Net are nearly equal
+        given = denoising_ways.read(ways, np.array([i]), np.zeros(1, int), networks)
+        f = [torch.randn(x.shape, generator=random) for x in given.found.f]
+        readings.append(replace(given, found=replace(given.found, f=f)))
     monkeypatch.setattr(inversion, "SOLVED", len(readings))
 
     def lacks() -> float:
@@ -337,7 +341,7 @@ def test_t_s_linear_map_begins_where_least_squares_end(
     before, silent = lacks(), modulation.line.silent
     inversion.solve(mapping, modulation, iter(readings), targets)
     assert silent and not modulation.line.silent
-    assert lacks() < 0.2 * before
+    assert lacks() < 0.02 * before
 
 
 def test_what_is_solved_is_trained_with_a_small_rate(networks):

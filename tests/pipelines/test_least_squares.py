@@ -38,6 +38,14 @@ def test_fewer_directions_are_the_strongest() -> None:
     )
 
 
+def test_more_directions_than_data_have_add_nothing() -> None:
+    """Four samples differ in three directions; the fourth is rounding."""
+    random = torch.Generator().manual_seed(0)
+    x, y = torch.randn(4, 40, generator=random), torch.randn(4, 50, generator=random)
+    inward, outward, offset = reduced_rank(x, y, 4, 1e-4)
+    assert (x @ inward.T @ outward.T + offset - y).abs().max() < 1e-2
+
+
 def test_a_penalty_keeps_noise_small() -> None:
     x, _ = plane(30, 60, 4, rank=2)
     noise = torch.randn(30, 4, generator=torch.Generator().manual_seed(1))
