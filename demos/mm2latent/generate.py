@@ -267,8 +267,8 @@ def build(
     alone = gr.HTML(first.get("strip", ONE), elem_id="mm2latent-strip")
     _heading("Variations", VARIED)
     with gr.Row(equal_height=True):
-        variety = Dial(0, 2, 1, step=0.05, label="Variety: length of the noise (Eq. 2)")
-        unsaid = Dial(0, 1, 1, step=0.05, label="The unsaid: how much is drawn")
+        variety = Dial(0, 2, 1, step=0.05, label="Variety: noise (Eq. 2)")
+        unsaid = Dial(0, 1, 1, step=0.05, label="The unsaid, drawn")
         many = Dial(FEWEST, MOST_SEEDS, FEWEST, step=1, label="Seeds")
         seeds = gr.State(0)
         again = gr.Button("Other variations", size="md", min_width=160)
