@@ -221,17 +221,21 @@ class SAMInversion(MultilayerEditor):
         w, deltas = self.encoded(x, torch.from_numpy(chosen)[None])
         return self._result(x, w, deltas, chosen, "encoded", start)
 
-    @stage(times=lambda given: {"pti": 2}.get(given["method"], given["method"] in OPTIMISED))
+    @stage(times=lambda given: _runs(given["method"], given["pivot"]))
     def baseline(
         self,
         image: Image.Image,
         *,
         method: str,
         steps: int = 100,
+        pivot: Float[Tensor, "1 layers dim"] | None = None,
         image_every: int = 10,
         on_step: OnStep | None = None,
     ) -> Inversion:
-        """The whole picture in one latent, by one of BASELINES; "pti" takes `steps` twice."""
+        """The whole picture in one latent, by one of BASELINES.
+
+        pivot: code of W that "pti" tunes from, as "w" finds it; without one it takes `steps` twice.
+        """
         if method not in BASELINES:
             raise ValueError(f"method must be one of {', '.join(BASELINES)}; got {method!r}.")
         if method in ENCODED and method not in self.rivals:
@@ -242,7 +246,7 @@ class SAMInversion(MultilayerEditor):
             self.tuning.perceptual,
         )  # fmt: skip
         report = reporter(method, on_step, image_every)
-        found = rivals.project(x, method, steps=steps, report=report)
+        found = rivals.project(x, method, steps=steps, report=report, pivot=pivot)
         chosen = np.zeros((min(self.size, SIDE),) * 2, np.uint8)
         return self._result(x, found.w, {}, chosen, method, start, found.losses, found.tuned)
 
@@ -297,6 +301,11 @@ class SAMInversion(MultilayerEditor):
             f"{what} must have its trained encoders; got none in this domain"
             f"{f' ({why})' if why else ''}. Train them: {RECIPES[what]}."
         )
+
+
+def _runs(method: str, pivot: Tensor | None) -> int:
+    """How often a baseline descends."""
+    return 2 if method == "pti" and pivot is None else int(method in OPTIMISED)
 
 
 def _at_its_size(encoder: nn.Module | None) -> nn.Module | None:

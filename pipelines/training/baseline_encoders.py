@@ -12,6 +12,9 @@ with D, a critic of single codes, trained against samples of W. ReStyle (Alaluf 
 Sec. 3): R sees the picture beside what the code so far rebuilds, w_{t+1} = w_t + R(x, G(w_t)), from
 the mean code; every pass is a step of its own, so that gradients do not run through earlier ones.
 
+With --begin, both begin with what a conventional encoder has learnt, as the domain-guided encoder
+does, to which SAM's own add: minutes of all three are then compared from the same point.
+
 Symbols: x, a picture; x^ = G(w), its reconstruction; d, the perceptual distance.
 """
 
@@ -33,7 +36,7 @@ from examples.clay.dataset import ClaySet
 from pipelines.baselines import PASSES, restyle
 from pipelines.descent import rebuilding
 from pipelines.measures import psnr
-from pipelines.networks.encoders import GuidedEncoder, OffsetEncoder
+from pipelines.networks.encoders import GuidedEncoder, LayerwiseEncoder, OffsetEncoder
 from pipelines.networks.stylegan2 import Generator
 from pipelines.training.indomain_encoder import fast, mean_code, network_of, network_options, update
 from pipelines.training.loop import (
@@ -73,15 +76,41 @@ def let_in(fraction: float, layers: int) -> int:
     return min(layers - 1, int(2 * fraction * layers))
 
 
-def fresh(kind: str, generator: Generator, device: torch.device) -> OffsetEncoder | GuidedEncoder:
-    """An untrained encoder of one of KINDS."""
+def fresh(
+    kind: str, generator: Generator, device: torch.device, begin: LayerwiseEncoder | None = None
+) -> OffsetEncoder | GuidedEncoder:
+    """An encoder of one of KINDS: untrained, or with the features and heads of `begin`.
+
+    ReStyle then does not look at its guide yet; e4e has one code, that of the coarsest layer.
+    """
     torch.manual_seed(0)
-    shape = (generator.num_ws, generator.resolution, WIDTH, LEVEL_SIZE, generator.w_dim)
+    width, size = (WIDTH, LEVEL_SIZE) if begin is None else _widths(begin)
+    shape = (generator.num_ws, generator.resolution, width, size, generator.w_dim)
     if kind == "restyle":
-        return GuidedEncoder(3, *shape).to(device)
-    encoder = OffsetEncoder(*shape).to(device)
-    encoder.w_mean.copy_(mean_code(generator, device))
+        encoder = GuidedEncoder(3, *shape).to(device)
+    else:
+        encoder = OffsetEncoder(*shape).to(device)
+        encoder.w_mean.copy_(mean_code(generator, device))
+    if begin is not None:
+        _begin_with(begin, encoder)
     return encoder
+
+
+def _widths(encoder: LayerwiseEncoder) -> tuple[int, int]:
+    return len(encoder.stem.bias), encoder.heads[0].in_features
+
+
+@torch.no_grad()
+def _begin_with(begin: LayerwiseEncoder, encoder: OffsetEncoder | GuidedEncoder) -> None:
+    state = begin.state_dict()
+    seen = encoder.stem.weight
+    state["stem.weight"] = torch.zeros_like(seen)
+    state["stem.weight"][:, : begin.stem.in_channels] = begin.stem.weight
+    encoder.load_state_dict(state)
+    if isinstance(encoder, OffsetEncoder):
+        for head in encoder.heads[1:]:
+            head.weight.zero_()
+            head.bias.zero_()
 
 
 def e4e_loss(
@@ -169,7 +198,10 @@ def train(
     arg: argparse.Namespace, loop: Loop, generator: Generator, perceptual: nn.Module
 ) -> nn.Module:
     """Train until the budget is spent; the averaged encoder."""
-    encoder = fresh(arg.kind, generator, loop.device)
+    begin = None
+    if arg.begin is not None:
+        begin = weights.load_file(LayerwiseEncoder, arg.begin, loop.device)
+    encoder = fresh(arg.kind, generator, loop.device, begin)
     if arg.start is not None:
         encoder = weights.load_file(type(encoder), arg.start, loop.device)
     encoder = fast(encoder).train().requires_grad_(True)
@@ -226,6 +258,7 @@ def parse() -> argparse.Namespace:
     parser = arguments("Train an encoder that SAM is compared with.", minutes=20, batch=8)
     network_options(parser, "generator", "perceptual")
     parser.add_argument("--kind", choices=KINDS, required=True)
+    parser.add_argument("--begin", type=Path, help="weights of a conventional encoder to begin with")
     parser.add_argument("--passes", type=int, default=PASSES, help="of ReStyle in training")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--perceptual-weight", type=float, default=0.25)
@@ -245,7 +278,8 @@ def main() -> None:
     finish(
         arg.out, held_out, encoder, arg.weights,
         recipe=f"python -m pipelines.training.baseline_encoders --kind {arg.kind}",
-        seeds=f"train, {len(pictures(arg.data, generator.resolution))} pictures", **loop.facts(),
+        seeds=f"train, {len(pictures(arg.data, generator.resolution))} pictures",
+        **{"begins with": arg.begin.stem if arg.begin else "random numbers"}, **loop.facts(),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ renderer's own; n portraits, e attributes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ STEPS, CURVE = 30, (10, 30, 100)  # of optimisation; those of the curve
 COUNTS = 0.1  # share of an attribute's range from which on the renderer's own edit counts
 UNCHANGED = 2  # grey levels that the renderer's edit may change where nothing should
 REGION = 0.05  # share of a picture from which on the rest of it is measured
+OURS, ENCODER = "sam, optimised", "sam, encoded"
 Row = dict[str, Tensor]
 Invert = Callable[[int], Inversion]
 
@@ -84,9 +86,7 @@ class Bench:
         self.portraits = hard.hard_portraits("test", self.numbers, p.size)
         self.x = to_tensor(self.portraits.images)
         self.images = as_images(self.x)
-        networks = [p.generator, p.perceptual, p.encoder, p.predictor, p.parser, p.encoders]
-        networks = [n for n in (*networks, *p.rivals.values()) if n is not None]
-        self.kept = Kept(self.keep, networks, [PIPELINES / f"{name}.py" for name in SOURCES])
+        self._kept: dict[str, Kept] = {}
         self.edits = [name for name in EDITED if name in p.boundaries]
         self.truths = {name: self._truth(name) for name in self.edits}
 
@@ -129,14 +129,27 @@ class Bench:
 
     # ---- pieces ----------------------------------------------------------------------------------
 
-    def run(self, name: str, count: int, invert: Invert, edited: int = 0) -> Row:
+    def kept(self, name: str) -> Kept:
+        """The pieces of a way of inverting, which the encoders of others do not touch."""
+        if name not in self._kept:
+            p = self.pipeline
+            networks = [p.generator, p.perceptual, p.encoder, p.predictor, p.parser]
+            networks.append(p.encoders if name == ENCODER else p.rivals.get(name))
+            sources = [PIPELINES / f"{source}.py" for source in SOURCES]
+            self._kept[name] = Kept(self.keep, [n for n in networks if n is not None], sources)
+        return self._kept[name]
+
+    def run(self, name: str, count: int, invert: Invert, edited: int = 0, how: str = "") -> Row:
         """Pictures and seconds of the first portraits by one way of inverting, and edits of the
-        first `edited` of them. Processes of `shard` wait for each other."""
+        first `edited` of them. how: besides, for the names of pieces. Processes of `shard` wait for
+        each other."""
         edited = min(edited, count) if self.edits else 0
+        how = how or f"{self.steps} steps"
 
         def piece(i: int) -> Row:
-            label = f"{name} {self.numbers[i]} {'edited' if i < edited else 'alone'}"
-            return dict(self.kept(label.replace(" ", "-"), lambda: self._one(i, invert, edited)))
+            label = f"{name} {how} {self.numbers[i]} {'edited' if i < edited else 'alone'}"
+            make = functools.partial(self._one, i, invert, edited)
+            return dict(self.kept(name)(label.replace(" ", "-"), make))
 
         own = {i: piece(i) for i in self.shard.part(range(count))}
         self.shard.gather([])  # all are made

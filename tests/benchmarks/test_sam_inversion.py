@@ -134,6 +134,17 @@ def test_the_whole_report_on_tiny_networks(bench: sam_bench.Bench, capsys, monke
     assert "this only ran it all" in capsys.readouterr().out
 
 
+def test_pieces_belong_to_the_encoder_that_made_them(bench: sam_bench.Bench) -> None:
+    names = ("w+", sam.OURS, "e4e", "restyle", sam.ENCODER)
+    before = {name: bench.kept(name).folder for name in names}
+    assert len(set(before.values())) == 4 and before["w+"] == before[sam.OURS]
+    with torch.no_grad():
+        next(bench.pipeline.encoders.parameters()).add_(1)
+    bench._kept.clear()
+    after = {name: bench.kept(name).folder for name in names}
+    assert [name for name in names if after[name] != before[name]] == [sam.ENCODER]
+
+
 def test_the_first_of_several_processes_measures_what_all_made(bench, monkeypatch) -> None:
     class Waiting(Shard):
         """A process that waits for nobody: what its fellows lack it makes itself."""

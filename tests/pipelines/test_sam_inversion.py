@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import math
 from dataclasses import replace
@@ -13,8 +14,10 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch.func import functional_call
 
 import weights
+from pipelines import baselines
 from pipelines.baselines import BASELINES, OPTIMISED
 from pipelines.boundary import Boundary
 from pipelines.invertibility import (
@@ -352,6 +355,26 @@ def test_pivotal_tuning_tunes_the_generator_after_w(pipeline: SAMInversion) -> N
     assert tuned.measures.psnr > pivot.measures.psnr
     assert torch.equal(pipeline.generator.synthesis.b32.conv1.weight, weight)
     assert difference(pipeline.edit(tuned, "age", 0.0), tuned.image) == 0
+    again = pipeline.baseline(portrait(), method="pti", steps=15, pivot=pivot.w)
+    assert difference(again.image, tuned.image) == 0 and again.losses == tuned.losses[15:]
+    steps = functools.partial(pipeline.baseline.steps, portrait(), steps=15)
+    assert [steps(method="pti", pivot=given) for given in (None, pivot.w)] == [30, 15]
+
+
+def test_the_tuned_generator_stays_as_it_was_around_the_pivot(
+    pipeline: SAMInversion, monkeypatch
+) -> None:
+    pivot = pipeline.baseline(portrait(), method="w", steps=5).w
+    ws = pivot + 0.3 * torch.randn(8, 1, 512, generator=torch.Generator().manual_seed(1))
+    changes = []
+    for weight in (0.0, 10.0):
+        monkeypatch.setattr(baselines, "LAMBDA_LOCALITY", weight)
+        tuned = pipeline.baseline(portrait(), method="pti", steps=12, pivot=pivot).tuned
+        with torch.no_grad():
+            before = pipeline.generator.synthesis(ws)
+            after = functional_call(pipeline.generator.synthesis, dict(tuned), (ws,))
+        changes.append((after - before).square().mean().item())
+    assert changes[1] < 0.8 * changes[0], changes
 
 
 def test_the_prior_keeps_codes_likely(pipeline: SAMInversion) -> None:
