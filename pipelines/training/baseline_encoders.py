@@ -258,7 +258,9 @@ def parse() -> argparse.Namespace:
     parser = arguments("Train an encoder that SAM is compared with.", minutes=20, batch=8)
     network_options(parser, "generator", "perceptual")
     parser.add_argument("--kind", choices=KINDS, required=True)
-    parser.add_argument("--begin", type=Path, help="weights of a conventional encoder to begin with")
+    parser.add_argument(
+        "--begin", type=Path, help="weights of a conventional encoder to begin with"
+    )
     parser.add_argument("--passes", type=int, default=PASSES, help="of ReStyle in training")
     parser.add_argument("--rate", type=float, default=1e-3, help="learning rate")
     parser.add_argument("--perceptual-weight", type=float, default=0.25)

@@ -108,13 +108,13 @@ RECIPES = (
     ),
     Recipe(
         "baseline_encoders", "offset-encoder", 0.02,
-        {"generator": "generator", "perceptual": "perceptual"}, through=True,
-        flags=("--kind", "e4e"), folder="e4e_encoder",
+        {"generator": "generator", "perceptual": "perceptual", "begin": "conventional-encoder"},
+        through=True, flags=("--kind", "e4e"), folder="e4e_encoder",
     ),
     Recipe(
         "baseline_encoders", "restyle-encoder", 0.02,
-        {"generator": "generator", "perceptual": "perceptual"}, through=True,
-        flags=("--kind", "restyle"), folder="restyle_encoder",
+        {"generator": "generator", "perceptual": "perceptual", "begin": "conventional-encoder"},
+        through=True, flags=("--kind", "restyle"), folder="restyle_encoder",
     ),
     Recipe("latent_autoencoder", "latent-autoencoder", 0.06, {"perceptual": "perceptual"}),
     Recipe(

@@ -11,7 +11,7 @@ import torch
 
 import weights
 from examples.clay.parameters import PROPS, SEEDS
-from pipelines.networks.encoders import GuidedEncoder, OffsetEncoder
+from pipelines.networks.encoders import GuidedEncoder, LayerwiseEncoder, OffsetEncoder
 from pipelines.sam_inversion import SAMInversion
 from pipelines.training import baseline_encoders as baselines
 from pipelines.training import hard_portraits as hard
@@ -177,7 +177,14 @@ def test_baseline_encoders_learn(pipeline, tmp_path, monkeypatch, kind: str) -> 
     monkeypatch.setattr(baselines, "WIDTH", 4)
     monkeypatch.setattr(baselines, "LEVEL_SIZE", 16)
     arg = Namespace(
-        kind=kind, data=None, start=None, batch=4, rate=2e-3, passes=2, perceptual_weight=0.25
+        kind=kind,
+        data=None,
+        start=None,
+        begin=None,
+        batch=4,
+        rate=2e-3,
+        passes=2,
+        perceptual_weight=0.25,
     )
     fresh = baselines.fresh(kind, pipeline.generator, torch.device("cpu")).eval()
     device, parts = torch.device("cpu"), (pipeline.generator, pipeline.perceptual, Few())
@@ -190,6 +197,20 @@ def test_baseline_encoders_learn(pipeline, tmp_path, monkeypatch, kind: str) -> 
     network = {"e4e": OffsetEncoder, "restyle": GuidedEncoder}[kind]
     again = weights.load_file(network, tmp_path / "trained.safetensors")
     assert again.num_ws == LAYERS
+
+
+@torch.no_grad()
+def test_baseline_encoders_begin_with_a_conventional_encoder(pipeline) -> None:
+    torch.manual_seed(1)
+    begin = LayerwiseEncoder(LAYERS, SIZE, 4, 16).eval()
+    begin.w_mean.copy_(baselines.mean_code(pipeline.generator, torch.device("cpu")))
+    x, guide = torch.rand(2, 2, 3, SIZE, SIZE) * 2 - 1
+    e4e, revising = (
+        baselines.fresh(kind, pipeline.generator, torch.device("cpu"), begin).eval()
+        for kind in baselines.KINDS
+    )
+    assert torch.allclose(revising(x, guide), begin(x) - begin.w_mean, atol=1e-5)
+    assert torch.allclose(e4e(x), begin(x)[:, :1].expand_as(e4e(x)), atol=1e-5)
 
 
 def test_offsets_are_let_in_one_after_another() -> None:
