@@ -107,16 +107,30 @@ class MultilayerProjector(Measured):
         w, *changes = parted(row, shapes)
         return w, dict(zip(masks, changes, strict=True)), losses
 
+    def started(
+        self, x: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b layers dim"], Float[Tensor, "b 3 h w"]]:
+        """The codes that w+ starts from and their pictures."""
+        w = self.encoder(x)
+        return w, self.generator.synthesis(w)
+
     def encoded(
-        self, x: Float[Tensor, "b 3 h w"], chosen: Int[Tensor, "b h2 w2"]
+        self,
+        x: Float[Tensor, "b 3 h w"],
+        chosen: Int[Tensor, "b h2 w2"],
+        start: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Float[Tensor, "b layers dim"], dict[str, Tensor]]:
-        """w+ and Delta f of pictures in [-1, 1] by one encoder a latent; gradients reach them."""
+        """w+ and Delta f of pictures in [-1, 1] by one encoder a latent; gradients reach them.
+
+        start: what `started` gives, where it is known.
+        """
         hot = F.one_hot(chosen.to(self.device).long(), len(self.latents)).permute(0, 3, 1, 2)
         hot = F.interpolate(hot.float(), x.shape[-2:], mode="nearest")
-        offset, deltas = self.encoders(x, hot, list(self.masks(chosen)))
+        w, y = self.started(x) if start is None else start
         # Departs from paper: the encoder of W+ says what to add to the domain's own encoder's
         # code, as optimisation starts there too; so minutes of training are enough.
-        return self.encoder(x) + offset, dict(deltas)
+        offset, deltas = self.encoders(x, y, hot, list(self.masks(chosen)))
+        return w + offset, dict(deltas)
 
     def masks(self, chosen: Int[Tensor, "b h w"]) -> dict[str, Tensor]:
         """m of each feature layer that is chosen somewhere, by block output name."""

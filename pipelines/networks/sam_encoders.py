@@ -5,8 +5,12 @@ Source: Parmar et al., "Spatially-Adaptive Multilayer Selection for GAN Inversio
 input image along with invertibility map". How they are built is left open; here W+ has a feature
 pyramid and each F_k a small U-Net that stops at its own resolution.
 
-Symbols: x, a picture; m, its map of latents, one channel a latent; Delta f, the change of a
-feature layer.
+Departs from paper: besides x and m all see x - y, what the codes that w+ starts from do not
+rebuild. A feature change is then nearly a local function of what is seen, and minutes of training
+do.
+
+Symbols: x, a picture; y, what the generator makes of the codes that w+ starts from; m, the map of
+latents, one channel a latent; Delta f, the change of a feature layer.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ CHANNELS = (24, 40, 80, 128)  # at 1/2, 1/4, ... of the picture's resolution
 class FeatureEncoder(nn.Module):
     """Delta f of one feature layer; 0 before any training.
 
-    inputs: channels of picture and map; outputs: of the layer; depth: halvings from the picture to
+    inputs: channels of what it sees; outputs: of the layer; depth: halvings from the picture to
     the layer, 1 or more; channels: of the U-Net, finest first.
     """
 
@@ -77,11 +81,13 @@ class SAMEncoders(nn.Module, PyTorchModelHubMixin):
         super().__init__()
         features = dict(NAMES if features is None else features)
         self.names, self.latents = tuple(features), 1 + len(features)
-        self.codes = GuidedEncoder(self.latents, num_ws, resolution, width, level_size, w_dim)
+        self.codes = GuidedEncoder(3 + self.latents, num_ws, resolution, width, level_size, w_dim)
+        for head in self.codes.heads:  # begin at the codes that are given
+            nn.init.zeros_(head.weight)
         self.features = nn.ModuleDict(
             {
                 name.replace(".", "_"): FeatureEncoder(
-                    3 + self.latents, count, _depth(name, resolution, len(channels)), channels
+                    6 + self.latents, count, _depth(name, resolution, len(channels)), channels
                 )
                 for name, count in features.items()
             }
@@ -90,18 +96,20 @@ class SAMEncoders(nn.Module, PyTorchModelHubMixin):
     def forward(
         self,
         x: Float[Tensor, "b 3 h w"],
+        y: Float[Tensor, "b 3 h w"],
         m: Float[Tensor, "b latents h w"],
         names: Sequence[str] | None = None,
     ) -> tuple[Float[Tensor, "b layers dim"], Mapping[str, Tensor]]:
-        """What to add to codes of pictures in [-1, 1], and Delta f by block output name.
+        """What to add to the codes of y, and Delta f by block output name.
 
-        m: 1 in the channel of a place's latent; W+ is the first. names: layers to encode, all by
-        default.
+        x, y: in [-1, 1]. m: 1 in the channel of a place's latent; W+ is the first. names: layers to
+        encode, all by default.
         """
-        seen = torch.cat([x, m], dim=1)
+        beside = torch.cat([x - y, m], dim=1)
+        seen = torch.cat([x, beside], dim=1)
         names = self.names if names is None else names
         deltas = {name: self.features[name.replace(".", "_")](seen) for name in names}
-        return self.codes(x, m), deltas
+        return self.codes(x, beside), deltas
 
 
 def _depth(name: str, resolution: int, levels: int) -> int:

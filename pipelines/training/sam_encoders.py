@@ -7,7 +7,8 @@ Eq. 3.8 with the codes that encoders E_l give instead of free ones, all encoders
     min_E  ||x - x^||^2 + lambda_perceptual d(x, x^) + lambda_F sum_k ||Delta f_k||^2 + lambda_W ...
 
 x^ is made of w+ and every Delta f_k under the masks of the picture's own map of latents, at a
-threshold tau that is drawn anew each time: the encoders serve every position of its slider.
+threshold tau that is drawn anew each time: the encoders serve every position of its slider. Maps
+and the codes that w+ starts from, with their pictures, are made once, before the first step.
 
 Symbols: x, a picture; x^, its reconstruction; E_l, the encoder of latent l; d, the perceptual
 distance; tau, the error under which a latent will do.
@@ -71,11 +72,30 @@ def span(maps: list[InvertibilityMaps]) -> tuple[float, float]:
     return float(np.quantile(errors, 0.05)), float(np.quantile(errors, 0.98))
 
 
+@torch.no_grad()
+def starts_of(pipeline: SAMInversion, images: np.ndarray) -> tuple[Tensor, Tensor]:
+    """What `started` gives of all pictures, on the CPU in half precision."""
+    found = [
+        pipeline.started(to_tensor(images[i : i + 16], pipeline.device))
+        for i in range(0, len(images), 16)
+    ]
+    return tuple(
+        torch.cat([each.half().cpu() for each in part]) for part in zip(*found, strict=True)
+    )
+
+
 def encoder_loss(
-    pipeline: SAMInversion, x: Float[Tensor, "b 3 h w"], chosen: Tensor, tuning: Tuning
+    pipeline: SAMInversion,
+    x: Float[Tensor, "b 3 h w"],
+    chosen: Tensor,
+    tuning: Tuning,
+    start: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Eq. 3.8 of a batch by the pipeline's encoders, and its terms before weighting."""
-    w, deltas = pipeline.encoded(x, chosen)
+    """Eq. 3.8 of a batch by the pipeline's encoders, and its terms before weighting.
+
+    start: what `started` gives, where it is known.
+    """
+    w, deltas = pipeline.encoded(x, chosen, start)
     masks = pipeline.masks(chosen)
     rebuilt = pipeline.generator.synthesis(w, deltas=deltas, masks=masks)
     terms = {
@@ -98,14 +118,16 @@ def train(
     optimizer = torch.optim.Adam(encoders.parameters(), lr=rate, betas=(0.9, 0.99))
     loop.keep(encoders=encoders, average=average.network, optimizer=optimizer)
     loop.resume()
-    maps, random = maps_of(pipeline, data.images), np.random.default_rng(loop.step)
+    maps, starts = maps_of(pipeline, data.images), starts_of(pipeline, data.images)
+    random = np.random.default_rng(loop.step)
     low, high = span(maps)
     for _, rows in zip(loop, shuffled(len(data), batch, seed=loop.step), strict=False):
         loop.anneal(optimizer)
         x = to_tensor(data.images[rows], loop.device)
         chosen = drawn([maps[row] for row in rows], low, high, random)
+        start = tuple(part[rows].float().to(loop.device) for part in starts)
         with loop.autocast():
-            loss, terms = encoder_loss(pipeline, x, chosen, pipeline.tuning)
+            loss, terms = encoder_loss(pipeline, x, chosen, pipeline.tuning, start)
         update(optimizer, loss)
         average.update(encoders, loop.step)
         if loop.due(20):

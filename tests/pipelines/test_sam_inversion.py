@@ -20,6 +20,7 @@ import weights
 from pipelines import baselines
 from pipelines.baselines import BASELINES, OPTIMISED
 from pipelines.boundary import Boundary
+from pipelines.images import as_tensor
 from pipelines.invertibility import (
     InvertibilityMaps,
     every_pixel,
@@ -55,9 +56,12 @@ def build(offload: bool = False, **given) -> SAMInversion:
     net = InvertibilityNet(LATENTS, width=4, depths=(1, 1, 1))
     judge = PortraitJudge({"glasses": 2}, ("age",), channels=(4, 8, 8), embedding=16, verifies=True)
     features = {name: CHANNELS[int(name[1:].split(".")[0])] for name in BLOCKS}
-    encoders = SAMEncoders(features, LAYERS, 512, SIZE, width=4, level_size=16, channels=(8, 8, 8))
-    for layer in encoders.features.values():  # as if trained
-        torch.nn.init.normal_(layer.out.weight, std=0.1)
+    with torch.random.fork_rng(devices=[]):  # what they draw is nothing to the others
+        encoders = SAMEncoders(
+            features, LAYERS, 512, SIZE, width=4, level_size=16, channels=(8,) * 3
+        )
+        for layer in (*(f.out for f in encoders.features.values()), *encoders.codes.heads):
+            torch.nn.init.normal_(layer.weight, std=0.1)  # as if trained
     rivals = {
         "e4e": OffsetEncoder(LAYERS, SIZE, width=4, level_size=16),
         "restyle": GuidedEncoder(3, LAYERS, SIZE, width=4, level_size=16),
@@ -274,10 +278,24 @@ def test_the_encoders_take_one_pass(pipeline: SAMInversion) -> None:
     assert all(d.abs().max() > 0 for d in found.deltas.values())
 
 
-def test_untrained_encoders_change_no_feature() -> None:
+def test_encoders_see_what_their_start_does_not_rebuild(pipeline: SAMInversion) -> None:
+    x = as_tensor(portrait(), SIZE)
+    chosen = torch.from_numpy(patchwork())[None]
+    w, y = pipeline.started(x)
+    by_itself, given = pipeline.encoded(x, chosen), pipeline.encoded(x, chosen, (w, y))
+    blind = pipeline.encoded(x, chosen, (w, x))
+    for name in BLOCKS:
+        assert torch.equal(by_itself[1][name], given[1][name])
+        assert not torch.equal(blind[1][name], given[1][name])
+    assert torch.equal(by_itself[0], given[0]) and not torch.equal(blind[0], given[0])
+
+
+def test_untrained_encoders_change_nothing() -> None:
     encoders = SAMEncoders({"b8.conv1": 16}, LAYERS, 512, SIZE, 4, 16, (8, 8)).eval()
-    _, deltas = encoders(torch.zeros(1, 3, SIZE, SIZE), torch.ones(1, 2, SIZE, SIZE))
+    x, y = torch.rand(2, 1, 3, SIZE, SIZE)
+    offset, deltas = encoders(x, y, torch.ones(1, 2, SIZE, SIZE))
     assert deltas["b8.conv1"].shape == (1, 16, 8, 8) and not deltas["b8.conv1"].any()
+    assert offset.shape == (1, LAYERS, 512) and not offset.any()
     with pytest.raises(ValueError, match="features must lie at"):
         SAMEncoders({"b4.conv1": 16}, LAYERS, 512, SIZE, 4, 16, (8, 8))
 

@@ -156,7 +156,8 @@ def test_encoders_learn_to_rebuild(pipeline, rendered, tmp_path) -> None:
 def test_fresh_encoders_fit_their_generator(pipeline) -> None:
     found = sam_encoders.fresh(pipeline)
     assert found.names == tuple(pipeline.blocks.values())
-    w, deltas = found.eval()(torch.rand(1, 3, SIZE, SIZE), torch.rand(1, 4, SIZE, SIZE))
+    x, y = torch.rand(2, 1, 3, SIZE, SIZE)
+    w, deltas = found.eval()(x, y, torch.rand(1, 4, SIZE, SIZE))
     assert w.shape == (1, LAYERS, 512)
     shapes = {name: tuple(d.shape[1:]) for name, d in deltas.items()}
     assert shapes == {"b4.conv1": (16, 4, 4), "b8.conv1": (16, 8, 8), "b16.conv1": (8, 16, 16)}
