@@ -243,7 +243,7 @@ class SAMInversion(MultilayerEditor):
         start, x = time.perf_counter(), self._load(image)
         rivals = Baselines(
             self.generator, self.encoder, self.perceptual, self.space, self.rivals,
-            self.tuning.perceptual,
+            self.tuning.perceptual, self.tuning.rate, self.tuning.far,
         )  # fmt: skip
         report = reporter(method, on_step, image_every)
         found = rivals.project(x, method, steps=steps, report=report, pivot=pivot)
