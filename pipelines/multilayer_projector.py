@@ -59,7 +59,8 @@ class MultilayerProjector(Measured):
     """Rebuilds pictures in several latents at once.
 
     encoder gives the codes that w+ starts from; encoders: one a latent, None where a domain has
-    none. blocks: F_k -> the block output that it is; latents: W+ and the names of `blocks`.
+    none; where it has them, optimisation starts at what they give. blocks: F_k -> the block output
+    that it is; latents: W+ and the names of `blocks`.
     """
 
     generator: Generator
@@ -91,8 +92,7 @@ class MultilayerProjector(Measured):
         tuning = tuning or self.tuning
         masks = self.masks(chosen)
         distance = rebuilding(self.perceptual, x, tuning.perceptual)
-        # w+ starts at the encoder's code, every Delta f at 0.
-        first = [self.encoder(x), *(self._zeros(name, len(x)) for name in masks)]
+        first = self._first(x, chosen, masks)
         shapes = [part.shape[1:] for part in first]
 
         def loss(row: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,6 +109,14 @@ class MultilayerProjector(Measured):
         row, losses = descend(loss, joined(first), steps, tuning.rate, report, anneal=True)
         w, *changes = parted(row, shapes)
         return w, dict(zip(masks, changes, strict=True)), losses
+
+    def _first(self, x: Tensor, chosen: Tensor, masks: dict[str, Tensor]) -> list[Tensor]:
+        """w+ and every Delta f to start from: those of the encoders, where a domain has them."""
+        if self.encoders is None:
+            return [self.encoder(x), *(self._zeros(name, len(x)) for name in masks)]
+        # Departs from paper: it starts w+ at an encoder's code and every Delta f at 0.
+        w, deltas = self.encoded(x, chosen)
+        return [w, *(deltas[name] * (mask > 0) for name, mask in masks.items())]
 
     def started(
         self, x: Float[Tensor, "b 3 h w"]

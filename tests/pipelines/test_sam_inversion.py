@@ -278,6 +278,15 @@ def test_the_encoders_take_one_pass(pipeline: SAMInversion) -> None:
     assert all(d.abs().max() > 0 for d in found.deltas.values())
 
 
+def test_optimisation_starts_where_the_encoders_end(pipeline: SAMInversion) -> None:
+    start = pipeline.invert(portrait(), chosen=patchwork(), steps=0)
+    assert difference(start.image, pipeline.encode(portrait(), chosen=patchwork()).image) == 0
+    without = build(encoders=None).invert(portrait(), chosen=patchwork(), steps=0)
+    assert not any(delta.any() for delta in without.deltas.values())
+    assert torch.equal(without.w, pipeline.encoder(as_tensor(portrait(), SIZE)))
+    assert difference(start.image, without.image) > 0
+
+
 def test_encoders_see_what_their_start_does_not_rebuild(pipeline: SAMInversion) -> None:
     x = as_tensor(portrait(), SIZE)
     chosen = torch.from_numpy(patchwork())[None]
