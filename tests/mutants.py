@@ -142,7 +142,18 @@ MUTANTS = (
          "self.generator.synthesis(w, deltas=deltas, masks={k: m * 0 + 1 for k, m in "
          "masks.items()})"),
         ("the encoder's code is left out",
-         "return self.encoder(x) + offset, dict(deltas)", "return offset, dict(deltas)"),
+         "return w + offset, dict(deltas)", "return offset, dict(deltas)"),
+        ("optimisation does not start at the encoders", "if self.encoders is None:", "if True:"),
+    ),
+    *_of(
+        "sam_inversion", "baselines.py",
+        ("tuning does not keep what is near the pivot",
+         "LAZY * LAMBDA_LOCALITY * as_before(near)", "0 * as_before(near)"),
+        ("codes from the mean take the rate of others", "rate = self.far", "rate = self.rate"),
+    ),
+    *_of(
+        "sam_inversion", "networks/sam_encoders.py",
+        ("encoders do not see what their start lacks", "torch.cat([x - y, m]", "torch.cat([x, m]"),
     ),
     *_of(
         "sam_inversion", "multilayer_editor.py",

@@ -31,6 +31,7 @@ from pipelines.invertibility import (
 )
 from pipelines.latent_space import LatentSpace, gaussianised
 from pipelines.latents import load_codes, save_codes
+from pipelines.multilayer_projector import Tuning
 from pipelines.networks.encoders import GuidedEncoder, LayerwiseEncoder, OffsetEncoder
 from pipelines.networks.invertibility import InvertibilityNet
 from pipelines.networks.judge import PortraitJudge
@@ -372,6 +373,15 @@ def test_baselines_descend(pipeline: SAMInversion, method: str) -> None:
     assert losses[-1] < losses[0] and found.deltas == {} and not found.latent_map.any()
     same_code = torch.equal(found.w, found.w[:, :1].expand_as(found.w))
     assert same_code is (method in ("w", "pti"))
+
+
+def test_codes_from_the_mean_have_a_rate_of_their_own() -> None:
+    pipeline = build(tuning=Tuning(rate=0.0, far=0.05))
+    code = pipeline.encoder(as_tensor(portrait(), SIZE))
+    assert torch.equal(pipeline.baseline(portrait(), method="hybrid", steps=2).w, code)
+    for method in ("w", "w+", "gaussian-prior"):
+        moved = pipeline.baseline(portrait(), method=method, steps=2).w - pipeline.space.mean
+        assert moved.abs().max() > 0.04
 
 
 def test_pivotal_tuning_tunes_the_generator_after_w(pipeline: SAMInversion) -> None:
