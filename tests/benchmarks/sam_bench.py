@@ -20,6 +20,7 @@ from torch import Tensor
 from examples.clay.edits import EDITS
 from examples.clay.parameters import draw, latent
 from examples.clay.render import render
+from pipelines.baselines import BASELINES
 from pipelines.images import as_images
 from pipelines.measures import psnr
 from pipelines.sam_inversion import Inversion, SAMInversion
@@ -134,7 +135,7 @@ class Bench:
         if name not in self._kept:
             p = self.pipeline
             networks = [p.generator, p.perceptual, p.encoder, p.predictor, p.parser]
-            networks.append(p.encoders if name == ENCODER else p.rivals.get(name))
+            networks.append(p.rivals.get(name) if name in BASELINES else p.encoders)
             sources = [PIPELINES / f"{source}.py" for source in SOURCES]
             self._kept[name] = Kept(self.keep, [n for n in networks if n is not None], sources)
         return self._kept[name]
