@@ -36,7 +36,7 @@ SOURCES = (
 )  # fmt: skip
 EDITED = ("age", "smile", "light")  # attributes that no prop hides
 STRENGTHS = (0.25, 0.5, 1.0)
-STEPS, CURVE = 30, (10, 30, 100)  # of optimisation; those of the curve
+STEPS, CURVE = 20, (10, 30, 100)  # of optimisation; those of the curve
 COUNTS = 0.1  # share of an attribute's range from which on the renderer's own edit counts
 UNCHANGED = 2  # grey levels that the renderer's edit may change where nothing should
 REGION = 0.05  # share of a picture from which on the rest of it is measured
@@ -71,8 +71,8 @@ class Bench:
     count: int = 100
     quick: bool = False
     keep: Path | None = None
-    few: int = 12
-    edited: int = 100
+    few: int = 10
+    edited: int = 60
     steps: int = STEPS
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """The figures of SAM inversion on portraits that no training saw, most of them hard to invert.
 
-    python -m tests.benchmarks.sam_inversion [--count 100] [--steps 30] [--quick] [--keep DIR]
+    python -m tests.benchmarks.sam_inversion [--count 100] [--steps 20] [--quick] [--keep DIR]
                                              [--json FILE] [--figure FILE]
 
 Table 4.1 in both regimes, on `count` plain portraits, `count` before sharp clutter and `count` with
@@ -288,8 +288,8 @@ def main() -> None:
     """Print the figures; write them to --json as well, and the curves to --figure."""
     parser = argparse.ArgumentParser(description="Figures of SAM inversion.")
     parser.add_argument("--count", type=int, default=100, help="test portraits of each kind")
-    parser.add_argument("--few", type=int, default=12, help="for ablations, half for the curve")
-    parser.add_argument("--edited", type=int, default=100, help="portraits that are edited")
+    parser.add_argument("--few", type=int, default=10, help="for ablations, half for the curve")
+    parser.add_argument("--edited", type=int, default=60, help="portraits that are edited")
     parser.add_argument("--steps", type=int, default=STEPS, help="of every optimisation")
     parser.add_argument("--quick", action="store_true", help="few portraits: only whether it runs")
     parser.add_argument("--device", help="cpu or cuda:0; a GPU where there is one by default")
