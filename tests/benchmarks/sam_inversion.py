@@ -244,12 +244,13 @@ def report(bench: Bench) -> dict[str, object]:
     few = min(bench.few, len(bench))
     rows, edits = measured(bench, ways(bench), len(bench), bench.edited)
     ablated, ablated_edits = measured(bench, ablations(bench), few, few)
+    curves = speed(bench)
     if not bench.shard.first:
         return {}
     bench.shard = Shard()  # the rest is for one process
     rows, ablated = at_full_strength(rows, edits), at_full_strength(ablated, ablated_edits)
     equal = at_equal_success(edits) if edits else {}
-    curves, seconds = speed(bench), map_seconds(bench)
+    seconds = map_seconds(bench)
     lacking = [name for name in ENCODED if name not in bench.pipeline.rivals]
     lacking += [] if bench.pipeline.encoders is not None else [ENCODER]
     shown = by_kind(bench, rows)
