@@ -16,7 +16,9 @@ from examples.portraits import changed
 from examples.stored import Stored, StoredResults, alike, new_file
 
 STORED = StoredResults(
-    "sam_inversion", ("scene",), ("clay-heads/generator", "clay-heads/invertibility")
+    "sam_inversion",
+    ("scene",),
+    ("clay-heads/generator", "clay-heads/invertibility", "clay-heads/sam-encoders"),
 )
 STEPS = 100  # of an optimisation
 SAM, RIVAL = "sam", "hybrid"  # the two that are compared: RIVAL is W+ from the encoder's code
